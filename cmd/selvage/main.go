@@ -1,0 +1,4 @@
+// Command selvage runs Workers on your own machines.
+package main
+
+func main() {}

@@ -1,0 +1,83 @@
+// Package lint tests the shape of the repository itself.
+package lint
+
+import (
+	"go/build"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/selvage-edge/selvage"
+
+// floors lists the packages from the ground up. A package may import packages
+// of lower floors, and of its own floor only where allowed says so.
+var floors = [][]string{
+	{"config", "fault", "telemetry", "api"},                                          // words and tools
+	{"workerd", "sqlite", "blob", "keyed", "bundle"},                                 // storage and processes
+	{"binding", "manifest"},                                                          // contracts
+	{"kv", "d1", "assets", "ratelimit", "vars", "service", "durable", "unsupported"}, // bindings
+	{"engine"}, // which version runs where
+	{"edge", "egress", "auth", "state", "cron"}, // the planes' parts
+	{"control"},                    // the REST API
+	{"platform"},                   // the one place where everything is put together
+	{"dev"},                        // selvage dev
+	{""},                           // the library
+	{"selvagetest", "cmd/selvage"}, // programs
+}
+
+// allowed names imports within one floor, with the reason.
+var allowed = map[string]string{}
+
+func TestImportsPointDown(t *testing.T) {
+	root := filepath.Join("..", "..")
+	floor := map[string]int{}
+	for i, names := range floors {
+		for _, n := range names {
+			floor[n] = i
+		}
+	}
+	err := filepath.WalkDir(root, func(path string, d os.DirEntry, err error) error {
+		if err != nil || !d.IsDir() {
+			return err
+		}
+		rel, _ := filepath.Rel(root, path)
+		rel = filepath.ToSlash(rel)
+		if rel == "." {
+			rel = ""
+		}
+		switch top, _, _ := strings.Cut(rel, "/"); {
+		case strings.HasPrefix(d.Name(), ".") && rel != "", d.Name() == "testdata", d.Name() == "node_modules",
+			top == "internal", top == "examples", top == "bench", top == "conformance", top == "docs", top == "deploy":
+			return filepath.SkipDir
+		}
+		pkg, err := build.ImportDir(path, 0)
+		if err != nil {
+			return nil // no Go files here
+		}
+		mine, ok := floor[rel]
+		if !ok {
+			t.Errorf("package %q stands on no floor: add it to floors, or put the code where it belongs", rel)
+			return nil
+		}
+		for _, imp := range pkg.Imports {
+			if imp != module && !strings.HasPrefix(imp, module+"/") {
+				continue
+			}
+			name := strings.TrimPrefix(strings.TrimPrefix(imp, module), "/")
+			if strings.HasPrefix(name, "internal/") {
+				continue
+			}
+			theirs, ok := floor[name]
+			if ok && (theirs < mine || allowed[rel+" -> "+name] != "") {
+				continue
+			}
+			t.Errorf("%s imports %s: imports point down", rel, name)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,91 @@
+// Package telemetry holds what the parts of the platform say about a request
+// and about a Worker: the Ray ID, log lines, tail events and metrics.
+package telemetry
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"time"
+)
+
+// Colo is the name of this location in Ray IDs, CF-Ray and request.cf.colo.
+const Colo = "LOC"
+
+// NewRay returns a Ray ID: 16 hexadecimal characters, without the colo.
+func NewRay() string {
+	var b [8]byte
+	rand.Read(b[:]) // never fails: crypto/rand aborts the program instead
+	return hex.EncodeToString(b[:])
+}
+
+type rayKey struct{}
+
+// WithRay returns a context that carries the Ray ID of the request.
+func WithRay(ctx context.Context, ray string) context.Context {
+	return context.WithValue(ctx, rayKey{}, ray)
+}
+
+// Ray returns the Ray ID of the request, or "" outside of one.
+func Ray(ctx context.Context) string {
+	ray, _ := ctx.Value(rayKey{}).(string)
+	return ray
+}
+
+// Line is one line that a Worker wrote with console.* or that workerd wrote
+// about it.
+type Line struct {
+	Time    time.Time `json:"time"`
+	Worker  string    `json:"worker"`
+	Version string    `json:"version"`
+	// Level is debug, info, log, warn or error.
+	Level   string `json:"level"`
+	Message string `json:"message"`
+	// Runtime: the line is workerd's own, not the Worker's.
+	Runtime bool `json:"runtime,omitempty"`
+}
+
+// Invocation is one tail event: everything about one run of a handler.
+//
+// Source: https://developers.cloudflare.com/workers/runtime-apis/handlers/tail/
+type Invocation struct {
+	// ScriptName and ScriptVersion say which Worker ran.
+	ScriptName    string          `json:"scriptName"`
+	ScriptVersion *ScriptVersion  `json:"scriptVersion,omitempty"`
+	Entrypoint    string          `json:"entrypoint,omitempty"`
+	Outcome       string          `json:"outcome"`
+	Event         json.RawMessage `json:"event"`
+	// EventTimestamp in milliseconds since 1970.
+	EventTimestamp int64       `json:"eventTimestamp"`
+	Logs           []Log       `json:"logs"`
+	Exceptions     []Exception `json:"exceptions"`
+	ExecutionModel string      `json:"executionModel,omitempty"`
+	Truncated      bool        `json:"truncated"`
+	// CPUTime and WallTime in milliseconds, measured outside of workerd.
+	CPUTime  float64 `json:"cpuTime"`
+	WallTime float64 `json:"wallTime"`
+}
+
+// ScriptVersion names a version in a tail event.
+type ScriptVersion struct {
+	ID      string `json:"id"`
+	Tag     string `json:"tag,omitempty"`
+	Message string `json:"message,omitempty"`
+}
+
+// Log is one console line of an invocation.
+type Log struct {
+	Timestamp int64           `json:"timestamp"`
+	Level     string          `json:"level"`
+	Message   json.RawMessage `json:"message"`
+}
+
+// Exception is an uncaught exception of an invocation. Stack is source-mapped
+// where a map is known.
+type Exception struct {
+	Timestamp int64  `json:"timestamp"`
+	Name      string `json:"name"`
+	Message   string `json:"message"`
+	Stack     string `json:"stack,omitempty"`
+}
