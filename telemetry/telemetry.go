@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
+	"net/netip"
 	"time"
 )
 
@@ -20,17 +21,37 @@ func NewRay() string {
 	return hex.EncodeToString(b[:])
 }
 
-type rayKey struct{}
-
-// WithRay returns a context that carries the Ray ID of the request.
-func WithRay(ctx context.Context, ray string) context.Context {
-	return context.WithValue(ctx, rayKey{}, ray)
+// Request is the one record of a request, made when the edge accepts it and
+// carried by its context through every stage, cell, binding and log line. Its
+// fields are set before the request is passed on and not changed afterwards.
+type Request struct {
+	// Ray is the Ray ID without the colo.
+	Ray string
+	// Scheme is "http" or "https", as the client used it.
+	Scheme string
+	// ClientIP is the address of the client, or of the nearest proxy that is
+	// not trusted.
+	ClientIP netip.Addr
+	// CF is the JSON that the Worker sees as request.cf.
+	CF json.RawMessage
+	// Start is when the request was accepted.
+	Start time.Time
+	// Depth counts the Workers that this request has passed through by fetch()
+	// of a host served here; the edge refuses loops with it.
+	Depth int
 }
 
-// Ray returns the Ray ID of the request, or "" outside of one.
-func Ray(ctx context.Context) string {
-	ray, _ := ctx.Value(rayKey{}).(string)
-	return ray
+type requestKey struct{}
+
+// WithRequest returns a context that carries r.
+func WithRequest(ctx context.Context, r *Request) context.Context {
+	return context.WithValue(ctx, requestKey{}, r)
+}
+
+// RequestFrom returns the record of the request, or nil outside of one.
+func RequestFrom(ctx context.Context) *Request {
+	r, _ := ctx.Value(requestKey{}).(*Request)
+	return r
 }
 
 // Line is one line that a Worker wrote with console.* or that workerd wrote
