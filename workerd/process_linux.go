@@ -1,0 +1,95 @@
+package workerd
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// fdFolder holds a process's own descriptors as files.
+const fdFolder = "/proc/self/fd"
+
+// configFile returns an anonymous file in memory: the configuration holds the
+// Worker's secrets and never touches a disk.
+func configFile(text string) (*os.File, error) {
+	fd, err := unix.MemfdCreate("selvage-config", unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, err
+	}
+	f := os.NewFile(uintptr(fd), "selvage-config")
+	if _, err := f.WriteString(text); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+func processAttributes() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+}
+
+// spawn starts the command from the one thread that never ends: the kernel
+// sends a child its parent death signal when the *thread* that made it ends,
+// and the Go runtime ends threads as it likes.
+func spawn(cmd *exec.Cmd) error {
+	startSpawner()
+	result := make(chan error, 1)
+	spawner <- func() {
+		err := cmd.Start()
+		// A process that another goroutine forks in the moment the binary is
+		// being written holds it open for writing until it execs.
+		for range 20 {
+			if !errors.Is(err, syscall.ETXTBSY) {
+				break
+			}
+			time.Sleep(10 * time.Millisecond)
+			err = cmd.Start()
+		}
+		result <- err
+	}
+	return <-result
+}
+
+var (
+	spawner      = make(chan func())
+	startSpawner = sync.OnceFunc(func() {
+		go func() {
+			runtime.LockOSThread()
+			for f := range spawner {
+				f()
+			}
+		}()
+	})
+)
+
+var pageSize = int64(os.Getpagesize())
+
+func usage(pid int) (Usage, error) {
+	var ts unix.Timespec
+	// The kernel's encoding of "the CPU clock of process pid".
+	if err := unix.ClockGettime(int32(^pid<<3|2), &ts); err != nil {
+		return Usage{}, fmt.Errorf("read usage of workerd: %w", err)
+	}
+	statm, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/statm")
+	if err != nil {
+		return Usage{}, fmt.Errorf("read usage of workerd: %w", err)
+	}
+	fields := bytes.Fields(statm)
+	if len(fields) < 2 {
+		return Usage{}, errors.New("read usage of workerd: unexpected form of /proc/pid/statm")
+	}
+	pages, err := strconv.ParseInt(string(fields[1]), 10, 64)
+	if err != nil {
+		return Usage{}, fmt.Errorf("read usage of workerd: %w", err)
+	}
+	return Usage{CPU: time.Duration(ts.Nano()), Memory: pages * pageSize}, nil
+}

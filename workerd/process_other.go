@@ -1,0 +1,42 @@
+//go:build !linux
+
+package workerd
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"syscall"
+)
+
+// fdFolder holds a process's own descriptors as files.
+const fdFolder = "/dev/fd"
+
+// configFile returns a file that has no name any more: the configuration holds
+// the Worker's secrets.
+func configFile(text string) (*os.File, error) {
+	f, err := os.CreateTemp("", "selvage-config")
+	if err != nil {
+		return nil, err
+	}
+	os.Remove(f.Name())
+	if _, err := f.WriteString(text); err != nil {
+		f.Close()
+		return nil, err
+	}
+	// Opening /dev/fd/N may share the offset.
+	if _, err := f.Seek(0, 0); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// processAttributes: these systems cannot tie a child's life to its parent's.
+func processAttributes() *syscall.SysProcAttr { return nil }
+
+func spawn(cmd *exec.Cmd) error { return cmd.Start() }
+
+func usage(int) (Usage, error) {
+	return Usage{}, errors.New("read usage of workerd: not available on this system")
+}
