@@ -141,6 +141,9 @@ func blob(b config.Binding, v *config.Version) (workerd.Value, error) {
 		}
 		switch b.Type {
 		case "wasm_module":
+			if !v.ServiceWorker {
+				return nil, fmt.Errorf("binding %s (wasm_module): only service-worker-syntax scripts can have one; import %q in the module that uses it", b.Name, s.Part)
+			}
 			return workerd.WasmValue(m.Data), nil
 		case "data_blob":
 			return workerd.DataValue(m.Data), nil

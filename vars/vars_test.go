@@ -11,6 +11,7 @@ import (
 	"github.com/selvage-edge/selvage/config"
 	"github.com/selvage-edge/selvage/internal/celltest"
 	"github.com/selvage-edge/selvage/vars"
+	"github.com/selvage-edge/selvage/workerd"
 )
 
 var version = &config.Version{
@@ -37,13 +38,13 @@ func kind(t *testing.T, typ string) binding.Kind {
 
 func TestValuesInWorkerd(t *testing.T) {
 	const worker = `export default {
-  async fetch(request, { PLAIN, SECRET, JSON: json, META, TEXT, DATA, WASM, KEY, SPKI }) {
+  async fetch(request, { PLAIN, SECRET, JSON: json, META, TEXT, DATA, KEY, SPKI }) {
     const mac = await crypto.subtle.sign("HMAC", KEY, new TextEncoder().encode("data"));
     let exported = "refused";
     try { await crypto.subtle.exportKey("raw", KEY); exported = "allowed"; } catch {}
     return Response.json({
       plain: PLAIN, secret: SECRET, json, meta: META, text: TEXT, data: [...new Uint8Array(DATA)],
-      wasm: WASM instanceof WebAssembly.Module, mac: mac.byteLength, exported,
+      mac: mac.byteLength, exported,
     });
   },
 };`
@@ -55,7 +56,6 @@ func TestValuesInWorkerd(t *testing.T) {
 		"META":   `{"type":"version_metadata"}`,
 		"TEXT":   `{"type":"text_blob","part":"notes.txt"}`,
 		"DATA":   `{"type":"data_blob","part":"bytes"}`,
-		"WASM":   `{"type":"wasm_module","part":"empty.wasm"}`,
 		"KEY": `{"type":"secret_key","format":"raw","algorithm":{"name":"HMAC","hash":"SHA-256"},"usages":["sign","verify"],"key_base64":"` +
 			base64.StdEncoding.EncodeToString([]byte("0123456789abcdef")) + `"}`,
 		// An Ed25519 public key.
@@ -79,9 +79,19 @@ func TestValuesInWorkerd(t *testing.T) {
 	}
 	want := `{"plain":"tab\t\"quoted\" \\ ü\n","secret":"","json":{"a":[1,null,"ü"]},` +
 		`"meta":{"id":"0b5c5c2e-3b5f-4b53-9d0e-5a0a4ab1d5ce","tag":"v1","timestamp":"2026-11-20T11:00:00.000005Z"},` +
-		`"text":"notes","data":[255,0,1],"wasm":true,"mac":32,"exported":"refused"}`
+		`"text":"notes","data":[255,0,1],"mac":32,"exported":"refused"}`
 	if got := celltest.Run(t, worker, mounts).Get("/"); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+func TestWasmOfServiceWorker(t *testing.T) {
+	script := *version
+	script.ServiceWorker = true
+	b := config.Binding{Name: "WASM", Type: "wasm_module", Raw: []byte(`{"part":"empty.wasm"}`)}
+	m, err := kind(t, b.Type).Mount(b, binding.Site{Version: &script})
+	if err != nil || string(m.Value.(workerd.WasmValue)) != "\x00asm\x01\x00\x00\x00" {
+		t.Errorf("%v, %v", m.Value, err)
 	}
 }
 
@@ -94,6 +104,7 @@ func TestRefused(t *testing.T) {
 		{"json", `{"json":"` + strings.Repeat("x", vars.MaxBytes) + `"}`, "exceed the limit of 5120"},
 		{"wasm_module", `{}`, "part must name"},
 		{"wasm_module", `{"part":"absent"}`, `no part "absent"`},
+		{"wasm_module", `{"part":"empty.wasm"}`, "only service-worker-syntax scripts"},
 		{"text_blob", `{"part":"bytes"}`, "not UTF-8"},
 		{"secret_key", `{"format":"raw","usages":[]}`, "algorithm is missing"},
 		{"secret_key", `{"format":"raw","algorithm":{},"usages":["sing"]}`, `usage "sing" is not one of`},

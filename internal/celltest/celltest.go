@@ -22,16 +22,6 @@ import (
 // CompatibilityDate is the date that the Workers of these tests ask for.
 const CompatibilityDate = "2026-01-01"
 
-// Binary returns the path of workerd: what SELVAGE_WORKERD names.
-func Binary(t testing.TB) string {
-	t.Helper()
-	path := os.Getenv("SELVAGE_WORKERD")
-	if path == "" {
-		t.Fatal("SELVAGE_WORKERD does not name a workerd binary")
-	}
-	return path
-}
-
 // Run starts a Worker with this source, whose env holds what mount makes for
 // each binding name, and returns a client: Get asks its fetch handler. All
 // ends with the test. mount gets the name of the service to use in a
@@ -87,7 +77,11 @@ func Start(t testing.TB, dir, config string) *Cell {
 		t.Fatal(err)
 	}
 	socket := filepath.Join(dir, "http.sock")
-	cmd := exec.Command(Binary(t), "serve", "--experimental", "--socket-addr", "http=unix:"+socket, file)
+	binary, err := workerd.Binary(context.Background(), os.Stderr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(binary, "serve", "--experimental", "--socket-addr", "http=unix:"+socket, file)
 	var output strings.Builder
 	cmd.Stdout, cmd.Stderr = &output, &output
 	if err := cmd.Start(); err != nil {
@@ -95,10 +89,15 @@ func Start(t testing.TB, dir, config string) *Cell {
 	}
 	exited := make(chan struct{})
 	go func() { cmd.Wait(); close(exited) }()
-	t.Cleanup(func() { cmd.Process.Kill(); <-exited })
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		<-exited
+		if t.Failed() {
+			t.Logf("workerd said:\n%s", output.String())
+		}
+	})
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		conn, err := net.Dial("unix", socket)
-		if err == nil {
+		if conn, err := net.Dial("unix", socket); err == nil {
 			conn.Close()
 			break
 		}
