@@ -1,0 +1,254 @@
+// Package blob keeps large immutable values as files named by the SHA-256 of
+// their content: KV values over 64 KiB, modules of Workers, static assets.
+//
+// # Promises
+//
+//   - Durable when acknowledged: when [Store.Put] returns, the file, its name
+//     and its folder are on disk.
+//   - Whole or absent: a file appears under its name only when it is complete.
+//     Leftovers of a crash are removed when the store is opened.
+//   - Never deleted while needed: a blob is pinned from Put until
+//     [Pin.Release], and deleting asks the owner whether it is still referred
+//     to while no new pin can be taken.
+//   - An open blob can be read to its end even if it is deleted meanwhile.
+//
+// A Store has one owner, who knows which blobs are live. Owners do not share a
+// directory: each opens a Store of its own.
+package blob
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+)
+
+// Digest is the SHA-256 of a blob's content.
+type Digest [sha256.Size]byte
+
+// String is the digest in lower-case hexadecimal.
+func (d Digest) String() string { return hex.EncodeToString(d[:]) }
+
+// ParseDigest reads what String writes.
+func ParseDigest(s string) (d Digest, err error) {
+	b, err := hex.DecodeString(s)
+	if err != nil || len(b) != len(d) {
+		return d, fmt.Errorf("parse blob digest %q: want %d hexadecimal digits", s, 2*len(d))
+	}
+	return Digest(b), nil
+}
+
+// ErrNotFound says that the store has no such blob.
+var ErrNotFound = errors.New("blob not found")
+
+// Live tells whether anything refers to a blob. It is called while no new pin
+// on the blob can be taken and must not call back into the store.
+type Live func(Digest) (bool, error)
+
+// Store is a directory of blobs. It is safe for concurrent use by one process.
+type Store struct {
+	dir string
+
+	mu     sync.Mutex // guards pins; held from checking to deleting a file
+	pins   map[Digest]int
+	folder map[string]bool // folders known to exist durably
+}
+
+const tempFolder = "tmp"
+
+// Open opens the store in dir and creates it if it is not there.
+func Open(dir string) (*Store, error) {
+	temp := filepath.Join(dir, tempFolder)
+	if err := os.RemoveAll(temp); err != nil {
+		return nil, fmt.Errorf("open blob store: remove leftovers: %w", err)
+	}
+	if err := os.MkdirAll(temp, 0o700); err != nil {
+		return nil, fmt.Errorf("open blob store: %w", err)
+	}
+	if err := syncFolder(filepath.Dir(dir)); err != nil {
+		return nil, fmt.Errorf("open blob store: %w", err)
+	}
+	return &Store{dir: dir, pins: map[Digest]int{}, folder: map[string]bool{}}, nil
+}
+
+// Pin is a blob that cannot be deleted yet.
+type Pin struct {
+	Digest Digest
+	// Size in bytes.
+	Size  int64
+	store *Store
+}
+
+// Release ends the pin, once. Call it after the reference to the blob is
+// durable, or when there will be none.
+func (p *Pin) Release() {
+	p.store.mu.Lock()
+	defer p.store.mu.Unlock()
+	if p.store.pins[p.Digest]--; p.store.pins[p.Digest] == 0 {
+		delete(p.store.pins, p.Digest)
+	}
+}
+
+// Put stores what r gives, durably, and pins it. Memory use does not depend on
+// the size. When reading fails nothing is stored and the reader's error is in
+// the chain.
+func (s *Store) Put(r io.Reader) (*Pin, error) {
+	f, err := os.CreateTemp(filepath.Join(s.dir, tempFolder), "put-")
+	if err != nil {
+		return nil, fmt.Errorf("put blob: %w", err)
+	}
+	defer os.Remove(f.Name()) // fails, as it should, once the file has been renamed
+	defer f.Close()
+	hash := sha256.New()
+	size, err := io.Copy(io.MultiWriter(f, hash), r)
+	if err != nil {
+		return nil, fmt.Errorf("put blob: %w", err)
+	}
+	p := &Pin{Digest: Digest(hash.Sum(nil)), Size: size, store: s}
+	if err := f.Sync(); err != nil {
+		return nil, fmt.Errorf("put blob: %w", err)
+	}
+	s.mu.Lock()
+	s.pins[p.Digest]++
+	s.mu.Unlock()
+	if err := s.publish(f, p.Digest); err != nil {
+		p.Release()
+		return nil, fmt.Errorf("put blob: %w", err)
+	}
+	return p, nil
+}
+
+// publish gives the written file its name. A blob that is there already is
+// replaced by its equal: that is simpler than asking whether the other one is
+// durable yet.
+func (s *Store) publish(f *os.File, d Digest) error {
+	path := s.path(d)
+	folder := filepath.Dir(path)
+	s.mu.Lock()
+	known := s.folder[folder]
+	s.mu.Unlock()
+	if !known {
+		if err := os.MkdirAll(folder, 0o700); err != nil {
+			return err
+		}
+		if err := syncFolder(s.dir); err != nil {
+			return err
+		}
+		s.mu.Lock()
+		s.folder[folder] = true
+		s.mu.Unlock()
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	return syncFolder(folder)
+}
+
+// syncFolder makes the names in a folder durable.
+func syncFolder(path string) error {
+	if runtime.GOOS == "windows" {
+		return nil // folders cannot be synced there; NTFS journals names itself
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return f.Sync()
+}
+
+func (s *Store) path(d Digest) string {
+	name := d.String()
+	return filepath.Join(s.dir, name[:2], name)
+}
+
+// Open opens a blob for reading and seeking. The error is ErrNotFound if there
+// is none.
+func (s *Store) Open(d Digest) (io.ReadSeekCloser, error) {
+	f, err := os.Open(s.path(d))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("open blob %s: %w", d, ErrNotFound)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open blob: %w", err)
+	}
+	return f, nil
+}
+
+// Has reports whether the store holds a blob.
+func (s *Store) Has(d Digest) (bool, error) {
+	_, err := os.Stat(s.path(d))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("find blob: %w", err)
+	}
+	return true, nil
+}
+
+// Delete removes a blob unless it is pinned or live, and reports whether it
+// did. A crash may bring the file back; the next Sweep removes it again.
+func (s *Store) Delete(d Digest, live Live) (bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.pins[d] > 0 {
+		return false, nil
+	}
+	if keep, err := live(d); err != nil || keep {
+		return false, err
+	}
+	err := os.Remove(s.path(d))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("delete blob: %w", err)
+	}
+	return true, nil
+}
+
+// Sweep deletes every blob that is neither pinned nor live and returns how many
+// there were. Puts and reads go on meanwhile.
+func (s *Store) Sweep(ctx context.Context, live Live) (deleted int, err error) {
+	folders, err := os.ReadDir(s.dir)
+	if err != nil {
+		return 0, fmt.Errorf("sweep blobs: %w", err)
+	}
+	for _, folder := range folders {
+		if !folder.IsDir() || folder.Name() == tempFolder {
+			continue
+		}
+		files, err := os.ReadDir(filepath.Join(s.dir, folder.Name()))
+		if err != nil {
+			return deleted, fmt.Errorf("sweep blobs: %w", err)
+		}
+		for _, file := range files {
+			if err := ctx.Err(); err != nil {
+				return deleted, fmt.Errorf("sweep blobs: %w", err)
+			}
+			d, err := ParseDigest(file.Name())
+			if err != nil {
+				continue // not ours
+			}
+			gone, err := s.Delete(d, live)
+			if err != nil {
+				return deleted, fmt.Errorf("sweep blobs: %w", err)
+			}
+			if gone {
+				deleted++
+			}
+		}
+	}
+	return deleted, nil
+}

@@ -1,0 +1,44 @@
+package keyed
+
+import (
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// Batch collects writes that take effect together. The later write of a key
+// wins. A Batch belongs to one goroutine and must be Closed.
+type Batch struct{ b *pebble.Batch }
+
+// Batch starts an empty batch.
+func (d *DB) Batch() Batch { return Batch{d.p.NewBatch()} }
+
+// Set stores value under key. Both are copied.
+func (b Batch) Set(key, value []byte) { b.b.Set(key, value, nil) } // fails only after Commit
+
+// Delete removes key.
+func (b Batch) Delete(key []byte) { b.b.Delete(key, nil) }
+
+// DeleteRange removes the keys from lower (inclusive) up to upper (exclusive)
+// at a cost that does not depend on their number.
+func (b Batch) DeleteRange(lower, upper []byte) { b.b.DeleteRange(lower, upper, nil) }
+
+// Size is the number of bytes collected so far.
+func (b Batch) Size() int { return b.b.Len() }
+
+// Commit applies the batch durably. The batch may only be Closed afterwards.
+func (b Batch) Commit() error { return b.commit(pebble.Sync) }
+
+// CommitUnsynced applies the batch at once but lets a crash undo it, for work
+// that would simply be done again.
+func (b Batch) CommitUnsynced() error { return b.commit(pebble.NoSync) }
+
+func (b Batch) commit(o *pebble.WriteOptions) error {
+	if err := b.b.Commit(o); err != nil {
+		return fmt.Errorf("commit to keyed store: %w", err)
+	}
+	return nil
+}
+
+// Close gives the batch's memory back, whether it was committed or not.
+func (b Batch) Close() { b.b.Close() }
