@@ -1,0 +1,295 @@
+package kv
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// Handler speaks the protocol of workerd's KvNamespace for one namespace.
+//
+//	GET    /<key>?urlencoded=true[&cache_ttl=N]                   value, or 404
+//	PUT    /<key>?urlencoded=true[&expiration=S][&expiration_ttl=S]
+//	DELETE /<key>?urlencoded=true
+//	GET    /?[key_count_limit=N][&prefix=P][&cursor=C]            list
+//	POST   /bulk/get
+//
+// Metadata travels as JSON in the header CF-KV-Metadata. The reason phrase of
+// an error is what the Worker's exception says.
+//
+// Source: https://github.com/cloudflare/workerd/blob/main/src/workerd/api/kv.c++
+func (n *Namespace) Handler() http.Handler { return service{n} }
+
+type service struct{ n *Namespace }
+
+const metadataHeader = "Cf-Kv-Metadata"
+
+// maxBulkGetBody bounds the request body of a bulk get: 100 keys of 512 bytes,
+// each byte escaped, and the options.
+const maxBulkGetBody = 1 << 20
+
+func (s service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	// net/http would add both, and workerd would show them to nobody.
+	h["Date"], h["Content-Type"] = nil, nil
+	path := r.URL.EscapedPath()
+	var err error
+	switch {
+	case path == "/bulk/get" && r.Method == http.MethodPost:
+		err = s.bulkGet(w, r)
+	case path == "/" && r.Method == http.MethodGet && !strings.Contains(r.URL.RawQuery, "urlencoded="):
+		err = s.list(w, r)
+	case r.Method == http.MethodGet:
+		err = s.get(w, r, path)
+	case r.Method == http.MethodPut:
+		err = s.put(w, r, path)
+	case r.Method == http.MethodDelete:
+		err = s.delete(r, path)
+	default:
+		err = refuse(http.StatusMethodNotAllowed, "Method Not Allowed")
+	}
+	switch {
+	case err == nil:
+	case errors.Is(err, ErrNotFound):
+		h["Content-Length"] = zero
+		w.WriteHeader(http.StatusNotFound)
+	default:
+		s.fail(w, r, err)
+	}
+}
+
+var zero = []string{"0"}
+
+// key reads the key and the parameters of a request.
+func key(r *http.Request, path string) (string, url.Values, error) {
+	name := strings.TrimPrefix(path, "/")
+	var q url.Values
+	if r.URL.RawQuery != "urlencoded=true" { // all that most requests have
+		q = r.URL.Query()
+		if !strings.EqualFold(q.Get("urlencoded"), "true") {
+			return name, q, nil
+		}
+	}
+	name, err := url.PathUnescape(name)
+	if err != nil {
+		return "", nil, refuse(http.StatusBadRequest, "Could not URL-decode key name")
+	}
+	return name, q, nil
+}
+
+func (s service) get(w http.ResponseWriter, r *http.Request, path string) error {
+	name, q, err := key(r, path)
+	if err != nil {
+		return err
+	}
+	if q.Has("cache_ttl") {
+		if err := checkCacheTTL(q.Get("cache_ttl")); err != nil {
+			return err
+		}
+	}
+	sc := scratches.Get().(*scratch)
+	defer scratches.Put(sc)
+	rec, file, err := s.n.find(r.Context(), name, sc.key, sc.rec)
+	if err != nil {
+		return err
+	}
+	h := w.Header()
+	if rec.metadata != nil {
+		h[metadataHeader] = []string{string(rec.metadata)}
+	}
+	if rec.expires != 0 {
+		h["Cf-Expiration"] = []string{strconv.FormatInt(rec.expires, 10)}
+	}
+	h["Content-Length"] = []string{strconv.FormatInt(rec.size, 10)}
+	if file == nil {
+		w.Write(rec.value) // fails only when workerd has gone
+		return nil
+	}
+	defer file.Close()
+	io.Copy(w, file) // as above; a short body makes net/http close the connection
+	return nil
+}
+
+func (s service) put(w http.ResponseWriter, r *http.Request, path string) error {
+	name, q, err := key(r, path)
+	if err != nil {
+		return err
+	}
+	var o PutOptions
+	if q != nil {
+		if err := o.parseExpiry(q.Get("expiration"), q.Get("expiration_ttl")); err != nil {
+			return err
+		}
+	}
+	if m := r.Header[metadataHeader]; len(m) > 0 {
+		o.Metadata = json.RawMessage(m[0])
+	}
+	if err := s.n.put(r.Context(), name, r.Body, r.ContentLength, o); err != nil {
+		return err
+	}
+	w.Header()["Content-Length"] = zero
+	return nil
+}
+
+func (s service) delete(r *http.Request, path string) error {
+	name, _, err := key(r, path)
+	if err != nil {
+		return err
+	}
+	return s.n.Delete(r.Context(), name)
+}
+
+// listReply is the answer to a list. Metadata is a string of JSON, because
+// workerd parses strings a second time.
+type listReply struct {
+	Keys     []listKey `json:"keys"`
+	Complete bool      `json:"list_complete"`
+	Cursor   string    `json:"cursor,omitempty"`
+}
+
+type listKey struct {
+	Name       string `json:"name"`
+	Expiration int64  `json:"expiration,omitempty"`
+	Metadata   string `json:"metadata,omitempty"`
+}
+
+func (s service) list(w http.ResponseWriter, r *http.Request) error {
+	q := r.URL.Query()
+	o := ListOptions{Prefix: q.Get("prefix"), Cursor: q.Get("cursor")}
+	if q.Has("key_count_limit") {
+		n, ok := leadingInt(q.Get("key_count_limit"))
+		if !ok {
+			return refuse(http.StatusBadRequest, "Invalid key_count_limit of NaN. Please specify an integer greater than 0.")
+		}
+		if err := checkLimit(int(n)); err != nil {
+			return err
+		}
+		o.Limit = int(n)
+	}
+	page, err := s.n.List(r.Context(), o)
+	if err != nil {
+		return err
+	}
+	reply := listReply{Keys: make([]listKey, len(page.Keys)), Complete: page.Cursor == "", Cursor: page.Cursor}
+	for i, k := range page.Keys {
+		reply.Keys[i] = listKey{Name: k.Name, Metadata: string(k.Metadata)}
+		if !k.Expiration.IsZero() {
+			reply.Keys[i].Expiration = k.Expiration.Unix()
+		}
+	}
+	return writeJSON(w, reply)
+}
+
+// bulkRequest is the body of a bulk get. Pointers tell absent from empty.
+type bulkRequest struct {
+	Keys         []string    `json:"keys"`
+	Type         string      `json:"type"`
+	WithMetadata bool        `json:"withMetadata"`
+	CacheTTL     json.Number `json:"cacheTtl"` // a number or a string of one
+}
+
+type bulkEntry struct {
+	Value    json.RawMessage `json:"value"`
+	Metadata json.RawMessage `json:"metadata"`
+}
+
+func (s service) bulkGet(w http.ResponseWriter, r *http.Request) error {
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxBulkGetBody+1))
+	if err != nil {
+		return err
+	}
+	var req bulkRequest
+	if len(body) > maxBulkGetBody || json.Unmarshal(body, &req) != nil {
+		return refuse(http.StatusBadRequest, "Could not parse the bulk get request")
+	}
+	if req.Type != "" && req.Type != "text" && req.Type != "json" {
+		return refuse(http.StatusBadRequest, `"%s" is not a valid type. Use "json" or "text"`, req.Type)
+	}
+	if req.CacheTTL != "" {
+		if err := checkCacheTTL(req.CacheTTL.String()); err != nil {
+			return err
+		}
+	}
+	entries, err := s.n.BulkGet(r.Context(), req.Keys)
+	if err != nil {
+		return err
+	}
+	reply := make(map[string]any, len(req.Keys))
+	for _, k := range req.Keys {
+		e := entries[k]
+		if e == nil {
+			reply[k] = nil
+			continue
+		}
+		value := json.RawMessage(e.Value)
+		if req.Type != "json" {
+			if value, err = json.Marshal(string(e.Value)); err != nil {
+				return err
+			}
+		} else if !json.Valid(e.Value) || !utf8.Valid(e.Value) {
+			return refuse(http.StatusBadRequest, "At least one of the requested keys corresponds to a non-json value")
+		}
+		if reply[k] = value; req.WithMetadata {
+			reply[k] = bulkEntry{Value: value, Metadata: e.Metadata}
+		}
+	}
+	return writeJSON(w, reply)
+}
+
+func writeJSON(w http.ResponseWriter, v any) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	w.Header()["Content-Length"] = []string{strconv.Itoa(len(data))}
+	w.Write(data) // fails only when workerd has gone
+	return nil
+}
+
+// failTimeout bounds how long an error waits for a peer that does not read.
+const failTimeout = 10 * time.Second
+
+// fail answers with an error. net/http cannot set a reason phrase, which is
+// all that the Worker sees, so the answer is written by hand.
+func (s service) fail(w http.ResponseWriter, r *http.Request, err error) {
+	status, text := http.StatusInternalServerError, "Internal Server Error"
+	var refusal *Error
+	switch {
+	case errors.As(err, &refusal):
+		status, text = refusal.Status, refusal.Text
+	case errors.Is(err, ErrNamespaceNotFound):
+		status, text = http.StatusNotFound, "Namespace Not Found"
+	case r.Context().Err() != nil:
+		return // the Worker has gone
+	default:
+		slog.Error("a KV request failed", "namespace", s.n.id, "method", r.Method, "error", err)
+	}
+	// A peer that is still sending would lose the answer to the closing of the
+	// connection.
+	io.CopyN(io.Discard, r.Body, maxDrain)
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil { // not a plain connection: in a test or over h2
+		w.WriteHeader(status)
+		return
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(failTimeout))
+	io.WriteString(conn, "HTTP/1.1 "+strconv.Itoa(status)+" "+reason(text)+"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+}
+
+// reason makes text fit for a status line.
+func reason(text string) string {
+	return strings.Map(func(c rune) rune {
+		if c < ' ' || c == 0x7f {
+			return ' '
+		}
+		return c
+	}, text)
+}
