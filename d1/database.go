@@ -1,0 +1,400 @@
+package d1
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/selvage-edge/selvage/sqlite"
+)
+
+// Database is one D1 database. It is safe for concurrent use and stays valid
+// until the database is deleted or the store closed; its file is opened when
+// needed and closed when idle.
+type Database struct {
+	store *Store
+	id    string
+	path  string
+
+	mu      sync.Mutex // guards the fields below
+	file    *sqlite.DB // nil while closed
+	users   int        // calls in progress
+	used    time.Time  // end of the last call
+	deleted bool
+
+	lastRowID atomic.Int64
+	size      atomic.Int64 // bytes, after the last write
+	bookmark  atomic.Int64 // of the last write; see nextBookmark
+}
+
+// ID is the database's UUID.
+func (d *Database) ID() string { return d.id }
+
+// query is one statement, or several in one text, with the parameters of the
+// last. A parameter is nil, bool, int, int64, float64, string or []byte.
+type query struct {
+	sql    string
+	params []any
+}
+
+// output receives the results of a call as they arise. reset drops everything
+// because the call starts again.
+type output interface {
+	row(s *sqlite.Stmt) error
+	end(s *sqlite.Stmt, m *Meta) error
+	reset()
+}
+
+// errNeedsWriter: a statement that looked like reading writes.
+var errNeedsWriter = errors.New("d1: statement needs the writing connection")
+
+// run executes queries as one transaction. With each, every statement of a
+// text gives a result, otherwise only the last one does.
+func (d *Database) run(ctx context.Context, queries []query, each bool, out output) error {
+	statements, reads := 0, true
+	for _, q := range queries {
+		if !blank(q.sql) {
+			statements++
+			reads = reads && mayRead(q.sql)
+		}
+	}
+	if statements == 0 {
+		return &Error{Message: textNoStatement}
+	}
+	file, err := d.acquire()
+	if err != nil {
+		return translate(err)
+	}
+	defer d.release()
+	ctx = &sqlite.Deadline{Context: ctx, At: time.Now().Add(d.store.opts.MaxQueryTime)}
+	if reads {
+		err = file.Read(ctx, func(c *sqlite.Conn) error {
+			return (&call{d: d, c: c, p: c.Note.(*policy), out: out, each: each, reading: true}).run(queries)
+		})
+		if !errors.Is(err, errNeedsWriter) {
+			return d.failed(ctx, err)
+		}
+		out.reset()
+	}
+	err = file.Write(ctx, func(c *sqlite.Conn) error {
+		return (&call{d: d, c: c, p: c.Note.(*policy), out: out, each: each}).run(queries)
+	})
+	return d.failed(ctx, err)
+}
+
+func (d *Database) failed(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	if cause := ctx.Err(); cause != nil {
+		return translate(cause)
+	}
+	return translate(err)
+}
+
+// mayRead reports whether sql looks like it only reads; the compiled statement
+// has the last word.
+func mayRead(sql string) bool {
+	switch keyword(sql) {
+	case "SELECT", "VALUES", "WITH", "EXPLAIN":
+		return true
+	}
+	return false
+}
+
+// call is one transaction in progress on one connection.
+type call struct {
+	d       *Database
+	c       *sqlite.Conn
+	p       *policy
+	out     output
+	each    bool
+	reading bool
+	wrote   bool
+}
+
+func (k *call) run(queries []query) error {
+	var err error
+	if len(queries) == 1 && single(queries[0].sql) {
+		err = k.query(&queries[0]) // SQLite's own transaction does
+	} else {
+		err = k.c.Tx(func() error {
+			for i := range queries {
+				if err := k.query(&queries[i]); err != nil {
+					if e, ok := err.(*Error); ok {
+						e.Query = i
+					} else if e, ok := translate(err).(*Error); ok {
+						e.Query = i
+						return e
+					}
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	if k.p.setting {
+		if e := k.p.restore(); err == nil {
+			err = e
+		}
+	}
+	if k.wrote {
+		k.d.lastRowID.Store(k.c.LastInsertRowID())
+		if err == nil {
+			k.d.size.Store(k.p.size())
+			k.d.advance()
+		}
+	}
+	return err
+}
+
+func single(sql string) bool {
+	_, rest, _ := cut(sql)
+	return blank(rest)
+}
+
+// query runs the statements of one text.
+func (k *call) query(q *query) error {
+	rest := q.sql
+	for !blank(rest) {
+		var text string
+		if text, rest, _ = cut(rest); blank(text) {
+			continue
+		}
+		last := blank(rest)
+		var params []any
+		if last {
+			params, rest = q.params, ""
+		}
+		if err := k.statement(text, params, last); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (k *call) statement(text string, params []any, last bool) error {
+	started := time.Now()
+	k.p.transaction, k.p.counters = false, false
+	s, err := k.c.Prepare(text)
+	if err != nil {
+		switch {
+		case k.p.transaction:
+			return &Error{Message: textTransaction, cause: err}
+		case keyword(text) == "VACUUM":
+			return &Error{Message: textVacuum, cause: err}
+		}
+		return offset(err, text)
+	}
+	if s == nil { // a NUL byte ends the text for SQLite
+		return &Error{Message: textNoStatement}
+	}
+	defer s.Done()
+	if k.p.counters {
+		s.Note = usesCounters
+	}
+	readOnly := s.ReadOnly()
+	if k.reading && (!readOnly || s.Note == usesCounters) {
+		return errNeedsWriter
+	}
+	if !readOnly && keyword(text) == "VACUUM" {
+		return &Error{Message: textVacuum}
+	}
+	switch n := s.BindCount(); {
+	case !last && n > 0:
+		return &Error{Message: textLastParams}
+	case last && n != len(params):
+		return &Error{Message: textParameters}
+	}
+	for i, v := range params {
+		if err := s.Bind(i+1, v); err != nil {
+			return err
+		}
+	}
+	report := last || k.each
+	size, rowID := k.d.size.Load(), k.d.lastRowID.Load()
+	changes := k.c.TotalChanges()
+	rows := int64(0)
+	for s.Step() {
+		rows++
+		if report {
+			if err := k.out.row(s); err != nil {
+				return err
+			}
+		}
+	}
+	if err := s.Err(); err != nil {
+		return err
+	}
+	m := Meta{LastRowID: rowID, SizeAfter: size, RowsRead: s.Scanned()}
+	if m.RowsRead = max(m.RowsRead, rows); report && readOnly {
+		m.Duration = time.Since(started)
+		return k.out.end(s, &m)
+	}
+	if report {
+		// The names of the columns are needed before the statement is reset,
+		// the figures are only known after.
+		s.Columns()
+	}
+	if err := s.Finish(); err != nil {
+		return err
+	}
+	if readOnly {
+		return nil
+	}
+	k.wrote = true
+	m.Changes = k.c.TotalChanges() - changes
+	m.RowsWritten = m.Changes
+	m.LastRowID = k.c.LastInsertRowID()
+	m.SizeAfter = k.p.size()
+	m.ChangedDB = m.Changes != 0 || m.SizeAfter != size || m.LastRowID != rowID
+	m.Duration = time.Since(started)
+	if !report {
+		return nil
+	}
+	return k.out.end(s, &m)
+}
+
+// usesCounters marks a statement that has to run on the connection that
+// counted the changes.
+var usesCounters = new(int)
+
+// acquire opens the file if it is closed and keeps it open until release.
+func (d *Database) acquire() (*sqlite.DB, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.deleted {
+		return nil, fmt.Errorf("%w: %s", ErrNotFound, d.id)
+	}
+	if d.file == nil {
+		if err := d.store.makeRoom(d); err != nil {
+			return nil, err
+		}
+		if err := d.open(); err != nil {
+			return nil, err
+		}
+	}
+	d.users++
+	return d.file, nil
+}
+
+func (d *Database) open() error {
+	file, err := sqlite.Open(d.path, sqlite.Options{
+		Sync: d.store.opts.Sync, MaxSize: d.store.opts.MaxSize, Setup: setUp,
+	})
+	if err != nil {
+		return err
+	}
+	// The clock may have been set back since the last write; the files' times
+	// keep bookmarks growing.
+	after := d.store.opts.Now()
+	for _, path := range []string{d.path, d.path + "-wal"} {
+		if info, err := os.Stat(path); err == nil && info.ModTime().After(after) {
+			after = info.ModTime()
+		}
+	}
+	d.bookmark.Store(max(d.bookmark.Load(), after.UnixMicro()))
+	err = file.Write(context.Background(), func(c *sqlite.Conn) error {
+		d.size.Store(c.Note.(*policy).size())
+		return nil
+	})
+	if err != nil {
+		file.Close()
+		return err
+	}
+	d.file = file
+	d.store.open.Add(1)
+	return nil
+}
+
+func (d *Database) release() {
+	now := d.store.opts.Now()
+	d.mu.Lock()
+	d.users--
+	d.used = now
+	d.mu.Unlock()
+}
+
+// closeIdle closes the file if nobody has used it since before.
+func (d *Database) closeIdle(before time.Time) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.file == nil || d.users > 0 || !d.used.Before(before) {
+		return nil
+	}
+	return d.closeFile()
+}
+
+// closeFile closes the file; d.mu is held.
+func (d *Database) closeFile() error {
+	if d.file == nil {
+		return nil
+	}
+	file := d.file
+	d.file = nil
+	d.store.open.Add(-1)
+	return file.Close()
+}
+
+// advance moves the bookmark past a write.
+func (d *Database) advance() {
+	now := d.store.opts.Now().UnixMicro()
+	for {
+		old := d.bookmark.Load()
+		if d.bookmark.CompareAndSwap(old, max(old+1, now)) {
+			return
+		}
+	}
+}
+
+// Bookmark names the state of the database after the last write. Bookmarks
+// grow, compared as strings.
+func (d *Database) Bookmark() (string, error) {
+	if _, err := d.acquire(); err != nil {
+		return "", err
+	}
+	defer d.release()
+	return d.mark(), nil
+}
+
+func (d *Database) mark() string { return fmt.Sprintf("%016x", d.bookmark.Load()) }
+
+// Backup writes a consistent copy of the database to path, which must not
+// exist, while the database is in use.
+func (d *Database) Backup(ctx context.Context, path string) error {
+	file, err := d.acquire()
+	if err != nil {
+		return err
+	}
+	defer d.release()
+	return file.Backup(ctx, path)
+}
+
+// Check reports damage to the file as an error.
+func (d *Database) Check(ctx context.Context) error {
+	file, err := d.acquire()
+	if err != nil {
+		return err
+	}
+	defer d.release()
+	return file.Check(ctx)
+}
+
+func (d *Database) remove() error {
+	var first error
+	// The log goes first: a log without its database is never read, but a
+	// database must not meet the log of another one.
+	for _, suffix := range []string{"-wal", "-shm", "-journal", ""} {
+		if err := os.Remove(d.path + suffix); err != nil && !errors.Is(err, os.ErrNotExist) {
+			first = errors.Join(first, err)
+		}
+	}
+	return first
+}
+
+func databasePath(dir, id string) string { return filepath.Join(dir, id+".sqlite") }
