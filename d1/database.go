@@ -116,6 +116,7 @@ type call struct {
 	each    bool
 	reading bool
 	wrote   bool
+	changes int64 // of the connection before the current text
 }
 
 func (k *call) run(queries []query) error {
@@ -161,6 +162,7 @@ func single(sql string) bool {
 // query runs the statements of one text.
 func (k *call) query(q *query) error {
 	rest := q.sql
+	k.changes = k.c.TotalChanges()
 	for !blank(rest) {
 		var text string
 		if text, rest, _ = cut(rest); blank(text) {
@@ -179,6 +181,9 @@ func (k *call) query(q *query) error {
 }
 
 func (k *call) statement(text string, params []any, last bool) error {
+	if len(text) > MaxStatement {
+		return &Error{Message: textLong}
+	}
 	started := time.Now()
 	k.p.transaction, k.p.counters = false, false
 	s, err := k.c.Prepare(text)
@@ -218,7 +223,9 @@ func (k *call) statement(text string, params []any, last bool) error {
 	}
 	report := last || k.each
 	size, rowID := k.d.size.Load(), k.d.lastRowID.Load()
-	changes := k.c.TotalChanges()
+	if k.each {
+		k.changes = k.c.TotalChanges()
+	}
 	rows := int64(0)
 	for s.Step() {
 		rows++
@@ -248,7 +255,7 @@ func (k *call) statement(text string, params []any, last bool) error {
 		return nil
 	}
 	k.wrote = true
-	m.Changes = k.c.TotalChanges() - changes
+	m.Changes = k.c.TotalChanges() - k.changes
 	m.RowsWritten = m.Changes
 	m.LastRowID = k.c.LastInsertRowID()
 	m.SizeAfter = k.p.size()

@@ -23,6 +23,7 @@ const (
 	textTime        = "D1 DB exceeded its CPU time limit and was reset."
 	textMemory      = "D1 DB's isolate exceeded its memory limit and was reset."
 	textOverloaded  = "D1 DB is overloaded. Requests queued for too long."
+	textLong        = "statement too long: SQLITE_TOOBIG"
 	textSize        = "Exceeded maximum DB size."
 )
 
