@@ -1,0 +1,153 @@
+package sandbox
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"syscall"
+
+	"github.com/landlock-lsm/go-landlock/landlock"
+	llsys "github.com/landlock-lsm/go-landlock/landlock/syscall"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	supported = true
+	// self is this program, also after its file was replaced by an upgrade.
+	self = "/proc/self/exe"
+	// probeArgument, in place of a policy, makes the launcher report.
+	probeArgument = "probe"
+)
+
+// The launcher is this program under another name, whichever program it is: a
+// test binary confines cells as selvage itself does. It runs before main.
+func init() {
+	if len(os.Args) < 2 || os.Args[0] != launcherName {
+		return
+	}
+	runtime.LockOSThread() // the thread that restricts itself is the one that becomes the process
+	if os.Args[1] == probeArgument {
+		json.NewEncoder(os.Stdout).Encode(try())
+		os.Exit(0)
+	}
+	err := launch(os.Args[1], os.Args[2], os.Args[3:])
+	fmt.Fprintln(os.Stderr, "confine process:", err)
+	os.Exit(126)
+}
+
+// launch restricts this process and becomes the program at path.
+func launch(policy, path string, args []string) error {
+	var p Policy
+	if err := json.Unmarshal([]byte(policy), &p); err != nil {
+		return err
+	}
+	if err := noNewPrivileges(); err != nil {
+		return err
+	}
+	if err := dropCapabilities(); err != nil {
+		return err
+	}
+	if err := p.restrictFiles(path); err != nil {
+		return err
+	}
+	if err := p.restrictCalls(); err != nil {
+		return err
+	}
+	return syscall.Exec(path, args, os.Environ())
+}
+
+func noNewPrivileges() error {
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("set no_new_privs: %w", err)
+	}
+	// A core file would hold secrets of the Worker.
+	return unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{})
+}
+
+// dropCapabilities empties the bounding set: what is exec'ed next has no
+// capability, even as root. Without CAP_SETPCAP there is nothing to drop.
+func dropCapabilities() error {
+	for c := uintptr(0); c <= unix.CAP_LAST_CAP; c++ {
+		err := unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0)
+		if errors.Is(err, unix.EINVAL) { // the kernel is older than this capability
+			break
+		}
+		if errors.Is(err, unix.EPERM) && os.Geteuid() != 0 {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("drop capability %d: %w", c, err)
+		}
+	}
+	return nil
+}
+
+// restrictFiles limits the file system with Landlock, as far as the kernel has it.
+func (p Policy) restrictFiles(program string) error {
+	rules := []landlock.Rule{
+		landlock.PathAccess(llsys.AccessFSExecute|llsys.AccessFSReadFile, program),
+		landlock.RODirs("/lib", "/lib64", "/usr/lib", "/usr/lib64").IgnoreIfMissing(), // the dynamic loader
+		landlock.ROFiles("/etc/ld.so.cache").IgnoreIfMissing(),
+		landlock.RWFiles("/dev/null", "/dev/urandom", "/dev/random", "/dev/zero").IgnoreIfMissing(),
+		landlock.RODirs("/proc/self", "/sys/fs/cgroup").IgnoreIfMissing(), // V8 sizes its heap from them
+		landlock.ROFiles("/proc/meminfo", "/proc/cpuinfo", "/sys/devices/system/cpu/online", "/sys/devices/system/cpu/possible").IgnoreIfMissing(),
+	}
+	for _, path := range p.ReadOnly {
+		rules = append(rules, pathRule(path, landlock.RODirs, landlock.ROFiles))
+	}
+	for _, path := range p.ReadWrite {
+		rules = append(rules, pathRule(path, landlock.RWDirs, landlock.RWFiles))
+	}
+	if err := landlock.V5.BestEffort().RestrictPaths(rules...); err != nil {
+		return fmt.Errorf("restrict files: %w", err)
+	}
+	return nil
+}
+
+func pathRule(path string, dirs, files func(...string) landlock.FSRule) landlock.Rule {
+	if info, err := os.Stat(path); err == nil && !info.IsDir() {
+		return files(path).IgnoreIfMissing()
+	}
+	return dirs(path).IgnoreIfMissing()
+}
+
+// Probe starts a launcher that tries each measure, and returns what it found.
+func Probe() []Measure {
+	cmd := exec.Command(self)
+	cmd.Args = []string{launcherName, probeArgument}
+	output, err := cmd.Output()
+	var measures []Measure
+	if err == nil {
+		err = json.Unmarshal(output, &measures)
+	}
+	if err != nil {
+		return []Measure{{Name: "sandbox", Detail: "cannot start the launcher: " + err.Error()}}
+	}
+	return measures
+}
+
+// try applies every measure to this process and says which ones took.
+func try() []Measure {
+	report := func(name, keepsOut string, err error) Measure {
+		if err != nil {
+			return Measure{Name: name, Detail: err.Error()}
+		}
+		return Measure{Name: name, InForce: true, Detail: keepsOut}
+	}
+	list := []Measure{
+		report("no_new_privs", "no program can gain privileges; no core files", noNewPrivileges()),
+		report("capabilities", "none, even when the server runs as root", dropCapabilities()),
+	}
+	abi, err := llsys.LandlockGetABIVersion()
+	if err == nil && abi < 1 {
+		err = errors.New("the kernel has no Landlock")
+	}
+	if err != nil {
+		err = fmt.Errorf("files are not restricted (%w): enable Landlock (Linux 5.13, lsm=landlock)", err)
+	}
+	list = append(list, report("landlock", fmt.Sprintf("ABI %d: no files but the program, its libraries and its Durable Objects", abi), err))
+	return append(list, report("seccomp", "no sockets but unix ones; no mounts, tracing, modules, keys, namespaces, io_uring", Policy{}.restrictCalls()))
+}

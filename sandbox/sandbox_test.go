@@ -1,0 +1,110 @@
+//go:build linux
+
+package sandbox
+
+import (
+	"context"
+	"encoding/json"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+)
+
+// TestMain lets this binary be the confined program too: with TRY set it
+// attempts what a sandbox should stop and prints what happened.
+func TestMain(m *testing.M) {
+	if os.Getenv("TRY") == "" {
+		os.Exit(m.Run())
+	}
+	json.NewEncoder(os.Stdout).Encode(attempt(os.Getenv("ALLOWED"), os.Getenv("SECRET"), os.Getenv("SOCKET")))
+}
+
+// attempt reports which acts succeed.
+func attempt(allowed, secret, socket string) map[string]bool {
+	dial := func(network, address string) error {
+		c, err := (&net.Dialer{}).DialContext(context.Background(), network, address)
+		if err == nil {
+			c.Close()
+		}
+		return err
+	}
+	open := func(path string, flag int) error {
+		f, err := os.OpenFile(path, flag, 0o600)
+		if err == nil {
+			f.Close()
+		}
+		return err
+	}
+	_, _, unshare := syscall.RawSyscall(syscall.SYS_UNSHARE, syscall.CLONE_NEWUTS, 0, 0)
+	return map[string]bool{
+		"write an allowed folder": open(filepath.Join(allowed, "new"), os.O_CREATE|os.O_WRONLY) == nil,
+		"read another file":       open(secret, os.O_RDONLY) == nil,
+		"write another folder":    open(secret+".new", os.O_CREATE|os.O_WRONLY) == nil,
+		"read /etc/passwd":        open("/etc/passwd", os.O_RDONLY) == nil,
+		"dial a unix socket":      dial("unix", socket) == nil,
+		"dial TCP":                dial("tcp", os.Getenv("TCP")) == nil,
+		"listen on TCP":           func() bool { l, err := net.Listen("tcp", "127.0.0.1:0"); return err == nil && l.Close() == nil }(),
+		"leave its namespace":     unshare == 0,
+		"run another program":     exec.Command("/bin/true").Run() == nil,
+	}
+}
+
+func TestConfinedProcess(t *testing.T) {
+	for _, m := range Probe() {
+		if !m.InForce {
+			t.Fatalf("this machine lacks %s: %s", m.Name, m.Detail)
+		}
+	}
+	dir := t.TempDir()
+	allowed, secret, socket := filepath.Join(dir, "allowed"), filepath.Join(dir, "secret"), filepath.Join(dir, "socket")
+	if err := os.Mkdir(allowed, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(secret, []byte("secret"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	unixListener, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unixListener.Close()
+	tcp, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tcp.Close()
+
+	run := func(confine bool) map[string]bool {
+		cmd := exec.Command(os.Args[0])
+		cmd.Env = []string{"TRY=1", "ALLOWED=" + allowed, "SECRET=" + secret, "SOCKET=" + socket, "TCP=" + tcp.Addr().String()}
+		cmd.Stderr = os.Stderr
+		if confine {
+			if err := (Policy{ReadWrite: []string{allowed}}).Prepare(cmd); err != nil {
+				t.Fatal(err)
+			}
+		}
+		output, err := cmd.Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var did map[string]bool
+		if err := json.Unmarshal(output, &did); err != nil {
+			t.Fatalf("%v in %q", err, output)
+		}
+		return did
+	}
+	may := map[string]bool{"write an allowed folder": true, "dial a unix socket": true}
+	for act, did := range run(true) {
+		if did != may[act] {
+			t.Errorf("confined process: %s: %v, want %v", act, did, may[act])
+		}
+	}
+	for act, did := range run(false) {
+		if !did && act != "leave its namespace" { // needs root
+			t.Errorf("unconfined process cannot %s: the test proves nothing", act)
+		}
+	}
+}
