@@ -1,0 +1,59 @@
+package auth
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Resources are what a scope can be about. They are the Scope of the REST
+// API's routes.
+var Resources = []string{
+	"account",         // the account itself, its tokens and its audit log
+	"workers_scripts", // Workers, versions, deployments, secrets, schedules
+	"workers_routes",  // routes and custom domains
+	"workers_tail",    // live logs
+	"workers_kv",
+	"d1",
+	"r2",
+	"queues",
+	"workflows",
+	"hyperdrive",
+	"vectorize",
+	"secrets_store",
+	"pages",
+	"access",
+	"zone",
+}
+
+// CheckScope says what is wrong with a scope. A scope is "*" (everything),
+// "RESOURCE:edit" (which includes reading) or "RESOURCE:read"; the resource may
+// be "*".
+func CheckScope(scope string) error {
+	if scope == "*" {
+		return nil
+	}
+	resource, level, _ := strings.Cut(scope, ":")
+	if level != "read" && level != "edit" {
+		return fmt.Errorf("scope %q must end in :read or :edit, or be *", scope)
+	}
+	if resource != "*" && !slices.Contains(Resources, resource) {
+		return fmt.Errorf("scope %q: there is no resource %q; there are %s", scope, resource, strings.Join(Resources, ", "))
+	}
+	return nil
+}
+
+// Allows reports whether the token's scopes cover an operation on resource. An
+// empty resource needs a valid token only.
+func (id Identity) Allows(resource string, edit bool) bool {
+	if resource == "" {
+		return true
+	}
+	for _, scope := range id.Scopes {
+		r, level, _ := strings.Cut(scope, ":")
+		if (r == "*" || r == resource) && (scope == "*" || level == "edit" || !edit) {
+			return true
+		}
+	}
+	return false
+}

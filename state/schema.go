@@ -1,0 +1,152 @@
+package state
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"net/url"
+)
+
+// migrations bring the database from one schema version to the next; the
+// number of those applied is PRAGMA user_version. Entries are only ever added.
+// testdata has a database of each older version, which a test upgrades.
+//
+// A record is one JSON document in data. Columns exist for what is looked up,
+// ordered or unique.
+var migrations = []string{
+	1 - 1: `
+CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE workers (name TEXT PRIMARY KEY, data TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE versions (
+	id TEXT PRIMARY KEY,
+	worker TEXT NOT NULL REFERENCES workers(name) ON DELETE CASCADE,
+	number INTEGER NOT NULL,
+	data TEXT NOT NULL,
+	UNIQUE (worker, number)
+) WITHOUT ROWID;
+CREATE TABLE modules (
+	version TEXT NOT NULL REFERENCES versions(id) ON DELETE CASCADE,
+	digest TEXT NOT NULL,
+	PRIMARY KEY (version, digest)
+) WITHOUT ROWID;
+CREATE INDEX modules_digest ON modules (digest);
+CREATE TABLE deployments (
+	seq INTEGER PRIMARY KEY AUTOINCREMENT,
+	id TEXT NOT NULL UNIQUE,
+	worker TEXT NOT NULL REFERENCES workers(name) ON DELETE CASCADE,
+	data TEXT NOT NULL
+);
+CREATE INDEX deployments_worker ON deployments (worker, seq);
+CREATE TABLE secrets (
+	id TEXT PRIMARY KEY,
+	worker TEXT NOT NULL REFERENCES workers(name) ON DELETE CASCADE,
+	sealed BLOB NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX secrets_worker ON secrets (worker);
+CREATE TABLE zones (id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, data TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE routes (
+	id TEXT PRIMARY KEY,
+	pattern TEXT NOT NULL UNIQUE,
+	worker TEXT REFERENCES workers(name) ON DELETE CASCADE,
+	zone TEXT NOT NULL REFERENCES zones(id) ON DELETE CASCADE,
+	data TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX routes_worker ON routes (worker);
+CREATE TABLE domains (
+	id TEXT PRIMARY KEY,
+	hostname TEXT NOT NULL UNIQUE,
+	worker TEXT NOT NULL REFERENCES workers(name) ON DELETE CASCADE,
+	zone TEXT NOT NULL REFERENCES zones(id) ON DELETE CASCADE,
+	data TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX domains_worker ON domains (worker);
+CREATE TABLE tokens (
+	id TEXT PRIMARY KEY,
+	hash TEXT NOT NULL UNIQUE,
+	data TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE audit (seq INTEGER PRIMARY KEY AUTOINCREMENT, data TEXT NOT NULL);
+CREATE TRIGGER audit_no_update BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
+CREATE TRIGGER audit_no_delete BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
+`,
+	2 - 1: `
+CREATE TABLE asset_files (
+	hash TEXT PRIMARY KEY,
+	digest TEXT NOT NULL,
+	size INTEGER NOT NULL,
+	type TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX asset_files_digest ON asset_files (digest);
+CREATE TABLE asset_sessions (id TEXT PRIMARY KEY, created INTEGER NOT NULL, data TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE asset_missing (
+	session TEXT NOT NULL REFERENCES asset_sessions(id) ON DELETE CASCADE,
+	hash TEXT NOT NULL,
+	PRIMARY KEY (session, hash)
+) WITHOUT ROWID;
+CREATE TABLE asset_manifests (
+	id TEXT PRIMARY KEY,
+	worker TEXT NOT NULL REFERENCES workers(name) ON DELETE CASCADE,
+	data TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX asset_manifests_worker ON asset_manifests (worker);
+`,
+}
+
+func openDatabase(ctx context.Context, path string) (*sql.DB, error) {
+	q := url.Values{"_txlock": {"immediate"}, "_pragma": {
+		"busy_timeout(10000)", "journal_mode(wal)", "synchronous(full)", "foreign_keys(on)",
+	}}
+	db, err := sql.Open("sqlite3", (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: q.Encode()}).String())
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(4)
+	db.SetMaxIdleConns(4)
+	if err := upgrade(ctx, db); err != nil {
+		db.Close()
+		return nil, err
+	}
+	return db, nil
+}
+
+// upgrade applies the migrations that the database lacks, each in its own
+// transaction.
+func upgrade(ctx context.Context, db *sql.DB) error {
+	for {
+		tx, err := db.BeginTx(ctx, nil)
+		if err != nil {
+			return err
+		}
+		done, err := upgradeOne(ctx, tx)
+		if err != nil {
+			tx.Rollback()
+			return err
+		}
+		if err := tx.Commit(); err != nil {
+			return err
+		}
+		if done {
+			return nil
+		}
+	}
+}
+
+func upgradeOne(ctx context.Context, tx *sql.Tx) (done bool, err error) {
+	var version int
+	if err := tx.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
+		return false, fmt.Errorf("read schema version: %w", err)
+	}
+	if version > len(migrations) {
+		return false, fmt.Errorf("schema version %d was written by a newer program (this one knows %d): upgrade selvage", version, len(migrations))
+	}
+	if version == len(migrations) {
+		return true, nil
+	}
+	if _, err := tx.ExecContext(ctx, migrations[version]); err != nil {
+		return false, fmt.Errorf("upgrade schema to version %d: %w", version+1, err)
+	}
+	if _, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", version+1)); err != nil {
+		return false, fmt.Errorf("upgrade schema to version %d: %w", version+1, err)
+	}
+	return false, nil
+}
