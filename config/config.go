@@ -218,6 +218,9 @@ type Assets struct {
 	// RunWorkerFirstPaths are patterns ("/api/*", "!/api/docs/*") for which the
 	// Worker sees the request first; empty means RunWorkerFirst decides.
 	RunWorkerFirstPaths []string
+	// BasePath is the path under which the files appear ("/docs/" shows the
+	// file /a.txt at /docs/a.txt); empty means "/".
+	BasePath string
 	// Headers and Redirects are the texts of _headers and _redirects.
 	Headers, Redirects string
 	// Files finds and opens the files.

@@ -1,0 +1,115 @@
+package assets
+
+import (
+	"path"
+	"strings"
+)
+
+// ContentType gives the Content-Type for a file's name, or nothing when its
+// extension is unknown. It does not depend on the machine.
+func ContentType(name string) string {
+	t := contentTypes[strings.ToLower(strings.TrimPrefix(path.Ext(name), "."))]
+	if strings.HasPrefix(t, "text/") {
+		t += "; charset=utf-8"
+	}
+	return t
+}
+
+// contentTypes are the registered types of the extensions that sites serve.
+//
+// Source: https://www.iana.org/assignments/media-types/
+var contentTypes = map[string]string{
+	"3gp":         "video/3gpp",
+	"7z":          "application/x-7z-compressed",
+	"aac":         "audio/aac",
+	"apk":         "application/vnd.android.package-archive",
+	"apng":        "image/apng",
+	"appcache":    "text/cache-manifest",
+	"atom":        "application/atom+xml",
+	"avi":         "video/x-msvideo",
+	"avif":        "image/avif",
+	"bin":         "application/octet-stream",
+	"bmp":         "image/bmp",
+	"bz2":         "application/x-bzip2",
+	"cjs":         "text/javascript",
+	"css":         "text/css",
+	"csv":         "text/csv",
+	"deb":         "application/octet-stream",
+	"dmg":         "application/octet-stream",
+	"doc":         "application/msword",
+	"docx":        "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+	"eot":         "application/vnd.ms-fontobject",
+	"epub":        "application/epub+zip",
+	"exe":         "application/octet-stream",
+	"flac":        "audio/flac",
+	"geojson":     "application/geo+json",
+	"gif":         "image/gif",
+	"glb":         "model/gltf-binary",
+	"gltf":        "model/gltf+json",
+	"gz":          "application/gzip",
+	"heic":        "image/heic",
+	"heif":        "image/heif",
+	"htm":         "text/html",
+	"html":        "text/html",
+	"ico":         "image/vnd.microsoft.icon",
+	"ics":         "text/calendar",
+	"jar":         "application/java-archive",
+	"jpeg":        "image/jpeg",
+	"jpg":         "image/jpeg",
+	"js":          "text/javascript",
+	"json":        "application/json",
+	"json5":       "application/json5",
+	"jsonld":      "application/ld+json",
+	"jsx":         "text/jsx",
+	"jxl":         "image/jxl",
+	"m3u8":        "application/vnd.apple.mpegurl",
+	"m4a":         "audio/mp4",
+	"m4v":         "video/x-m4v",
+	"map":         "application/json",
+	"markdown":    "text/markdown",
+	"md":          "text/markdown",
+	"mdx":         "text/mdx",
+	"mid":         "audio/midi",
+	"mjs":         "text/javascript",
+	"mov":         "video/quicktime",
+	"mp3":         "audio/mpeg",
+	"mp4":         "video/mp4",
+	"mpd":         "application/dash+xml",
+	"mpeg":        "video/mpeg",
+	"oga":         "audio/ogg",
+	"ogg":         "audio/ogg",
+	"ogv":         "video/ogg",
+	"opus":        "audio/ogg",
+	"otf":         "font/otf",
+	"pdf":         "application/pdf",
+	"png":         "image/png",
+	"ppt":         "application/vnd.ms-powerpoint",
+	"pptx":        "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+	"rar":         "application/vnd.rar",
+	"rss":         "application/rss+xml",
+	"rtf":         "text/rtf",
+	"svg":         "image/svg+xml",
+	"tar":         "application/x-tar",
+	"tif":         "image/tiff",
+	"tiff":        "image/tiff",
+	"toml":        "application/toml",
+	"ttf":         "font/ttf",
+	"txt":         "text/plain",
+	"vtt":         "text/vtt",
+	"wasm":        "application/wasm",
+	"wav":         "audio/wav",
+	"weba":        "audio/webm",
+	"webm":        "video/webm",
+	"webmanifest": "application/manifest+json",
+	"webp":        "image/webp",
+	"woff":        "font/woff",
+	"woff2":       "font/woff2",
+	"xhtml":       "application/xhtml+xml",
+	"xls":         "application/vnd.ms-excel",
+	"xlsx":        "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+	"xml":         "application/xml",
+	"xsl":         "application/xml",
+	"yaml":        "text/yaml",
+	"yml":         "text/yaml",
+	"zip":         "application/zip",
+}
