@@ -48,7 +48,9 @@ func ParseDigest(s string) (d Digest, err error) {
 // ErrNotFound says that the store has no such blob.
 var ErrNotFound = errors.New("blob not found")
 
-// Live tells whether anything refers to a blob. It is called while no new pin
+// Live tells whether anything refers to a blob. That nothing does must be
+// durable when it says so, or a crash could bring back a reference to a file
+// that has been deleted. It is called while no new pin
 // on the blob can be taken and must not call back into the store.
 type Live func(Digest) (bool, error)
 

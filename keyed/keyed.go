@@ -159,6 +159,16 @@ func (d *DB) Delete(key []byte) error {
 	return nil
 }
 
+// Sync makes durable whatever a reader can see now. Commits become visible a
+// moment before they are durable, so call it before doing something outside the
+// store that must not outlive what was read, such as deleting a file.
+func (d *DB) Sync() error {
+	if err := d.p.LogData(nil, pebble.Sync); err != nil {
+		return fmt.Errorf("sync keyed store: %w", err)
+	}
+	return nil
+}
+
 // Scan calls f with each key from lower (inclusive) up to upper (exclusive), in
 // order, until f returns false. It sees the store as it was at the call. Key
 // and value are valid only during the call of f.

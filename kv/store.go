@@ -184,5 +184,10 @@ func (s *Store) refers(d blob.Digest) (bool, error) {
 	if failed != nil {
 		return false, failed
 	}
-	return live, stale.CommitUnsynced()
+	if err := stale.CommitUnsynced(); err != nil || live {
+		return live, err
+	}
+	// What was seen may be a commit that a crash would still undo; the file
+	// must not be gone then.
+	return false, s.db.Sync()
 }
