@@ -2,9 +2,11 @@ package kv
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"unicode/utf8"
 
 	"github.com/selvage-edge/selvage/blob"
 )
@@ -44,6 +46,64 @@ func (n *Namespace) BulkGet(ctx context.Context, keys []string) (map[string]*Ent
 		found[key] = e
 	}
 	return found, nil
+}
+
+// bulkRequest is a bulk get as bindings and the REST API ask for it.
+type bulkRequest struct {
+	Keys         []string    `json:"keys"`
+	Type         string      `json:"type"` // "text", which is the default, or "json"
+	WithMetadata bool        `json:"withMetadata"`
+	CacheTTL     json.Number `json:"cacheTtl"` // workerd sends a string
+
+	withExpiration bool // the REST API shows it beside the metadata
+}
+
+type bulkEntry struct {
+	Value      json.RawMessage `json:"value"`
+	Metadata   json.RawMessage `json:"metadata"`
+	Expiration int64           `json:"expiration,omitempty"`
+}
+
+// values gives what is to be encoded for each key: null if it does not exist.
+func (b *bulkRequest) values(ctx context.Context, n *Namespace) (map[string]any, error) {
+	if b.Type != "" && b.Type != "text" && b.Type != "json" {
+		return nil, refuse(http.StatusBadRequest, `"%s" is not a valid type. Use "json" or "text"`, b.Type)
+	}
+	if b.CacheTTL != "" {
+		if err := checkCacheTTL(b.CacheTTL.String()); err != nil {
+			return nil, err
+		}
+	}
+	entries, err := n.BulkGet(ctx, b.Keys)
+	if err != nil {
+		return nil, err
+	}
+	values := make(map[string]any, len(b.Keys))
+	for _, k := range b.Keys {
+		e := entries[k]
+		if e == nil {
+			values[k] = nil
+			continue
+		}
+		value := json.RawMessage(e.Value)
+		if b.Type != "json" {
+			if value, err = json.Marshal(string(e.Value)); err != nil {
+				return nil, err
+			}
+		} else if !json.Valid(e.Value) || !utf8.Valid(e.Value) {
+			return nil, refuse(http.StatusBadRequest, "At least one of the requested keys corresponds to a non-json value")
+		}
+		if !b.WithMetadata {
+			values[k] = value
+			continue
+		}
+		entry := bulkEntry{Value: value, Metadata: e.Metadata}
+		if b.withExpiration && !e.Expiration.IsZero() {
+			entry.Expiration = e.Expiration.Unix()
+		}
+		values[k] = entry
+	}
+	return values, nil
 }
 
 // batchBytes is how much of a bulk write is committed at once.

@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 )
 
 // Handler speaks the protocol of workerd's KvNamespace for one namespace.
@@ -187,19 +186,6 @@ func (s service) list(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, reply)
 }
 
-// bulkRequest is the body of a bulk get. Pointers tell absent from empty.
-type bulkRequest struct {
-	Keys         []string    `json:"keys"`
-	Type         string      `json:"type"`
-	WithMetadata bool        `json:"withMetadata"`
-	CacheTTL     json.Number `json:"cacheTtl"` // a number or a string of one
-}
-
-type bulkEntry struct {
-	Value    json.RawMessage `json:"value"`
-	Metadata json.RawMessage `json:"metadata"`
-}
-
 func (s service) bulkGet(w http.ResponseWriter, r *http.Request) error {
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxBulkGetBody+1))
 	if err != nil {
@@ -209,38 +195,11 @@ func (s service) bulkGet(w http.ResponseWriter, r *http.Request) error {
 	if len(body) > maxBulkGetBody || json.Unmarshal(body, &req) != nil {
 		return refuse(http.StatusBadRequest, "Could not parse the bulk get request")
 	}
-	if req.Type != "" && req.Type != "text" && req.Type != "json" {
-		return refuse(http.StatusBadRequest, `"%s" is not a valid type. Use "json" or "text"`, req.Type)
-	}
-	if req.CacheTTL != "" {
-		if err := checkCacheTTL(req.CacheTTL.String()); err != nil {
-			return err
-		}
-	}
-	entries, err := s.n.BulkGet(r.Context(), req.Keys)
+	values, err := req.values(r.Context(), s.n)
 	if err != nil {
 		return err
 	}
-	reply := make(map[string]any, len(req.Keys))
-	for _, k := range req.Keys {
-		e := entries[k]
-		if e == nil {
-			reply[k] = nil
-			continue
-		}
-		value := json.RawMessage(e.Value)
-		if req.Type != "json" {
-			if value, err = json.Marshal(string(e.Value)); err != nil {
-				return err
-			}
-		} else if !json.Valid(e.Value) || !utf8.Valid(e.Value) {
-			return refuse(http.StatusBadRequest, "At least one of the requested keys corresponds to a non-json value")
-		}
-		if reply[k] = value; req.WithMetadata {
-			reply[k] = bulkEntry{Value: value, Metadata: e.Metadata}
-		}
-	}
-	return writeJSON(w, reply)
+	return writeJSON(w, values)
 }
 
 func writeJSON(w http.ResponseWriter, v any) error {
