@@ -39,6 +39,7 @@ func setUp(c *sqlite.Conn) error {
 	c.Limit(sqlite3.LIMIT_FUNCTION_ARG, MaxArguments)
 	c.Limit(sqlite3.LIMIT_LIKE_PATTERN_LENGTH, MaxPattern)
 	c.Limit(sqlite3.LIMIT_ATTACHED, 0)
+	c.Limit(sqlite3.LIMIT_COMPOUND_SELECT, 5)
 	c.Limit(sqlite3.LIMIT_EXPR_DEPTH, 100)
 	c.Limit(sqlite3.LIMIT_TRIGGER_DEPTH, 10)
 	c.Limit(sqlite3.LIMIT_VDBE_OP, 25_000)
@@ -173,11 +174,11 @@ var modules = map[string]bool{"fts5": true, "fts5vocab": true}
 //
 // Source: https://developers.cloudflare.com/d1/sql-api/sql-statements/
 var functions = words(`
-	abs changes char coalesce concat concat_ws format glob hex if ifnull iif instr last_insert_rowid length like
+	abs changes char coalesce concat concat_ws format glob hex ifnull iif instr last_insert_rowid length like
 	likelihood likely lower ltrim max min nullif octet_length printf quote random randomblob replace round rtrim sign
-	soundex substr substring subtype total_changes trim typeof unhex unicode unistr unistr_quote unlikely upper zeroblob
+	soundex substr substring total_changes trim typeof unhex unicode unlikely upper zeroblob
 	date time datetime julianday unixepoch strftime timediff current_date current_time current_timestamp
-	avg count group_concat string_agg sum total median percentile percentile_cont percentile_disc
+	avg count group_concat string_agg sum total
 	row_number rank dense_rank percent_rank cume_dist ntile lag lead first_value last_value nth_value
 	json jsonb json_array jsonb_array json_array_length json_array_insert jsonb_array_insert json_error_position
 	json_extract jsonb_extract -> ->> json_insert jsonb_insert json_object jsonb_object json_patch jsonb_patch

@@ -46,11 +46,18 @@ const cases = [
 const trim = (r) => JSON.stringify({ results: r.results, changes: r.meta.changes, last_row_id: r.meta.last_row_id });
 const attempt = async (f) => { try { return JSON.stringify(await f()); } catch (e) { return `${e.name}: ${e.message}`; } };
 
+// load makes n calls, 32 at a time.
+async function load(db, path, n) {
+  const read = db.prepare("SELECT * FROM bench WHERE id = ?"), insert = db.prepare("INSERT INTO bench (name) VALUES (?)");
+  const one = path === "/read" ? () => read.bind(1 + (n % 1000)).first() : () => insert.bind("x").run();
+  await Promise.all(Array.from({ length: 32 }, async () => { while (n-- > 0) await one(); }));
+  return new Response("done");
+}
+
 export default {
   async fetch(request, env) {
     const path = new URL(request.url).pathname;
-    if (path === "/read") return Response.json(await env.DB.prepare("SELECT * FROM bench WHERE id = ?").bind(7).first());
-    if (path === "/insert") return Response.json((await env.DB.prepare("INSERT INTO bench (name) VALUES (?)").bind("x").run()).meta);
+    if (path === "/read" || path === "/insert") return load(env.DB, path, Number(new URL(request.url).searchParams.get("n")));
     const out = [];
     for (const [sql, params] of cases) {
       let seen;
