@@ -29,7 +29,7 @@ type Database struct {
 
 	lastRowID atomic.Int64
 	size      atomic.Int64 // bytes, after the last write
-	bookmark  atomic.Int64 // of the last write; see nextBookmark
+	bookmark  atomic.Int64 // of the last write, Unix microseconds or a little more
 }
 
 // ID is the database's UUID.
@@ -40,6 +40,8 @@ func (d *Database) ID() string { return d.id }
 type query struct {
 	sql    string
 	params []any
+	// dump: the text may hold BEGIN and COMMIT, which are left out.
+	dump bool
 }
 
 // output receives the results of a call as they arise. reset drops everything
@@ -48,6 +50,16 @@ type output interface {
 	row(s *sqlite.Stmt) error
 	end(s *sqlite.Stmt, m *Meta) error
 	reset()
+}
+
+// transactional reports whether text is one of the statements that a dump puts
+// around itself. An import is a transaction anyway.
+func transactional(text string) bool {
+	switch keyword(text) {
+	case "BEGIN", "COMMIT", "END":
+		return true
+	}
+	return false
 }
 
 // errNeedsWriter: a statement that looked like reading writes.
@@ -139,6 +151,12 @@ func (k *call) run(queries []query) error {
 			return nil
 		})
 	}
+	return k.finish(err)
+}
+
+// finish undoes what the call set on the connection and, if it wrote and was
+// committed, notes the new state of the database.
+func (k *call) finish(err error) error {
 	if k.p.setting {
 		if e := k.p.restore(); err == nil {
 			err = e
@@ -165,7 +183,7 @@ func (k *call) query(q *query) error {
 	k.changes = k.c.TotalChanges()
 	for !blank(rest) {
 		var text string
-		if text, rest, _ = cut(rest); blank(text) {
+		if text, rest, _ = cut(rest); blank(text) || q.dump && transactional(text) {
 			continue
 		}
 		last := blank(rest)
@@ -297,12 +315,12 @@ func (d *Database) open() error {
 	if err != nil {
 		return err
 	}
-	// The clock may have been set back since the last write; the files' times
-	// keep bookmarks growing.
+	// The clock may have been set back since the last write. The files' times
+	// keep bookmarks growing: a write's bookmark is made within a second of it.
 	after := d.store.opts.Now()
 	for _, path := range []string{d.path, d.path + "-wal"} {
-		if info, err := os.Stat(path); err == nil && info.ModTime().After(after) {
-			after = info.ModTime()
+		if info, err := os.Stat(path); err == nil && info.ModTime().Add(time.Second).After(after) {
+			after = info.ModTime().Add(time.Second)
 		}
 	}
 	d.bookmark.Store(max(d.bookmark.Load(), after.UnixMicro()))

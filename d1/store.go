@@ -47,7 +47,7 @@ type Store struct {
 	mu        sync.Mutex           // taken after a Database's own lock, never before
 	databases map[string]*Database // those asked for since the start, by id
 
-	transfers transfers
+	transfers *transfers
 
 	stop    chan struct{}
 	stopped chan struct{}
@@ -94,9 +94,11 @@ func Open(dir string, o Options) (*Store, error) {
 		registry.Close()
 		return nil, fmt.Errorf("open D1: %w", err)
 	}
+	removeOldTransfers(dir)
 	s := &Store{
 		dir: dir, opts: o, registry: registry, databases: map[string]*Database{},
-		stop: make(chan struct{}), stopped: make(chan struct{}),
+		transfers: newTransfers(filepath.Join(dir, transfersPrefix+uuid.NewString())),
+		stop:      make(chan struct{}), stopped: make(chan struct{}),
 	}
 	go s.sweep()
 	return s, nil
