@@ -1,0 +1,342 @@
+package engine
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+
+	"github.com/selvage-edge/selvage/binding"
+	"github.com/selvage-edge/selvage/config"
+	"github.com/selvage-edge/selvage/hop"
+	"github.com/selvage-edge/selvage/workerd"
+)
+
+// The names of the services and sockets of a cell.
+const (
+	userService   = "user"
+	shimService   = "shim"
+	tailService   = "tail"
+	probeService  = "probe"
+	absentService = "absent"
+	diskService   = "objects"
+
+	userSocket  = "fetch"
+	eventSocket = "events"
+)
+
+// shimDate is the compatibility date of our own Workers, whatever the tenants'.
+const shimDate = "2026-11-01"
+
+// oldestDate applies to versions without a compatibility date.
+const oldestDate = "2021-11-02"
+
+//go:embed shim.js
+var shimSource string
+
+// plan is the configuration of one cell and what it holds outside of it.
+type plan struct {
+	config   *workerd.Config
+	observed bool
+	// sockets are the listening descriptors by socket name; own are those that
+	// belong to this cell alone.
+	sockets map[string]*os.File
+	own     []*os.File
+	// userSocket and eventSocket are paths.
+	userSocket, eventSocket string
+	discards                []func()
+}
+
+// planOptions say what differs from cell to cell of one version.
+type planOptions struct {
+	// peers are the sockets on which other cells call this one.
+	peers    map[peerKey]*os.File
+	observed bool
+	// absent are the entrypoints that the version is known not to export.
+	absent map[string]bool
+	// objects is the folder of the Durable Objects.
+	objects string
+	// probe adds the service that lists the exports.
+	probe bool
+}
+
+// plan makes the configuration of a cell of v. Discard it when the cell is gone.
+func (e *Engine) plan(ctx context.Context, v *config.Version, o planOptions) (_ *plan, err error) {
+	p := &plan{config: &workerd.Config{}, sockets: map[string]*os.File{}, observed: o.observed}
+	defer func() {
+		if err != nil {
+			p.discard()
+		}
+	}()
+	user, modules, err := program(ctx, v)
+	if err != nil {
+		return nil, err
+	}
+	names := map[string]bool{}
+	for _, b := range v.Bindings {
+		if names[b.Name] {
+			return nil, fmt.Errorf("binding %s: the name is used twice", b.Name)
+		}
+		names[b.Name] = true
+		value, err := e.mount(p, v, b)
+		if err != nil {
+			return nil, err
+		}
+		user.Bindings = append(user.Bindings, workerd.Binding{Name: b.Name, Value: value})
+	}
+	user.GlobalOutbound = p.serve(e, "egress", e.o.Egress(v))
+	user.CacheAPI = p.serve(e, "cache", e.o.Cache(v))
+	if o.observed {
+		user.Tails = []string{tailService}
+		p.service(e.tail(p, v))
+	}
+	if len(v.Classes) > 0 {
+		if err := os.MkdirAll(o.objects, 0o700); err != nil {
+			return nil, fmt.Errorf("make folder for Durable Objects: %w", err)
+		}
+		for _, c := range v.Classes {
+			user.Classes = append(user.Classes, workerd.DurableClass{ClassName: c.Name, UniqueKey: c.Key, SQL: c.SQLite})
+		}
+		user.Storage = diskService
+		p.service(workerd.Service{Name: diskService, Disk: &workerd.Disk{Path: o.objects, Writable: true}})
+	}
+	p.service(workerd.Service{Name: userService, Worker: user})
+	shim := &workerd.Worker{
+		Modules:            []workerd.Module{{Name: "shim.js", Kind: workerd.ESModule, Data: []byte(shimSource)}},
+		CompatibilityDate:  shimDate,
+		CompatibilityFlags: []string{"service_binding_extra_handlers"},
+		Bindings:           []workerd.Binding{{Name: "USER", Value: workerd.ServiceValue{Name: userService}}},
+		GlobalOutbound:     "egress",
+	}
+	if o.probe {
+		p.service(probe(v, modules))
+		shim.Bindings = append(shim.Bindings, workerd.Binding{Name: "PROBE", Value: workerd.ServiceValue{Name: probeService}})
+	}
+	p.service(workerd.Service{Name: shimService, Worker: shim})
+	p.config.V8Flags = []string{"--max-old-space-size=" + strconv.FormatInt(e.o.MaxMemory*3/4>>20, 10)}
+
+	id := strconv.FormatInt(e.cellCount.Add(1), 36)
+	headers := workerd.HTTPOptions{ForwardedProto: hop.ProtoHeader, CfBlob: hop.CFHeader}
+	if p.userSocket, err = p.listen(e.run.join(id+"u"), userSocket, headers, workerd.ServiceDesignator{Name: userService}); err != nil {
+		return nil, err
+	}
+	if p.eventSocket, err = p.listen(e.run.join(id+"e"), eventSocket, workerd.HTTPOptions{}, workerd.ServiceDesignator{Name: shimService}); err != nil {
+		return nil, err
+	}
+	headers.CapnpConnectHost = connectHost
+	needAbsent := false
+	for key, file := range o.peers {
+		to := workerd.ServiceDesignator{Name: userService, Entrypoint: key.entrypoint, Props: key.props}
+		if o.absent[key.entrypoint] && key.entrypoint != "" {
+			needAbsent = true
+			to = workerd.ServiceDesignator{Name: absentService, Props: absentProps(v.Worker, key.entrypoint)}
+		}
+		name := "rpc " + strconv.Itoa(len(p.sockets))
+		p.sockets[name] = file
+		p.config.Sockets = append(p.config.Sockets, workerd.Socket{Name: name, HTTP: headers, Service: to})
+	}
+	if needAbsent {
+		p.service(thrower(absentService))
+	}
+	return p, nil
+}
+
+// mount puts one binding into the plan.
+func (e *Engine) mount(p *plan, v *config.Version, b config.Binding) (workerd.Value, error) {
+	kind := e.kinds[b.Type]
+	if kind == nil {
+		return nil, fmt.Errorf("binding %s: there is no kind of binding named %q here", b.Name, b.Type)
+	}
+	name := "binding " + b.Name
+	m, err := kind.Mount(b, binding.Site{Version: v, Service: name})
+	if err != nil {
+		return nil, err
+	}
+	if m.Warning != "" {
+		if _, given := e.warned.LoadOrStore(v.ID+"\x00"+b.Name, true); !given {
+			e.o.Logger.Warn(m.Warning, "worker", v.Worker)
+		}
+	}
+	for _, x := range m.Modules {
+		i := slices.IndexFunc(p.config.Extensions, func(y workerd.ExtensionModule) bool { return x.Name == y.Name })
+		switch {
+		case i < 0:
+			p.config.Extensions = append(p.config.Extensions, x)
+		case p.config.Extensions[i] != x:
+			return nil, fmt.Errorf("binding %s: extension module %s is given twice with different texts", b.Name, x.Name)
+		}
+	}
+	switch {
+	case m.Peer != nil && m.Peer.Worker == v.Worker:
+		return redirect(m.Value, name, workerd.ServiceDesignator{Name: userService, Entrypoint: m.Peer.Entrypoint, Props: m.Peer.Props}), nil
+	case m.Peer != nil:
+		path, err := e.peerPath(*m.Peer)
+		if err != nil {
+			return nil, fmt.Errorf("binding %s: %w", b.Name, err)
+		}
+		p.service(workerd.Service{Name: name, External: &workerd.External{
+			Address: "unix:" + path,
+			HTTP:    workerd.HTTPOptions{ForwardedProto: hop.ProtoHeader, CfBlob: hop.CFHeader, CapnpConnectHost: connectHost},
+		}})
+	case m.Handler != nil:
+		p.serve(e, name, m.Handler)
+	}
+	return m.Value, nil
+}
+
+// redirect makes a value that leads to the external service from lead to a
+// service of the same process.
+func redirect(v workerd.Value, from string, to workerd.ServiceDesignator) workerd.Value {
+	switch v := v.(type) {
+	case workerd.ServiceValue:
+		if v.Name == from {
+			return workerd.ServiceValue(to)
+		}
+	case workerd.WrappedValue:
+		inner := slices.Clone(v.Inner)
+		for i := range inner {
+			inner[i].Value = redirect(inner[i].Value, from, to)
+		}
+		v.Inner = inner
+		return v
+	}
+	return v
+}
+
+func (p *plan) service(s workerd.Service) { p.config.Services = append(p.config.Services, s) }
+
+// serve adds an external service that h answers, and returns its name.
+func (p *plan) serve(e *Engine, name string, h http.Handler) string {
+	token := e.bindings.admit(h)
+	p.discards = append(p.discards, func() { e.bindings.revoke(token) })
+	p.service(workerd.Service{Name: name, External: &workerd.External{
+		Address: "unix:" + e.bindings.path,
+		HTTP: workerd.HTTPOptions{ForwardedProto: hop.ProtoHeader, CfBlob: hop.CFHeader,
+			InjectRequestHeaders: []workerd.Header{{Name: hop.CapabilityHeader, Value: token}}},
+	}})
+	return name
+}
+
+// listen adds a socket that belongs to this cell alone.
+func (p *plan) listen(path, name string, h workerd.HTTPOptions, to workerd.ServiceDesignator) (string, error) {
+	f, err := listenUnix(path)
+	if err != nil {
+		return "", err
+	}
+	p.own = append(p.own, f)
+	p.discards = append(p.discards, func() { os.Remove(path) })
+	p.sockets[name] = f
+	p.config.Sockets = append(p.config.Sockets, workerd.Socket{Name: name, HTTP: h, Service: to})
+	return path, nil
+}
+
+// closeOwn closes our copies of the cell's sockets: when its process dies,
+// connections to them are refused rather than left waiting. The configuration,
+// with its secrets, is let go.
+func (p *plan) closeOwn() {
+	for _, f := range p.own {
+		f.Close()
+	}
+	p.own, p.config, p.sockets = nil, nil, nil
+}
+
+// discard undoes the plan.
+func (p *plan) discard() {
+	p.closeOwn()
+	for _, f := range p.discards {
+		f()
+	}
+	p.discards = nil
+}
+
+// program makes the user's Worker of a version, without bindings.
+func program(ctx context.Context, v *config.Version) (*workerd.Worker, []workerd.Module, error) {
+	if v.MainModule == "" {
+		return nil, nil, errors.New("the version has no main module: it consists of static assets only")
+	}
+	if v.Code == nil {
+		return nil, nil, errors.New("the version has no code")
+	}
+	files, err := v.Code.Modules(ctx)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read modules of version %s: %w", v.ID, err)
+	}
+	w := &workerd.Worker{CompatibilityDate: v.CompatibilityDate, CompatibilityFlags: v.CompatibilityFlags}
+	if w.CompatibilityDate == "" {
+		w.CompatibilityDate = oldestDate
+	}
+	if err := checkFlags(v.CompatibilityFlags); err != nil {
+		return nil, nil, err
+	}
+	var main bool
+	for _, f := range files {
+		if f.Type == config.SourceMap {
+			continue
+		}
+		if v.ServiceWorker {
+			if f.Name == v.MainModule {
+				w.Script, main = string(f.Data), true
+			}
+			continue
+		}
+		kind, ok := moduleKinds[f.Type]
+		if !ok {
+			return nil, nil, fmt.Errorf("module %s has type %q, which cannot be run: use one of %s", f.Name, f.Type, moduleTypes)
+		}
+		m := workerd.Module{Name: f.Name, Kind: kind, Data: f.Data}
+		if f.Name == v.MainModule {
+			main = true
+			w.Modules = slices.Insert(w.Modules, 0, m) // workerd runs the first
+		} else {
+			w.Modules = append(w.Modules, m)
+		}
+	}
+	if !main {
+		return nil, nil, fmt.Errorf("the main module %q is not among the modules of the version", v.MainModule)
+	}
+	if v.ServiceWorker && w.Script == "" {
+		w.Script = ";" // an empty text would not be taken for a script
+	}
+	return w, w.Modules, nil
+}
+
+var moduleKinds = map[config.ModuleType]workerd.ModuleKind{
+	config.ESModule:       workerd.ESModule,
+	config.CommonJSModule: workerd.CommonJS,
+	config.WasmModule:     workerd.Wasm,
+	config.TextModule:     workerd.Text,
+	config.DataModule:     workerd.Data,
+	config.JSONModule:     workerd.JSON,
+}
+
+const moduleTypes = "application/javascript+module, application/javascript, application/wasm, text/plain, application/octet-stream, application/json"
+
+// absentEntrypoint reads workerd's message about a socket that names an
+// entrypoint which the Worker does not export.
+func absentEntrypoint(message string) (string, bool) {
+	m := absentMessage.FindStringSubmatch(message)
+	if m == nil {
+		return "", false
+	}
+	return m[1], true
+}
+
+var absentMessage = regexp.MustCompile(`(?s)^Socket ".*" refers to service "user" with a named entrypoint "(.*?)", but "user" has no such named entrypoint`)
+
+// plainException turns workerd's report of an exception into JavaScript's form:
+// "Uncaught exception: workerd/jsg/value.h:1456: failed: remote.jsg.Error: boom"
+// becomes "Uncaught Error: boom".
+func plainException(message string) string {
+	m := exceptionPrefix.FindStringIndex(message)
+	if m == nil {
+		return message
+	}
+	return "Uncaught " + message[m[1]:]
+}
+
+var exceptionPrefix = regexp.MustCompile(`^Uncaught exception: (?:\S+: failed: )?(?:remote\.)?jsg\.`)

@@ -1,0 +1,218 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/selvage-edge/selvage/config"
+	"github.com/selvage-edge/selvage/fault"
+	"github.com/selvage-edge/selvage/hop"
+	"github.com/selvage-edge/selvage/telemetry"
+	"github.com/selvage-edge/selvage/workerd"
+)
+
+// cell is one running process of one version.
+type cell struct {
+	pool       *pool
+	version    *config.Version
+	proc       *workerd.Process
+	plan       *plan
+	generation uint64
+	started    time.Time
+	hop        *hop.Hop     // to the user's fetch socket
+	events     *http.Client // to the shim
+
+	inFlight atomic.Int64
+	requests sync.WaitGroup // the same, to wait for
+	// draining begins once; stopping closes when no new connection is taken.
+	draining sync.Once
+	stopping chan struct{}
+	stopOnce sync.Once
+	// verdict is why we killed it; nil when we did not.
+	verdict atomic.Pointer[fault.Fault]
+	// outOfMemory: V8 said so as it died.
+	outOfMemory atomic.Bool
+
+	watch watched // of the watchdog alone
+}
+
+// newCell builds the configuration of the pool's version and starts it.
+func newCell(ctx context.Context, p *pool) (*cell, error) {
+	e := p.w.e
+	binary, err := e.o.Binary(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var lock *os.File
+	if p.durable() {
+		if lock, err = e.lockObjects(ctx, p.version.Worker); err != nil {
+			return nil, err
+		}
+		defer lock.Close() // the process has its own by then
+	}
+	for {
+		c, err := tryCell(ctx, p, binary, lock)
+		// An entrypoint that another Worker names but this one does not export
+		// is the other's mistake: its calls get an error, this one runs.
+		var se *workerd.StartError
+		if errors.As(err, &se) {
+			if name, ok := absentEntrypoint(se.Message); ok && !p.absent[name] {
+				p.absent[name] = true
+				continue
+			}
+		}
+		return c, err
+	}
+}
+
+func tryCell(ctx context.Context, p *pool, binary string, lock *os.File) (_ *cell, err error) {
+	e := p.w.e
+	peers, generation, observed := p.w.sockets(p)
+	pl, err := e.plan(ctx, p.version, planOptions{peers: peers, observed: observed, absent: p.absent, objects: e.objectsDir(p.version.Worker)})
+	if err != nil {
+		return nil, err
+	}
+	c := &cell{pool: p, version: p.version, plan: pl, generation: generation, stopping: make(chan struct{})}
+	defer func() {
+		if err != nil {
+			pl.discard()
+		}
+	}()
+	options := workerd.Options{Binary: binary, Config: pl.config, Sockets: pl.sockets, Lines: c.line}
+	if lock != nil {
+		options.ExtraFiles = append(options.ExtraFiles, lock)
+	}
+	if e.o.InspectorAddr != nil {
+		options.InspectorAddr = e.o.InspectorAddr(p.version.Worker)
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, e.o.StartTimeout,
+		fmt.Errorf("not ready after %v; is there an endless loop at the top level of the script?", e.o.StartTimeout))
+	defer cancel()
+	if c.proc, err = workerd.Start(ctx, options); err != nil {
+		return nil, err
+	}
+	pl.closeOwn()
+	c.started = time.Now()
+	c.watch.lastActive = c.started
+	c.hop = hop.New(hop.Options{Dial: dialUnix(pl.userSocket)})
+	c.events = &http.Client{Transport: &http.Transport{DialContext: dialUnix(pl.eventSocket), MaxIdleConnsPerHost: 8}}
+	e.add(c)
+	e.o.Logger.Debug("cell started", "worker", c.version.Worker, "version", c.version.ID, "pid", c.proc.PID(), "took", c.proc.StartTime)
+	return c, nil
+}
+
+func dialUnix(path string) func(context.Context, string, string) (net.Conn, error) {
+	return func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", path)
+	}
+}
+
+// retain and release bracket a request. retain is called only while the cell
+// is the one that its pool gives out, so none comes after drain has begun.
+func (c *cell) retain() {
+	c.inFlight.Add(1)
+	c.requests.Add(1)
+}
+
+func (c *cell) release() {
+	c.inFlight.Add(-1)
+	c.requests.Done()
+}
+
+// drain waits for the requests in flight, then stops the process; both within
+// DrainTimeout. It returns when the process is gone. The pool has stopped
+// giving the cell out before.
+func (c *cell) drain() {
+	c.draining.Do(func() {
+		timeout := c.pool.w.e.o.DrainTimeout
+		ctx, cancel := context.WithTimeout(context.Background(), timeout)
+		defer cancel()
+		idle := make(chan struct{})
+		go func() { c.requests.Wait(); close(idle) }()
+		select {
+		case <-idle:
+		case <-ctx.Done():
+		case <-c.proc.Done():
+		}
+		c.hop.Close()
+		c.events.CloseIdleConnections()
+		// From here on calls of other cells wait on their socket for the next
+		// cell.
+		c.stopOnce.Do(func() { close(c.stopping) })
+		_ = c.proc.Drain(ctx)
+	})
+	<-c.proc.Done()
+}
+
+// kill ends the cell at once; its requests fail with f.
+func (c *cell) kill(f *fault.Fault) {
+	if c.verdict.CompareAndSwap(nil, f) {
+		c.proc.Kill()
+	}
+}
+
+// gone cleans up after the process.
+func (c *cell) gone() {
+	c.stopOnce.Do(func() { close(c.stopping) })
+	c.hop.Close()
+	c.events.CloseIdleConnections()
+	c.plan.discard()
+	c.pool.w.e.remove(c)
+}
+
+// cause says why the process ended, once it has.
+func (c *cell) cause() error {
+	if f := c.verdict.Load(); f != nil {
+		return f
+	}
+	if c.outOfMemory.Load() {
+		return memoryExceeded
+	}
+	if err := c.proc.Wait(); err != nil {
+		return fault.Unavailable.With("The Worker's process crashed while it handled the request.", err)
+	}
+	return fault.Unavailable.With("The Worker's process ended while it handled the request.", nil)
+}
+
+var memoryExceeded = fault.ExceededCPU.With("The Worker exceeded its memory limit.", nil)
+
+// line takes one line of the process's output.
+func (c *cell) line(l workerd.Line) {
+	e := c.pool.w.e
+	if l.Runtime {
+		// workerd's own text when V8 gives up.
+		if strings.Contains(l.Message, "heap out of memory") || strings.Contains(l.Message, "OOM") {
+			c.outOfMemory.Store(true)
+		}
+		l.Message = e.o.MapStack(c.version, plainException(l.Message))
+	}
+	e.o.Lines(telemetry.Line{Time: l.Time, Worker: c.version.Worker, Version: c.version.ID, Level: l.Level, Message: l.Message, Runtime: l.Runtime})
+}
+
+func (c *cell) info() CellInfo {
+	i := CellInfo{
+		Worker: c.version.Worker, Version: c.version.ID, PID: c.proc.PID(), State: "running",
+		InFlight: int(c.inFlight.Load()), Started: c.started, StartTime: c.proc.StartTime, Observed: c.plan.observed,
+	}
+	c.pool.mu.Lock()
+	if c.pool.cell != c {
+		i.State = "draining"
+	}
+	i.Restarts = c.pool.restarts
+	c.pool.mu.Unlock()
+	if u, err := c.proc.Usage(); err == nil {
+		i.Memory, i.CPU = u.Memory, u.CPU
+	}
+	if port := c.proc.Ports["inspector"]; port != 0 {
+		i.Inspector = fmt.Sprintf("127.0.0.1:%d", port)
+	}
+	return i
+}

@@ -1,0 +1,382 @@
+// Package engine decides which Worker version runs in which process and brings
+// requests and events to it.
+//
+// A cell is one workerd process that runs one version. Cells start when they
+// are needed and stop when they are not; a new version takes over from the old
+// one without a request being lost; a cell that hangs, grows or crashes is
+// replaced and only its own requests fail.
+//
+// What a request sees:
+//   - [Engine.Dispatch] picks the version by the deployment's percentages.
+//   - The version's cell takes it. If there is none, it is started first; if
+//     the version has just been deployed and the previous one still runs, the
+//     previous one takes it until the new one listens.
+//   - A Worker with Durable Objects is never run twice at once: the old cell is
+//     drained fully before the new one starts, and requests wait.
+//
+// Lock order: Engine.mu, worker.mu, pool.mu. None is held while a process is
+// started or waited for.
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/selvage-edge/selvage/binding"
+	"github.com/selvage-edge/selvage/config"
+	"github.com/selvage-edge/selvage/fault"
+	"github.com/selvage-edge/selvage/telemetry"
+)
+
+// Options configure an Engine. Binary and Source are required.
+type Options struct {
+	// Binary finds workerd, see workerd.Binary. It is asked at each start of a cell.
+	Binary func(ctx context.Context) (string, error)
+	// Dir is the data directory; Durable Objects live in Dir/do/<worker>.
+	// Empty: in a temporary directory that Close removes.
+	Dir string
+	// Source says which Workers there are.
+	Source config.Source
+	// Kinds are the kinds of binding a Worker may have.
+	Kinds []binding.Kind
+	// Egress answers the fetch() and connect() calls of a version. The scheme
+	// of the URL is in hop.ProtoHeader. Nil refuses them all.
+	Egress func(v *config.Version) http.Handler
+	// Cache answers the Cache API of a version in workerd's protocol
+	// (cacheApiOutbound). Nil: nothing is ever found, as on workers.dev.
+	Cache func(v *config.Version) http.Handler
+	// Observe gives every cell a tail Worker, so that Invocations is always
+	// told; otherwise only while Engine.Observe asks, because it halves the
+	// throughput of small requests.
+	Observe bool
+	// Lines receives what Workers and cells write. May be nil.
+	Lines func(telemetry.Line)
+	// Invocations receives tail events. May be nil.
+	Invocations func(telemetry.Invocation)
+	// MapStack rewrites the positions in a stack or error text to those of the
+	// user's sources. May be nil.
+	MapStack func(v *config.Version, stack string) string
+	// StuckAfter is how long a cell may leave a ping unanswered before it is
+	// replaced. Default 30 s.
+	StuckAfter time.Duration
+	// IdleAfter is how long a cell runs without requests and without using the
+	// processor before it is stopped. Default 5 min. Negative: for ever.
+	IdleAfter time.Duration
+	// StartTimeout bounds the start of a cell. Default 30 s.
+	StartTimeout time.Duration
+	// DrainTimeout bounds how long an old cell may finish its requests. Default 10 s.
+	DrainTimeout time.Duration
+	// InspectorAddr gives the address on which a Worker's cell speaks the
+	// DevTools protocol; empty for none. Two generations of a cell overlap, so
+	// use port 0 ("127.0.0.1:0") and read the port from Cells. May be nil.
+	InspectorAddr func(worker string) string
+	// MaxMemory is the resident memory, in bytes, beyond which a cell is
+	// replaced. Default 512 MiB. Three quarters of it bound the JavaScript heap.
+	MaxMemory int64
+	// Logger of the engine's own events. Default slog.Default().
+	Logger *slog.Logger
+}
+
+func (o Options) withDefaults() Options {
+	duration := func(d *time.Duration, def time.Duration) {
+		if *d == 0 {
+			*d = def
+		}
+	}
+	duration(&o.StuckAfter, 30*time.Second)
+	duration(&o.IdleAfter, 5*time.Minute)
+	duration(&o.StartTimeout, 30*time.Second)
+	duration(&o.DrainTimeout, 10*time.Second)
+	if o.MaxMemory == 0 {
+		o.MaxMemory = 512 << 20
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Lines == nil {
+		o.Lines = func(telemetry.Line) {}
+	}
+	if o.Invocations == nil {
+		o.Invocations = func(telemetry.Invocation) {}
+	}
+	if o.MapStack == nil {
+		o.MapStack = func(_ *config.Version, s string) string { return s }
+	}
+	if o.Egress == nil {
+		o.Egress = func(*config.Version) http.Handler { return http.HandlerFunc(noEgress) }
+	}
+	if o.Cache == nil {
+		o.Cache = func(*config.Version) http.Handler { return http.HandlerFunc(emptyCache) }
+	}
+	return o
+}
+
+// Engine runs Workers. It is safe for concurrent use.
+type Engine struct {
+	o        Options
+	kinds    map[string]binding.Kind
+	run      *runDir
+	bindings *bindings
+
+	ctx    context.Context // ends at Close
+	cancel context.CancelFunc
+	stop   func() // ends the subscription
+	loops  sync.WaitGroup
+
+	cellCount atomic.Int64 // names cells
+	warned    sync.Map     // version id + binding name whose warning was given
+
+	mu      sync.Mutex
+	closed  bool
+	workers map[string]*worker
+	callees map[string][]binding.Peer // by version id
+	cells   map[*cell]bool            // all that run, draining ones included
+}
+
+// New starts an engine. It starts no cell before one is needed, except those
+// of Workers whose Durable Objects may have alarms due.
+func New(o Options) (*Engine, error) {
+	if o.Binary == nil || o.Source == nil {
+		return nil, errors.New("start engine: Binary and Source are required")
+	}
+	e := &Engine{
+		o:       o.withDefaults(),
+		kinds:   map[string]binding.Kind{},
+		workers: map[string]*worker{},
+		cells:   map[*cell]bool{},
+	}
+	for _, k := range o.Kinds {
+		e.kinds[k.Type()] = k
+	}
+	var err error
+	if e.run, err = newRunDir(); err != nil {
+		return nil, fmt.Errorf("start engine: %w", err)
+	}
+	if e.o.Dir == "" {
+		e.o.Dir = e.run.path
+	}
+	if e.o.Dir, err = filepath.Abs(e.o.Dir); err != nil {
+		e.run.remove()
+		return nil, fmt.Errorf("start engine: %w", err)
+	}
+	if e.bindings, err = serveBindings(e.run.join("b"), e.o.Logger); err != nil {
+		e.run.remove()
+		return nil, fmt.Errorf("start engine: %w", err)
+	}
+	e.ctx, e.cancel = context.WithCancel(context.Background())
+	// Nothing between the two is missed: a snapshot seen twice changes nothing.
+	e.stop = o.Source.Subscribe(e.update)
+	e.update(o.Source.Current())
+	e.loops.Go(e.watch)
+	return e, nil
+}
+
+// update makes the engine follow a snapshot.
+func (e *Engine) update(s *config.Snapshot) {
+	e.mu.Lock()
+	if e.closed {
+		e.mu.Unlock()
+		return
+	}
+	callees := map[string][]binding.Peer{}
+	for _, c := range s.Workers {
+		for _, v := range versions(c) {
+			peers, known := e.callees[v.ID]
+			if !known {
+				peers = e.peersOf(v)
+			}
+			callees[v.ID] = peers
+			for _, p := range peers {
+				if err := e.workerLocked(p.Worker).listen(p); err != nil {
+					e.o.Logger.Error("service binding cannot be served", "worker", p.Worker, "caller", v.Worker, "err", err)
+				}
+			}
+		}
+	}
+	e.callees = callees
+	for name := range s.Workers {
+		e.workerLocked(name)
+	}
+	all := make(map[*worker]*config.Worker, len(e.workers))
+	for name, w := range e.workers {
+		all[w] = s.Workers[name]
+	}
+	e.mu.Unlock()
+	for w, c := range all {
+		w.update(c)
+	}
+}
+
+// peersOf says which Workers a version calls.
+func (e *Engine) peersOf(v *config.Version) []binding.Peer {
+	var peers []binding.Peer
+	for _, b := range v.Bindings {
+		k := e.kinds[b.Type]
+		if b.Type != "service" || k == nil {
+			continue
+		}
+		m, err := k.Mount(b, binding.Site{Version: v, Service: "peer"})
+		if err == nil && m.Peer != nil && m.Peer.Worker != v.Worker {
+			peers = append(peers, *m.Peer)
+		}
+	}
+	return peers
+}
+
+// versions lists the versions of a Worker that can be asked for.
+func versions(c *config.Worker) []*config.Version {
+	var list []*config.Version
+	for _, s := range c.Shares {
+		list = append(list, s.Version)
+	}
+	return append(list, c.Previews...)
+}
+
+// workerLocked returns the worker of that name, deployed or not.
+func (e *Engine) workerLocked(name string) *worker {
+	w := e.workers[name]
+	if w == nil {
+		w = &worker{e: e, name: name, pools: map[string]*pool{}, peers: map[peerKey]*peerSocket{}}
+		e.workers[name] = w
+	}
+	return w
+}
+
+// lookup returns a Worker of the current snapshot.
+func (e *Engine) lookup(name string) (*worker, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return nil, fault.Unavailable.With("The server is shutting down.", nil)
+	}
+	w := e.workers[name]
+	if w == nil || !w.deployed() {
+		return nil, fault.NotConfigured.With(fmt.Sprintf("There is no Worker named %q here.", name), nil)
+	}
+	return w, nil
+}
+
+// Start starts the cells of the Worker's current deployment and returns when
+// they listen, or with the first error. It is how a deployer learns that the
+// new version has taken over.
+func (e *Engine) Start(ctx context.Context, worker string) error {
+	w, err := e.lookup(worker)
+	if err != nil {
+		return err
+	}
+	return w.start(ctx)
+}
+
+// Observe gives the Worker's cells a tail Worker until release is called,
+// replacing cells that run without.
+func (e *Engine) Observe(worker string) (release func()) {
+	e.mu.Lock()
+	w := e.workerLocked(worker)
+	e.mu.Unlock()
+	w.observe(+1)
+	return sync.OnceFunc(func() { w.observe(-1) })
+}
+
+// CellInfo describes a running cell.
+type CellInfo struct {
+	Worker, Version string
+	PID             int
+	// State is "running" or "draining".
+	State string
+	// Memory is the resident set in bytes; CPU the processor time used.
+	Memory int64
+	CPU    time.Duration
+	// InFlight is the number of requests and events it handles for us; calls
+	// from other cells are not counted.
+	InFlight int
+	// Started is when it was ready, StartTime how long that took.
+	Started   time.Time
+	StartTime time.Duration
+	// Restarts counts the crashes of this version's cells.
+	Restarts int
+	// Inspector is the address of the DevTools protocol, if any.
+	Inspector string
+	// Observed: it has a tail Worker.
+	Observed bool
+}
+
+// Cells lists the cells that run, by Worker and pid.
+func (e *Engine) Cells() []CellInfo {
+	e.mu.Lock()
+	cells := make([]*cell, 0, len(e.cells))
+	for c := range e.cells {
+		cells = append(cells, c)
+	}
+	e.mu.Unlock()
+	infos := make([]CellInfo, 0, len(cells))
+	for _, c := range cells {
+		infos = append(infos, c.info())
+	}
+	slices.SortFunc(infos, func(a, b CellInfo) int {
+		if n := strings.Compare(a.Worker, b.Worker); n != 0 {
+			return n
+		}
+		return a.PID - b.PID
+	})
+	return infos
+}
+
+// Close stops all cells: they finish their requests until DrainTimeout or ctx
+// ends. No cell runs when it returns.
+func (e *Engine) Close(ctx context.Context) error {
+	e.mu.Lock()
+	if e.closed {
+		e.mu.Unlock()
+		return nil
+	}
+	e.closed = true
+	workers := make([]*worker, 0, len(e.workers))
+	for _, w := range e.workers {
+		workers = append(workers, w)
+	}
+	e.mu.Unlock()
+	e.stop()
+	for _, w := range workers {
+		w.close()
+	}
+	done := make(chan struct{})
+	go func() { e.loops.Wait(); close(done) }()
+	e.cancel()
+	var err error
+	select {
+	case <-done:
+	case <-ctx.Done():
+		err = fmt.Errorf("close engine: requests were cut off: %w", context.Cause(ctx))
+		e.mu.Lock()
+		for c := range e.cells {
+			c.proc.Kill()
+		}
+		e.mu.Unlock()
+		<-done
+	}
+	e.bindings.close()
+	e.run.remove()
+	return err
+}
+
+// add and remove keep the list of running cells.
+func (e *Engine) add(c *cell) {
+	e.mu.Lock()
+	e.cells[c] = true
+	e.mu.Unlock()
+}
+
+func (e *Engine) remove(c *cell) {
+	e.mu.Lock()
+	delete(e.cells, c)
+	e.mu.Unlock()
+}

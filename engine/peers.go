@@ -1,0 +1,238 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/selvage-edge/selvage/binding"
+	"github.com/selvage-edge/selvage/config"
+	"github.com/selvage-edge/selvage/fault"
+	"github.com/selvage-edge/selvage/workerd"
+)
+
+// connectHost is the host name under which cells ask each other for RPC.
+const connectHost = "selvage"
+
+// peerKey tells apart the ways in which other cells call a Worker. Each needs a
+// socket of its own, because a call carries neither entrypoint nor props.
+type peerKey struct{ entrypoint, props string }
+
+// peerSocket is a listening socket whose path never changes, whichever cell
+// serves it. While none does, a connection to it starts one.
+type peerSocket struct {
+	path string
+	file *os.File // non-blocking; inherited by cells, never accepted here
+	end  context.CancelFunc
+}
+
+// peerPath returns the path on which cells call a Worker.
+func (e *Engine) peerPath(p binding.Peer) (string, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	w := e.workerLocked(p.Worker)
+	if err := w.listen(p); err != nil {
+		return "", err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.peers[peerKey{p.Entrypoint, p.Props}].path, nil
+}
+
+// listen makes the worker listen for the calls of p, and replaces cells that
+// run without. Called with Engine.mu held.
+func (w *worker) listen(p binding.Peer) error {
+	key := peerKey{p.Entrypoint, p.Props}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.peers[key] != nil {
+		return nil
+	}
+	if w.closed {
+		return errors.New("the server is shutting down")
+	}
+	path := w.e.run.join("p" + strconv.FormatInt(w.e.cellCount.Add(1), 36))
+	f, err := listenUnix(path)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(w.e.ctx)
+	s := &peerSocket{path: path, file: f, end: cancel}
+	w.peers[key] = s
+	w.refresh()
+	w.e.loops.Go(func() { w.activate(ctx, s) })
+	return nil
+}
+
+func (s *peerSocket) close() {
+	s.end()
+	// Wakes the wait for a connection.
+	_ = s.file.SetReadDeadline(time.Unix(1, 0))
+}
+
+// activate starts a cell whenever a connection waits on s and no cell serves it.
+func (w *worker) activate(ctx context.Context, s *peerSocket) {
+	defer s.file.Close()
+	for s.wait(ctx) {
+		c, err := w.answerer(ctx)
+		if err != nil {
+			select { // nothing can answer; the callers wait
+			case <-time.After(200 * time.Millisecond):
+			case <-ctx.Done():
+			}
+			continue
+		}
+		select {
+		case <-c.stopping:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// wait returns true when a connection waits on the socket, false at the end.
+func (s *peerSocket) wait(ctx context.Context) bool {
+	conn, err := s.file.SyscallConn()
+	if err != nil {
+		return false
+	}
+	err = conn.Read(func(fd uintptr) bool {
+		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+		for {
+			n, err := unix.Poll(fds, 0)
+			if !errors.Is(err, unix.EINTR) {
+				return n > 0
+			}
+		}
+	})
+	return err == nil && ctx.Err() == nil
+}
+
+// answerer returns the cell that answers the calls of other cells: the primary
+// version's, or one whose every method throws the reason why there is none.
+func (w *worker) answerer(ctx context.Context) (*cell, error) {
+	w.mu.Lock()
+	p := w.primary()
+	text := fmt.Sprintf("Couldn't find Worker %q: it is not deployed.", w.name)
+	if w.config != nil {
+		text = fmt.Sprintf("Worker %q has no code that could be called: it consists of static assets only.", w.name)
+	}
+	w.mu.Unlock()
+	if p != nil {
+		c, err := p.acquire(ctx)
+		if err == nil {
+			c.release()
+			return c, nil
+		}
+		if errors.Is(err, errRetired) || ctx.Err() != nil {
+			return nil, err
+		}
+		text = fmt.Sprintf("Worker %q could not be started: %s", w.name, fault.From(err).Message)
+	}
+	w.mu.Lock()
+	if w.closed || w.primary() != p {
+		w.mu.Unlock()
+		return nil, errRetired
+	}
+	if w.standIn == nil || w.standIn.version.Message != text {
+		if w.standIn != nil {
+			w.standIn.retire()
+		}
+		w.standIn = newPool(w, w.standInVersion(text))
+		w.standIn.standIn = true
+	}
+	stand := w.standIn
+	w.mu.Unlock()
+	c, err := stand.acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c.release()
+	if p != nil {
+		// Give the Worker another chance soon.
+		w.e.loops.Go(func() {
+			select {
+			case <-time.After(time.Second):
+				stand.retire()
+				w.mu.Lock()
+				if w.standIn == stand {
+					w.standIn = nil
+				}
+				w.mu.Unlock()
+			case <-c.stopping:
+			case <-ctx.Done():
+			}
+		})
+	}
+	return c, nil
+}
+
+// standInVersion is a Worker that throws text whatever is called. Called with
+// w.mu held.
+func (w *worker) standInVersion(text string) *config.Version {
+	names := map[string]bool{}
+	for k := range w.peers {
+		if k.entrypoint != "" {
+			names[k.entrypoint] = true
+		}
+	}
+	sorted := make([]string, 0, len(names))
+	for n := range names {
+		sorted = append(sorted, n)
+	}
+	sort.Strings(sorted)
+	return &config.Version{
+		ID: "stand-in", Worker: w.name, Message: text, MainModule: "index.js", CompatibilityDate: shimDate,
+		Code: config.Modules{{Name: "index.js", Type: config.ESModule, Data: []byte(throwing(quoteJS(text), sorted))}},
+	}
+}
+
+// throwing is the source of a module whose default export, and whose exports of
+// the given names, throw the message that the JavaScript expression gives.
+func throwing(expression string, entrypoints []string) string {
+	var s strings.Builder
+	fmt.Fprintf(&s, `import { WorkerEntrypoint } from "cloudflare:workers";
+export default class Absent extends WorkerEntrypoint {
+  constructor(ctx, env) {
+    super(ctx, env);
+    const text = %s;
+    return new Proxy(this, {
+      get: (target, name) => Reflect.has(target, name) && name !== "fetch" ? Reflect.get(target, name) : () => { throw new Error(text) },
+    });
+  }
+  fetch() {}
+}
+`, expression)
+	for _, name := range entrypoints {
+		fmt.Fprintf(&s, "export { Absent as %s };\n", quoteJS(name))
+	}
+	return s.String()
+}
+
+// thrower is a service that throws the text of its props.
+func thrower(name string) workerd.Service {
+	return workerd.Service{Name: name, Worker: &workerd.Worker{
+		Modules:           []workerd.Module{{Name: "index.js", Kind: workerd.ESModule, Data: []byte(throwing("ctx.props.text", nil))}},
+		CompatibilityDate: shimDate,
+		GlobalOutbound:    "egress",
+	}}
+}
+
+// absentProps are the props of a thrower for a missing entrypoint.
+func absentProps(worker, entrypoint string) string {
+	props, _ := json.Marshal(map[string]string{"text": fmt.Sprintf("Worker %q has no entrypoint named %q.", worker, entrypoint)})
+	return string(props)
+}
+
+// quoteJS gives a JavaScript string literal.
+func quoteJS(s string) string {
+	text, _ := json.Marshal(s)
+	return string(text)
+}

@@ -1,0 +1,281 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/selvage-edge/selvage/config"
+	"github.com/selvage-edge/selvage/fault"
+	"github.com/selvage-edge/selvage/workerd"
+)
+
+// pool keeps the cell of one version: at most one takes new requests, one may
+// be starting, and older ones drain.
+type pool struct {
+	w       *worker
+	version *config.Version
+	standIn bool // the version is ours and does nothing but throw
+
+	mu      sync.Mutex
+	cell    *cell  // takes requests; nil when none does
+	start   *start // under way; nil when none is
+	retired bool
+	// failures counts starts and short lives that ended badly, in a row;
+	// failure is the last one, told to requests until retryAt.
+	failures int
+	failure  error
+	retryAt  time.Time
+	restarts int
+	// absent are entrypoints that other Workers call and this version lacks.
+	absent   map[string]bool
+	draining sync.WaitGroup
+}
+
+// start is one attempt to start a cell. Its fields are set before done closes.
+type start struct {
+	done chan struct{}
+	err  error
+}
+
+// A cell that lives this long clears the failures before it.
+const longLife = 10 * time.Second
+
+// backOff is how long nothing is tried after so many failures in a row.
+func backOff(failures int) time.Duration {
+	if failures < 2 {
+		return 0 // once is bad luck
+	}
+	return min(100*time.Millisecond<<min(failures-2, 10), 30*time.Second)
+}
+
+func newPool(w *worker, v *config.Version) *pool {
+	return &pool{w: w, version: v, absent: map[string]bool{}}
+}
+
+// durable: the version's objects must never be open in two processes.
+func (p *pool) durable() bool { return len(p.version.Classes) > 0 }
+
+// hot: a cell runs or is about to.
+func (p *pool) hot() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.cell != nil || p.start != nil
+}
+
+func (p *pool) starting() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.start != nil
+}
+
+// take returns the running cell with one more request, or nil.
+func (p *pool) take() *cell {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.takeLocked()
+}
+
+func (p *pool) takeLocked() *cell {
+	c := p.cell
+	if c == nil {
+		return nil
+	}
+	c.retain()
+	return c
+}
+
+// acquire returns the running cell with one more request, starting it first if
+// need be.
+func (p *pool) acquire(ctx context.Context) (*cell, error) {
+	for {
+		p.mu.Lock()
+		if c := p.takeLocked(); c != nil {
+			p.mu.Unlock()
+			return c, nil
+		}
+		s, err := p.beginLocked()
+		p.mu.Unlock()
+		if err != nil {
+			return nil, err
+		}
+		select {
+		case <-s.done:
+			if s.err != nil {
+				return nil, s.err
+			}
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// begin starts a cell if none runs and the last failure is long enough ago.
+func (p *pool) begin() *start {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.cell != nil {
+		return nil
+	}
+	s, _ := p.beginLocked()
+	return s
+}
+
+func (p *pool) beginLocked() (*start, error) {
+	switch {
+	case p.start != nil:
+		return p.start, nil
+	case p.retired:
+		return nil, errRetired
+	case p.failure != nil && time.Now().Before(p.retryAt):
+		return nil, p.failure
+	}
+	return p.launchLocked(), nil
+}
+
+func (p *pool) launchLocked() *start {
+	s := &start{done: make(chan struct{})}
+	p.start = s
+	p.w.e.loops.Go(func() { p.launch(s) })
+	return s
+}
+
+// refresh replaces a running cell by one that is built anew.
+func (p *pool) refresh() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.cell != nil && p.start == nil && !p.retired {
+		p.launchLocked()
+	}
+}
+
+// launch runs one start to its end.
+func (p *pool) launch(s *start) {
+	e := p.w.e
+	ctx, cancel := context.WithTimeoutCause(e.ctx, e.o.StartTimeout+e.o.DrainTimeout, errors.New("the cell took too long to start"))
+	defer cancel()
+	if p.durable() {
+		p.mu.Lock()
+		old := p.cell
+		p.cell = nil
+		p.mu.Unlock()
+		if old != nil {
+			old.drain()
+		}
+	}
+	c, err := newCell(ctx, p)
+
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	defer close(s.done)
+	p.start = nil
+	switch {
+	case err != nil:
+		p.failures++
+		// The same code fails the same way: there is no hurry to try again.
+		p.failure, p.retryAt = e.startFault(p.version, err), time.Now().Add(max(backOff(p.failures), 500*time.Millisecond))
+		s.err = p.failure
+		if !p.retired && ctx.Err() == nil {
+			e.o.Logger.Error("cell did not start", "worker", p.version.Worker, "version", p.version.ID, "err", p.failure)
+		}
+		return
+	case p.retired:
+		s.err = errRetired
+		p.drain(c)
+		e.loops.Go(func() { <-c.proc.Done(); c.gone() })
+		return
+	}
+	old := p.cell
+	p.cell, p.failure = c, nil
+	e.loops.Go(func() { <-c.proc.Done(); p.ended(c) })
+	if old != nil {
+		p.drain(old)
+	}
+	if c.generation != p.w.generation.Load() && !p.retired {
+		p.launchLocked() // what it should have was decided while it started
+	}
+}
+
+// drain lets c finish and stops it, in the background.
+func (p *pool) drain(c *cell) {
+	p.w.e.loops.Go(c.drain)
+}
+
+// ended is called when a cell's process is gone.
+func (p *pool) ended(c *cell) {
+	e := p.w.e
+	c.gone()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.cell != c {
+		return // it was drained
+	}
+	p.cell = nil
+	if p.retired {
+		return
+	}
+	p.restarts++
+	if time.Since(c.started) > longLife {
+		p.failures = 0
+	}
+	p.failures++
+	cause := c.cause()
+	wait := backOff(p.failures)
+	p.failure = fault.Unavailable.With(fmt.Sprintf("The Worker's process has ended unexpectedly %d times in a row; the next try is in at most %v.",
+		p.failures, wait.Round(time.Millisecond)), cause)
+	p.retryAt = time.Now().Add(wait)
+	e.o.Logger.Error("cell ended unexpectedly", "worker", p.version.Worker, "version", p.version.ID,
+		"failures", p.failures, "wait", wait, "err", cause)
+	if p.durable() && p.hasObjects() {
+		e.loops.Go(func() { // an alarm may be due
+			select {
+			case <-time.After(wait + 10*time.Millisecond):
+				p.begin()
+			case <-e.ctx.Done():
+			}
+		})
+	}
+}
+
+// stopIdle stops c if nothing has come in between.
+func (p *pool) stopIdle(c *cell) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.cell == c && p.start == nil && c.inFlight.Load() == 0 {
+		p.cell = nil
+		p.drain(c)
+	}
+}
+
+// retire ends the pool: its cell drains and no other starts.
+func (p *pool) retire() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.retired = true
+	if c := p.cell; c != nil {
+		p.cell = nil
+		if p.standIn {
+			c.proc.Kill() // all it does is throw
+		}
+		p.drain(c)
+	}
+}
+
+// startFault is what a request is told when its cell did not start.
+func (e *Engine) startFault(v *config.Version, err error) error {
+	var se *workerd.StartError
+	if errors.As(err, &se) {
+		mapped := *se
+		if se.Stack != "" {
+			mapped.Stack = e.o.MapStack(v, se.Stack)
+		}
+		text := mapped.Error()
+		if mapped.Stack != "" {
+			text = mapped.Message + "\n" + mapped.Stack
+		}
+		return fault.StartFailed.With(text, &mapped)
+	}
+	return fault.StartFailed.With(err.Error(), err)
+}

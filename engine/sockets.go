@@ -1,0 +1,104 @@
+package engine
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+
+	"github.com/selvage-edge/selvage/hop"
+)
+
+// bindings is the server behind the external services of all cells. A
+// capability, injected by the cell's workerd where the Worker's code can
+// neither see nor change it, says which binding of which cell is meant.
+type bindings struct {
+	path     string
+	server   *http.Server
+	done     chan struct{}
+	handlers sync.Map // capability → http.Handler
+}
+
+func serveBindings(path string, log *slog.Logger) (*bindings, error) {
+	f, err := listenUnix(path)
+	if err != nil {
+		return nil, err
+	}
+	l, err := net.FileListener(f)
+	f.Close()
+	if err != nil {
+		os.Remove(path)
+		return nil, err
+	}
+	b := &bindings{path: path, done: make(chan struct{})}
+	b.server = &http.Server{
+		Handler:  b,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		// Cells keep their connections; only workerd and the Worker's own
+		// limits bound how long a call may take.
+		MaxHeaderBytes:               1 << 20,
+		DisableGeneralOptionsHandler: true,
+	}
+	go func() {
+		defer close(b.done)
+		_ = b.server.Serve(l)
+	}()
+	return b, nil
+}
+
+func (b *bindings) close() {
+	_ = b.server.Close()
+	<-b.done
+}
+
+// admit returns a new capability for h.
+func (b *bindings) admit(h http.Handler) string {
+	var secret [16]byte
+	rand.Read(secret[:]) // never fails
+	token := hex.EncodeToString(secret[:])
+	b.handlers.Store(token, h)
+	return token
+}
+
+// revoke takes a capability back.
+func (b *bindings) revoke(token string) { b.handlers.Delete(token) }
+
+// ServeHTTP leads a request to the binding that its capability opens.
+func (b *bindings) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	token := r.Header[hop.CapabilityHeader]
+	if len(token) != 1 {
+		http.Error(w, "no capability", http.StatusForbidden)
+		return
+	}
+	h, ok := b.handlers.Load(token[0])
+	if !ok {
+		http.Error(w, "unknown capability", http.StatusForbidden)
+		return
+	}
+	delete(r.Header, hop.CapabilityHeader)
+	h.(http.Handler).ServeHTTP(w, r)
+}
+
+// noEgress answers fetch() where no network is given.
+func noEgress(w http.ResponseWriter, _ *http.Request) {
+	http.Error(w, "this Worker has no network", http.StatusForbidden)
+}
+
+// emptyCache answers the Cache API: nothing is kept and nothing found, as on
+// workers.dev.
+//
+// Source: https://developers.cloudflare.com/workers/runtime-apis/cache/
+func emptyCache(w http.ResponseWriter, r *http.Request) {
+	switch r.Method {
+	case http.MethodPut:
+		w.WriteHeader(http.StatusNoContent)
+	case "PURGE":
+		w.WriteHeader(http.StatusNotFound)
+	default:
+		w.Header().Set("CF-Cache-Status", "MISS")
+		w.WriteHeader(http.StatusGatewayTimeout)
+	}
+}

@@ -1,0 +1,51 @@
+package engine
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+
+	"github.com/selvage-edge/selvage/config"
+	"github.com/selvage-edge/selvage/telemetry"
+	"github.com/selvage-edge/selvage/workerd"
+)
+
+// tailSource reports each invocation of the user's Worker to us.
+const tailSource = `export default {
+  tail(events, env, ctx) {
+    ctx.waitUntil(env.SINK.fetch("http://tail/", { method: "POST", body: JSON.stringify(events) }));
+  },
+};
+`
+
+// maxTailBytes bounds one report of tail events.
+const maxTailBytes = 16 << 20
+
+// tail is the tail Worker of a cell of v.
+func (e *Engine) tail(p *plan, v *config.Version) workerd.Service {
+	sink := p.serve(e, "tail sink", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxTailBytes))
+		if err != nil {
+			return
+		}
+		var events []telemetry.Invocation
+		if err := json.Unmarshal(body, &events); err != nil {
+			e.o.Logger.Error("tail events are not readable", "worker", v.Worker, "err", err)
+			return
+		}
+		for _, i := range events {
+			i.ScriptName = v.Worker
+			i.ScriptVersion = &telemetry.ScriptVersion{ID: v.ID, Tag: v.Tag, Message: v.Message}
+			for n := range i.Exceptions {
+				i.Exceptions[n].Stack = e.o.MapStack(v, i.Exceptions[n].Stack)
+			}
+			e.o.Invocations(i)
+		}
+	}))
+	return workerd.Service{Name: tailService, Worker: &workerd.Worker{
+		Modules:           []workerd.Module{{Name: "tail.js", Kind: workerd.ESModule, Data: []byte(tailSource)}},
+		CompatibilityDate: shimDate,
+		Bindings:          []workerd.Binding{{Name: "SINK", Value: workerd.ServiceValue{Name: sink}}},
+		GlobalOutbound:    "egress",
+	}}
+}

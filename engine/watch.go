@@ -1,0 +1,115 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/selvage-edge/selvage/fault"
+)
+
+// watched is what the watchdog remembers of a cell. Only its loop uses it.
+type watched struct {
+	cpu        time.Duration // at the last look
+	seen       time.Time     // when that was
+	lastActive time.Time
+	ping       *ping // unanswered; nil when none is out
+}
+
+// ping is a question to the cell's JavaScript thread.
+type ping struct {
+	sent     time.Time
+	cpu      time.Duration
+	answered atomic.Bool
+}
+
+// watch looks at every cell in turn until the engine closes.
+func (e *Engine) watch() {
+	tick := time.NewTicker(min(max(e.o.StuckAfter/8, 20*time.Millisecond), time.Second))
+	defer tick.Stop()
+	for {
+		select {
+		case <-e.ctx.Done():
+			return
+		case now := <-tick.C:
+			e.mu.Lock()
+			cells := make([]*cell, 0, len(e.cells))
+			for c := range e.cells {
+				cells = append(cells, c)
+			}
+			e.mu.Unlock()
+			for _, c := range cells {
+				c.check(now)
+			}
+		}
+	}
+}
+
+// check kills the cell when it is stuck, burns the processor or has grown too
+// large, and stops it when nobody has used it for long.
+func (c *cell) check(now time.Time) {
+	o := &c.pool.w.e.o
+	u, err := c.proc.Usage()
+	if err != nil {
+		return // it has ended, which others handle
+	}
+	w := &c.watch
+	used, since := u.CPU-w.cpu, now.Sub(w.seen)
+	w.cpu, w.seen = u.CPU, now
+	busy := c.inFlight.Load() > 0 || used > since/50
+
+	if u.Memory > o.MaxMemory {
+		c.kill(memoryExceeded)
+		return
+	}
+	if p := w.ping; p != nil && p.answered.Load() {
+		w.ping = nil
+	}
+	switch p := w.ping; {
+	case p == nil && busy:
+		w.ping = &ping{sent: now, cpu: u.CPU}
+		go c.send(w.ping, o.StuckAfter)
+	case p == nil:
+	case c.version.Limits.CPU > 0 && u.CPU-p.cpu > c.version.Limits.CPU:
+		c.kill(cpuExceeded)
+	case now.Sub(p.sent) > o.StuckAfter && u.CPU-p.cpu > o.StuckAfter/2:
+		c.kill(cpuExceeded)
+	case now.Sub(p.sent) > o.StuckAfter:
+		c.kill(fault.Unavailable.With(fmt.Sprintf("The Worker did not respond for %v and was stopped.", o.StuckAfter), nil))
+	}
+
+	if busy {
+		w.lastActive = now
+	} else if o.IdleAfter > 0 && now.Sub(w.lastActive) > o.IdleAfter && !(c.pool.durable() && c.pool.hasObjects()) {
+		c.pool.stopIdle(c)
+	}
+}
+
+var cpuExceeded = fault.ExceededCPU.With("The Worker exceeded its CPU time limit.", nil)
+
+// send asks the shim for a sign of life. An answer that does not come leaves
+// the ping unanswered; the process's end makes that meaningless.
+func (c *cell) send(p *ping, patience time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*patience+time.Minute)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://events/ping", nil)
+	if err != nil {
+		return
+	}
+	res, err := c.events.Do(req)
+	if err != nil {
+		// A draining cell takes no new connections: that is no sign of trouble.
+		select {
+		case <-c.stopping:
+			p.answered.Store(true)
+		default:
+		}
+		return
+	}
+	_, _ = io.Copy(io.Discard, res.Body)
+	res.Body.Close()
+	p.answered.Store(true)
+}

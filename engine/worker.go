@@ -1,0 +1,302 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"os"
+	"sync"
+	"sync/atomic"
+
+	"github.com/selvage-edge/selvage/config"
+	"github.com/selvage-edge/selvage/fault"
+)
+
+// worker is what the engine knows of one Worker name, deployed or not: the
+// pools of its versions and the sockets on which other cells call it.
+type worker struct {
+	e    *Engine
+	name string
+	// spread walks evenly over the shares of a deployment.
+	spread atomic.Uint64
+	// generation grows when cells that run must be replaced by ones that are
+	// built anew: a new socket to listen on, a tail Worker to attach.
+	generation atomic.Uint64
+
+	mu     sync.Mutex
+	closed bool
+	config *config.Worker // nil: not deployed
+	shares []config.Share // those that take traffic, see trafficShares
+	pools  map[string]*pool
+	// leaving are pools of versions that lost their share. They serve until
+	// those that replace them listen.
+	leaving   []*pool
+	standIn   *pool // answers other cells' calls when no version can
+	peers     map[peerKey]*peerSocket
+	observers int
+}
+
+// errRetired: the pool's version takes no requests any more; choose again.
+var errRetired = errors.New("the version was replaced")
+
+// trafficShares gives the shares that take traffic. Objects of one Worker must
+// live in one process, so of two versions of a Worker with Durable Objects only
+// the one with the larger share runs.
+func trafficShares(c *config.Worker) []config.Share {
+	if c == nil || len(c.Shares) < 2 {
+		if c == nil {
+			return nil
+		}
+		return c.Shares
+	}
+	best, durable := 0, false
+	for i, s := range c.Shares {
+		durable = durable || len(s.Version.Classes) > 0
+		if s.Percentage > c.Shares[best].Percentage {
+			best = i
+		}
+	}
+	if durable {
+		return []config.Share{{Version: c.Shares[best].Version, Percentage: 100}}
+	}
+	return c.Shares
+}
+
+func (w *worker) deployed() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.config != nil
+}
+
+// update makes the worker follow its configuration; nil: it was deleted.
+func (w *worker) update(c *config.Worker) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed || c == w.config {
+		return
+	}
+	hadPrimary := w.primary()
+	w.config, w.shares = c, trafficShares(c)
+	old := w.pools
+	w.pools = map[string]*pool{}
+	keep := func(v *config.Version, traffic bool) {
+		if v.MainModule == "" || w.pools[v.ID] != nil {
+			return
+		}
+		p := old[v.ID]
+		if p == nil {
+			p = newPool(w, v)
+		}
+		delete(old, v.ID)
+		w.pools[v.ID] = p
+	}
+	var fresh []*pool
+	for _, s := range w.shares {
+		known := old[s.Version.ID] != nil
+		keep(s.Version, true)
+		if p := w.pools[s.Version.ID]; p != nil && !known {
+			fresh = append(fresh, p)
+		}
+	}
+	if c != nil {
+		for _, v := range c.Previews {
+			// A preview would open the objects a second time.
+			if len(v.Classes) == 0 {
+				keep(v, false)
+			}
+		}
+	}
+	if p := w.primary(); p != nil && hadPrimary != nil && p != hadPrimary && len(w.peers) > 0 {
+		w.generation.Add(1) // the sockets move to another version's cell
+	}
+	if w.standIn != nil {
+		w.standIn.retire()
+		w.standIn = nil
+	}
+	w.replace(old, fresh)
+	if p := w.primary(); p != nil && p.durable() && p.hasObjects() {
+		p.begin() // an alarm may be due
+	}
+}
+
+// replace retires the old pools: at once when they are idle, else when those
+// that take their place are ready. Called with w.mu held.
+func (w *worker) replace(old map[string]*pool, fresh []*pool) {
+	hot := false
+	for _, p := range old {
+		hot = hot || p.hot()
+	}
+	exclusive := false
+	for _, p := range fresh {
+		exclusive = exclusive || p.durable()
+	}
+	if !hot || len(fresh) == 0 || exclusive {
+		for _, p := range old {
+			p.retire()
+		}
+		if hot {
+			for _, p := range fresh {
+				p.begin()
+			}
+		}
+		return
+	}
+	var leaving []*pool
+	for _, p := range old {
+		if p.durable() { // its objects are the new version's, or nobody's
+			p.retire()
+			continue
+		}
+		leaving = append(leaving, p)
+	}
+	w.leaving = append(w.leaving, leaving...)
+	var starts []*start
+	for _, p := range fresh {
+		starts = append(starts, p.begin())
+	}
+	w.e.loops.Go(func() {
+		for _, s := range starts {
+			if s != nil {
+				<-s.done
+			}
+		}
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		for _, p := range leaving {
+			p.retire()
+		}
+		w.leaving = remove(w.leaving, leaving)
+	})
+}
+
+func remove(list, gone []*pool) []*pool {
+	var rest []*pool
+	for _, p := range list {
+		found := false
+		for _, g := range gone {
+			found = found || g == p
+		}
+		if !found {
+			rest = append(rest, p)
+		}
+	}
+	return rest
+}
+
+// primary is the pool whose cell other cells call: the larger share's. Nil when
+// there is none. Called with w.mu held.
+func (w *worker) primary() *pool {
+	var best *pool
+	percentage := -1.0
+	for _, s := range w.shares {
+		if p := w.pools[s.Version.ID]; p != nil && s.Percentage > percentage {
+			best, percentage = p, s.Percentage
+		}
+	}
+	return best
+}
+
+// acquire returns a cell of version v that takes one more request; release it.
+func (w *worker) acquire(ctx context.Context, v *config.Version) (*cell, error) {
+	w.mu.Lock()
+	p, leaving := w.pools[v.ID], w.leaving
+	w.mu.Unlock()
+	if p == nil {
+		if len(v.Classes) > 0 {
+			return nil, fault.NotConfigured.With("This version has Durable Objects, which run in the deployed version only.", nil)
+		}
+		return nil, errRetired
+	}
+	if c := p.take(); c != nil {
+		return c, nil
+	}
+	if p.starting() {
+		for _, l := range leaving {
+			if c := l.take(); c != nil {
+				return c, nil
+			}
+		}
+	}
+	return p.acquire(ctx)
+}
+
+// start starts the cells of all shares and waits.
+func (w *worker) start(ctx context.Context) error {
+	w.mu.Lock()
+	var pools []*pool
+	for _, s := range w.shares {
+		if p := w.pools[s.Version.ID]; p != nil {
+			pools = append(pools, p)
+		}
+	}
+	w.mu.Unlock()
+	for _, p := range pools {
+		p.begin()
+	}
+	for _, p := range pools {
+		c, err := p.acquire(ctx)
+		if errors.Is(err, errRetired) {
+			continue // another deployment came in between
+		}
+		if err != nil {
+			return err
+		}
+		c.release()
+	}
+	return nil
+}
+
+// sockets are the descriptors a cell of pool p listens on for other cells.
+func (w *worker) sockets(p *pool) (map[peerKey]*os.File, uint64, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	files := map[peerKey]*os.File{}
+	if p == w.standIn || p == w.primary() {
+		for k, s := range w.peers {
+			files[k] = s.file
+		}
+	}
+	return files, w.generation.Load(), w.e.o.Observe || w.observers > 0 || len(p.version.Classes) > 0
+}
+
+// observe counts those who want tail events.
+func (w *worker) observe(n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.observers += n
+	if n > 0 && w.observers == n && !w.e.o.Observe {
+		w.refresh()
+	}
+}
+
+// refresh replaces the cells that run. Called with w.mu held.
+func (w *worker) refresh() {
+	w.generation.Add(1)
+	if w.closed {
+		return
+	}
+	for _, p := range w.pools {
+		p.refresh()
+	}
+	if w.standIn != nil {
+		w.standIn.refresh()
+	}
+}
+
+// close retires everything.
+func (w *worker) close() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.closed = true
+	for _, p := range w.pools {
+		p.retire()
+	}
+	for _, p := range w.leaving {
+		p.retire()
+	}
+	if w.standIn != nil {
+		w.standIn.retire()
+	}
+	for _, s := range w.peers {
+		s.close()
+	}
+}
