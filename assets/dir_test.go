@@ -2,6 +2,7 @@ package assets_test
 
 import (
 	"io"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -144,5 +145,31 @@ func TestBindingInWorkerd(t *testing.T) {
 	}
 	if _, err := (assets.Kind{}).Mount(b, binding.Site{Version: &config.Version{Worker: "bare"}}); err == nil || !strings.Contains(err.Error(), "assets.directory") {
 		t.Errorf("without assets: %v", err)
+	}
+}
+
+func BenchmarkServe(b *testing.B) {
+	dir := b.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "app.js"), []byte(strings.Repeat("x", 4096)), 0o644); err != nil {
+		b.Fatal(err)
+	}
+	files, err := assets.OpenDir(dir)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer files.Close()
+	h, err := assets.New(&config.Version{Assets: &config.Assets{Files: files}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, p := range []string{"/app.js", "/api/users"} {
+		b.Run(strings.Trim(p, "/"), func(b *testing.B) {
+			r := httptest.NewRequest("GET", p, nil)
+			worker := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
+			b.ReportAllocs()
+			for b.Loop() {
+				h.Serve(httptest.NewRecorder(), r, worker)
+			}
+		})
 	}
 }
