@@ -1,0 +1,391 @@
+// Package edge is the way in: listeners for HTTP/1.1 and HTTP/2, the pipeline
+// of stages that every request goes through, and the lookup of the Worker that
+// a host and path belong to.
+//
+// A request is checked byte by byte (wire.go), given its record and the headers
+// that Cloudflare gives it (request.go), handed through the stages in order,
+// routed (route.go) and passed to Options.Target. Whoever fails it returns an
+// error, and error.go alone makes a response of it.
+package edge
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/selvage-edge/selvage/config"
+	"github.com/selvage-edge/selvage/fault"
+	"github.com/selvage-edge/selvage/telemetry"
+)
+
+// Handler answers a request, or returns an error before it has written
+// anything. Errors are best a *fault.Fault.
+type Handler interface {
+	ServeHTTP(w http.ResponseWriter, r *http.Request) error
+}
+
+// HandlerFunc is a function as a Handler.
+type HandlerFunc func(w http.ResponseWriter, r *http.Request) error
+
+// ServeHTTP calls f.
+func (f HandlerFunc) ServeHTTP(w http.ResponseWriter, r *http.Request) error { return f(w, r) }
+
+// Stage is one step of the pipeline. It answers, fails, or calls next, once.
+// It may change r's header and URL before; whatever it wraps around w must have
+// an Unwrap method (see http.ResponseController).
+type Stage interface {
+	ServeHTTP(w http.ResponseWriter, r *http.Request, next Handler) error
+}
+
+// Limits of the edge that are Cloudflare's.
+const (
+	// maxHeaderBytes bounds the header of a request; more is answered with 431.
+	maxHeaderBytes = 128 << 10
+	// maxDepth is how many Workers of ours a request may pass through by
+	// fetch(); more is answered with error 1019.
+	maxDepth = 16
+)
+
+// Options are the parts an Edge is made of.
+type Options struct {
+	// Source gives the Workers and routes. Required.
+	Source config.Source
+	// Target answers for a Worker; version is empty unless a preview URL named
+	// one. It may write a whole response or return an error, not both. Required.
+	Target func(w http.ResponseWriter, r *http.Request, worker, version string) error
+	// Stages run in this order before Target, also for hosts nobody serves.
+	Stages []Stage
+	// Trusted are the proxies whose X-Forwarded-For, X-Forwarded-Proto and
+	// CF-Connecting-IP are believed. Default: none.
+	Trusted []netip.Prefix
+	// Dev shows causes, hints and stacks to the client.
+	Dev bool
+	// Logger gets each failed request once. Default slog.Default().
+	Logger *slog.Logger
+	// Access is called after each request, on its goroutine. May be nil.
+	Access func(Record)
+	// MaxConns bounds the connections open at once; more wait to be accepted.
+	// Default 16384.
+	MaxConns int
+	// MaxInternal bounds the requests that Workers' fetch() of our own hosts
+	// have open at once; it ends loops whose requests carry no trace of each
+	// other. Default 1024.
+	MaxInternal int
+	// HeaderTimeout bounds the arrival of a request's header. Default 15 s.
+	HeaderTimeout time.Duration
+	// IdleTimeout closes a connection without a request. Default 400 s, as
+	// Cloudflare does.
+	IdleTimeout time.Duration
+}
+
+// Record says how a request ended.
+type Record struct {
+	Request            *telemetry.Request
+	Method, Host, Path string
+	// Worker and Version are empty for a request that reached none.
+	Worker, Version string
+	// Status is what was sent; 499 when the client left before.
+	Status int
+	// Bytes of the body sent.
+	Bytes    int64
+	Duration time.Duration
+	// Fault is set for a request that the edge answered with an error.
+	Fault *fault.Fault
+	// Aborted: the response broke off.
+	Aborted bool
+}
+
+// Edge serves requests. It is safe for concurrent use.
+type Edge struct {
+	options  Options
+	table    atomic.Pointer[table]
+	pipeline Handler
+	internal chan struct{}
+
+	server *http.Server
+	slots  chan struct{}
+	stop   context.CancelFunc // ends the requests still running
+	cancel func()             // ends the subscription
+	active sync.WaitGroup     // requests from outside, WebSockets among them
+}
+
+// New makes an Edge that is ready to serve.
+func New(o Options) *Edge {
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.MaxConns == 0 {
+		o.MaxConns = 16384
+	}
+	if o.MaxInternal == 0 {
+		o.MaxInternal = 1024
+	}
+	if o.HeaderTimeout == 0 {
+		o.HeaderTimeout = 15 * time.Second
+	}
+	if o.IdleTimeout == 0 {
+		o.IdleTimeout = 400 * time.Second
+	}
+	e := &Edge{options: o, internal: make(chan struct{}, o.MaxInternal), slots: make(chan struct{}, o.MaxConns)}
+	e.pipeline = HandlerFunc(e.route)
+	for i := len(o.Stages) - 1; i >= 0; i-- {
+		stage, next := o.Stages[i], e.pipeline
+		e.pipeline = HandlerFunc(func(w http.ResponseWriter, r *http.Request) error { return stage.ServeHTTP(w, r, next) })
+	}
+	e.cancel = o.Source.Subscribe(func(s *config.Snapshot) { e.table.Store(compile(s, o.Logger)) })
+	e.table.CompareAndSwap(nil, compile(o.Source.Current(), o.Logger))
+
+	base, stop := context.WithCancel(context.Background())
+	e.stop = stop
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
+	protocols.SetUnencryptedHTTP2(true)
+	e.server = &http.Server{
+		Handler:           e,
+		Protocols:         protocols,
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: 256},
+		ReadHeaderTimeout: o.HeaderTimeout,
+		IdleTimeout:       o.IdleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		BaseContext:       func(net.Listener) context.Context { return base },
+		ConnContext:       withConnection,
+		ErrorLog:          slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
+
+		DisableGeneralOptionsHandler: true, // OPTIONS * is the Worker's
+	}
+	return e
+}
+
+// Serve answers the connections of l until ctx ends or Shutdown is called, and
+// then returns nil. config, when not nil, is for TLS; it needs certificates, and
+// gets h2 and HTTP/1.1 as protocols if it names none. Serve may be called for
+// several listeners.
+func (e *Edge) Serve(ctx context.Context, l net.Listener, config *tls.Config) error {
+	if config != nil && len(config.NextProtos) == 0 {
+		config = config.Clone()
+		config.NextProtos = []string{"h2", "http/1.1"}
+	}
+	n := newListener(l, config, e.slots)
+	defer n.Close()
+	defer context.AfterFunc(ctx, func() { n.Close() })()
+	err := e.server.Serve(n)
+	if ctx.Err() != nil || errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return fmt.Errorf("serve %s: %w", l.Addr(), err)
+}
+
+// Shutdown stops listening and waits for requests to end. WebSockets are
+// closed when everything else has ended. What still runs when ctx ends is cut
+// off, and ctx's error returned.
+func (e *Edge) Shutdown(ctx context.Context) error {
+	e.cancel()
+	err := e.server.Shutdown(ctx)
+	e.stop()
+	if err != nil {
+		e.server.Close()
+	}
+	done := make(chan struct{})
+	go func() {
+		e.active.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	return err
+}
+
+// ServeHTTP answers one request from outside.
+func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	e.active.Add(1)
+	defer e.active.Done()
+	x := &exchange{ResponseWriter: w}
+	if f := check(r); f != nil {
+		x.record = telemetry.Request{Ray: telemetry.NewRay(), Start: time.Now(), ClientIP: connectionOf(r).remote}
+		x.closes = true
+		e.serve(x, r, HandlerFunc(func(http.ResponseWriter, *http.Request) error { return f }))
+		return
+	}
+	// After this request wire has looked away; see there.
+	x.closes = r.ProtoMajor == 1 && r.Header.Get("Upgrade") != ""
+	e.accept(r, &x.record)
+	e.serve(x, r, e.pipeline)
+}
+
+// serve runs h and sees to errors, panics and the access record.
+func (e *Edge) serve(x *exchange, r *http.Request, h Handler) {
+	method, host, path := r.Method, r.Host, r.URL.Path // stages may rewrite them
+	ctx := context.WithValue(telemetry.WithRequest(r.Context(), &x.record), exchangeKey{}, x)
+	aborted := true
+	var failed *fault.Fault
+	defer func() {
+		if e.options.Access != nil {
+			e.options.Access(Record{
+				Request: &x.record, Method: method, Host: host, Path: path, Worker: x.to.worker, Version: x.to.version,
+				Status: x.status, Bytes: x.bytes, Duration: time.Since(x.record.Start), Fault: failed, Aborted: aborted,
+			})
+		}
+	}()
+	if err := protect(h, x, r.WithContext(ctx)); err != nil {
+		failed = e.fail(x, r, err)
+	} else if x.status == 0 {
+		x.WriteHeader(http.StatusOK)
+	}
+	aborted = false
+}
+
+// protect calls h and turns a panic, other than the one that aborts a response
+// on purpose, into an error.
+func protect(h Handler, w http.ResponseWriter, r *http.Request) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			if p == http.ErrAbortHandler {
+				panic(p)
+			}
+			err = fault.Internal.With("", fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
+		}
+	}()
+	return h.ServeHTTP(w, r)
+}
+
+// route is the end of the pipeline.
+func (e *Edge) route(w http.ResponseWriter, r *http.Request) error {
+	path := r.URL.EscapedPath()
+	if r.URL.RawQuery != "" || r.URL.ForceQuery {
+		path += "?" + r.URL.RawQuery
+	}
+	host := canonical(r.Host)
+	to, ok := e.table.Load().find(telemetry.RequestFrom(r.Context()).Scheme, host, path)
+	if !ok {
+		f := fault.NotConfigured.With(fmt.Sprintf("No Worker answers for the host %q.", host), nil)
+		f.Hint = "deploy a Worker with a route or custom domain for this host"
+		return f
+	}
+	if x, ok := r.Context().Value(exchangeKey{}).(*exchange); ok {
+		x.to = to
+	}
+	return e.options.Target(w, r, to.worker, to.version)
+}
+
+// Local returns a handler for the requests that a Worker sends to host by
+// fetch(), or nil if host is not served here. Such a request never leaves this
+// process: it enters the pipeline as a new request with its own Ray ID, under
+// the limits on loops. The scheme is taken from r.URL.Scheme, and CF-Worker,
+// which the caller sets, is kept.
+func (e *Edge) Local(host string) http.Handler {
+	if !validHost(host) || !e.table.Load().serves(canonical(host)) {
+		return nil
+	}
+	return http.HandlerFunc(e.serveInternal)
+}
+
+// workerIP is the client that Cloudflare names when a Worker is the client.
+var workerIP = netip.MustParseAddr("2a06:98c0:3600::103")
+
+func (e *Edge) serveInternal(w http.ResponseWriter, r *http.Request) {
+	x := &exchange{ResponseWriter: w, record: telemetry.Request{
+		Ray: telemetry.NewRay(), Scheme: "http", ClientIP: workerIP, Start: time.Now(),
+		CF: makeCF("HTTP/1.1", r.Header.Get("Accept-Encoding"), nil), Depth: depth(r.Header) + 1,
+	}}
+	if r.URL.Scheme == "https" {
+		x.record.Scheme = "https"
+	}
+	h := e.pipeline
+	select {
+	case e.internal <- struct{}{}:
+		defer func() { <-e.internal }()
+	default:
+		h = loop
+	}
+	if x.record.Depth > maxDepth {
+		h = loop
+	}
+	worker := r.Header["Cf-Worker"]
+	clean(r.Header)
+	if worker != nil {
+		r.Header["Cf-Worker"] = worker
+	}
+	r.Header["Cf-Ew-Via"] = []string{fmt.Sprint(x.record.Depth)}
+	setIdentity(r.Header, &x.record, workerIP.String())
+	e.serve(x, r, h)
+}
+
+var loop = HandlerFunc(func(http.ResponseWriter, *http.Request) error {
+	f := fault.LoopLimit.With("This request has passed through too many Workers.", nil)
+	f.Hint = "a Worker fetches a host that leads back to itself; call other Workers through service bindings"
+	return f
+})
+
+// exchange is the response of one request, and its record.
+type exchange struct {
+	http.ResponseWriter
+	record telemetry.Request
+	to     target
+	status int // 0: nothing was written yet
+	bytes  int64
+	closes bool // the connection ends with this response
+}
+
+type exchangeKey struct{}
+
+// Unwrap is for http.ResponseController.
+func (x *exchange) Unwrap() http.ResponseWriter { return x.ResponseWriter }
+
+// WriteHeader adds the headers that every response has.
+func (x *exchange) WriteHeader(status int) {
+	if x.status == 0 && (status >= 200 || status == http.StatusSwitchingProtocols) {
+		x.status = status
+		x.stamp()
+		if x.closes {
+			x.Header()["Connection"] = []string{"close"}
+		}
+	}
+	x.ResponseWriter.WriteHeader(status)
+}
+
+func (x *exchange) stamp() {
+	h := x.Header()
+	h["Cf-Ray"] = []string{x.record.Ray + "-" + telemetry.Colo}
+	h["Server"] = []string{"selvage"}
+}
+
+func (x *exchange) Write(p []byte) (int, error) {
+	if x.status == 0 {
+		x.WriteHeader(http.StatusOK)
+	}
+	n, err := x.ResponseWriter.Write(p)
+	x.bytes += int64(n)
+	return n, err
+}
+
+// Flush implements http.Flusher.
+func (x *exchange) Flush() {
+	if x.status == 0 {
+		x.WriteHeader(http.StatusOK)
+	}
+	http.NewResponseController(x.ResponseWriter).Flush()
+}
+
+// Hijack implements http.Hijacker; it is how a WebSocket begins.
+func (x *exchange) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	c, rw, err := http.NewResponseController(x.ResponseWriter).Hijack()
+	if err == nil {
+		x.status = http.StatusSwitchingProtocols
+		x.stamp()
+	}
+	return c, rw, err
+}

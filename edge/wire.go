@@ -1,0 +1,342 @@
+package edge
+
+import (
+	"bytes"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// wire checks the bytes of an HTTP/1 connection before net/http reads them.
+//
+// net/http forgives what RFC 9112 lets a server forgive: bare line feeds, folded
+// headers, Content-Length beside Transfer-Encoding. Whoever stands in front of
+// or behind us may forgive differently, and the difference is how requests are
+// smuggled; and after net/http has parsed a request, nothing tells that it
+// forgave. So the framing is parsed here once more, strictly, and a connection
+// that deviates ends with 400 before the request is complete.
+//
+// Invariant: the blank line that completes a header is never passed on before
+// the whole header was found good. The zero value is ready for a new connection.
+type wire struct {
+	state wireState
+	line  []byte // an unfinished line from earlier reads
+	left  int64  // bytes left of a body or chunk
+	first bool   // a request was seen on this connection
+
+	// of the message being read
+	http10, connect, upgrade        bool
+	hosts, lengths, codings, chunks int
+	length                          int64
+	target, host                    string
+}
+
+type wireState int
+
+const (
+	wireStart   wireState = iota // request line
+	wireHeader                   // header lines
+	wireBody                     // left bytes of body
+	wireSize                     // chunk size line
+	wireChunk                    // left bytes of a chunk
+	wireCRLF                     // the line end after a chunk
+	wireTrailer                  // trailer lines
+	wireOpaque                   // HTTP/2, or a WebSocket: no longer ours
+)
+
+// maxLine bounds what is kept of an unfinished line. net/http's own limit on a
+// header (431) comes first.
+const maxLine = maxHeaderBytes + 8<<10
+
+// errWire is what Read returns for a connection that deviates. net/http answers
+// it with a plain 400 and closes. Requests that arrived whole in the same read
+// are not answered: who sends such a thing after them gets nothing.
+type errWire string
+
+func (e errWire) Error() string { return "malformed request: " + string(e) }
+
+// scan takes the next bytes of the connection. An error is final.
+func (w *wire) scan(p []byte) error {
+	for len(p) > 0 {
+		switch w.state {
+		case wireOpaque:
+			return nil
+		case wireBody, wireChunk:
+			n := min(w.left, int64(len(p)))
+			w.left -= n
+			p = p[n:]
+			if w.left > 0 {
+				return nil
+			}
+			if w.state == wireBody {
+				w.state = wireStart
+			} else {
+				w.state = wireCRLF
+			}
+			continue
+		}
+		i := bytes.IndexByte(p, '\n')
+		if i < 0 {
+			if len(w.line)+len(p) > maxLine {
+				return errWire("line too long")
+			}
+			w.line = append(w.line, p...)
+			return nil
+		}
+		line := p[:i+1]
+		if len(w.line) > 0 {
+			w.line = append(w.line, line...)
+			line = w.line
+		}
+		p = p[i+1:]
+		if len(line) < 2 || line[len(line)-2] != '\r' {
+			return errWire("a line ends in a bare LF")
+		}
+		line = line[:len(line)-2]
+		for _, c := range line {
+			if c < ' ' && c != '\t' || c == 0x7f {
+				return errWire("control character")
+			}
+		}
+		if err := w.take(line); err != nil {
+			return err
+		}
+		w.line = w.line[:0]
+		if cap(w.line) > 4<<10 {
+			w.line = nil
+		}
+	}
+	return nil
+}
+
+// take handles one line, without its end.
+func (w *wire) take(line []byte) error {
+	switch w.state {
+	case wireStart:
+		return w.request(string(line))
+	case wireHeader:
+		if len(line) == 0 {
+			return w.framing()
+		}
+		return w.header(line)
+	case wireSize:
+		return w.size(line)
+	case wireCRLF:
+		if len(line) > 0 {
+			return errWire("chunk longer than its size")
+		}
+		w.state = wireSize
+	case wireTrailer:
+		if len(line) == 0 {
+			w.state = wireStart
+			return nil
+		}
+		name, _, err := field(line)
+		if err != nil {
+			return err
+		}
+		switch strings.ToLower(name) {
+		case "host", "content-length", "transfer-encoding":
+			return errWire("framing header in a trailer")
+		}
+	}
+	return nil
+}
+
+func (w *wire) request(line string) error {
+	if !w.first && line == "PRI * HTTP/2.0" {
+		w.state = wireOpaque
+		return nil
+	}
+	method, rest, _ := strings.Cut(line, " ")
+	target, proto, ok := strings.Cut(rest, " ")
+	if !ok || !token(method) || target == "" || strings.ContainsAny(target, " \t#") {
+		return errWire("request line")
+	}
+	if proto != "HTTP/1.1" && proto != "HTTP/1.0" {
+		return errWire("HTTP version")
+	}
+	*w = wire{state: wireHeader, line: w.line, first: true, http10: proto == "HTTP/1.0", connect: method == "CONNECT"}
+	switch {
+	case w.connect:
+	case target[0] == '/':
+	case target == "*" && method == "OPTIONS":
+	default: // absolute form: its authority must be the Host
+		scheme, rest, ok := strings.Cut(target, "://")
+		if !ok || !strings.EqualFold(scheme, "http") && !strings.EqualFold(scheme, "https") {
+			return errWire("request target")
+		}
+		w.target = rest
+		if i := strings.IndexAny(rest, "/?"); i >= 0 {
+			w.target = rest[:i]
+		}
+	}
+	return nil
+}
+
+func (w *wire) header(line []byte) error {
+	name, value, err := field(line)
+	if err != nil {
+		return err
+	}
+	switch len(name) {
+	case len("Host"):
+		if strings.EqualFold(name, "Host") {
+			w.hosts++
+			w.host = string(value)
+		}
+	case len("Upgrade"):
+		if strings.EqualFold(name, "Upgrade") && strings.Contains(strings.ToLower(string(value)), "websocket") {
+			w.upgrade = true
+		}
+	case len("Content-Length"):
+		if eitherFold(name, "Content-Length", "Content_Length") {
+			w.lengths++
+			for _, c := range value {
+				if c < '0' || c > '9' {
+					return errWire("Content-Length")
+				}
+			}
+			if w.length, err = strconv.ParseInt(string(value), 10, 63); err != nil || name[7] == '_' {
+				return errWire("Content-Length")
+			}
+		}
+	case len("Transfer-Encoding"):
+		if eitherFold(name, "Transfer-Encoding", "Transfer_Encoding") {
+			w.codings++
+			if !strings.EqualFold(string(value), "chunked") || name[8] == '_' {
+				return errWire("Transfer-Encoding other than chunked")
+			}
+		}
+	}
+	return nil
+}
+
+// framing decides, at the end of a header, what follows it.
+func (w *wire) framing() error {
+	switch {
+	case w.hosts != 1:
+		return errWire("not exactly one Host")
+	case !validHost(w.host) && !w.connect:
+		return errWire("Host")
+	case w.target != "" && !strings.EqualFold(w.target, w.host):
+		return errWire("request target differs from Host")
+	case w.lengths > 1:
+		return errWire("more than one Content-Length")
+	case w.codings > 1:
+		return errWire("more than one Transfer-Encoding")
+	case w.codings > 0 && (w.lengths > 0 || w.http10):
+		return errWire("Transfer-Encoding beside Content-Length or in HTTP/1.0")
+	case w.upgrade && (w.codings > 0 || w.length > 0):
+		return errWire("Upgrade with a body")
+	case w.upgrade:
+		w.state = wireOpaque // see exchange.WriteHeader: without 101 the connection ends
+	case w.codings > 0:
+		w.state, w.chunks = wireSize, 0
+	case w.length > 0:
+		w.state, w.left = wireBody, w.length
+	default:
+		w.state = wireStart
+	}
+	return nil
+}
+
+func (w *wire) size(line []byte) error {
+	digits := line
+	if i := bytes.IndexByte(line, ';'); i >= 0 { // an extension, which may be ignored
+		digits = line[:i]
+	}
+	if len(digits) == 0 || len(digits) > 15 || len(line) > 1<<10 {
+		return errWire("chunk size")
+	}
+	n := int64(0)
+	for _, c := range digits {
+		switch {
+		case '0' <= c && c <= '9':
+			n = n<<4 | int64(c-'0')
+		case 'a' <= c|0x20 && c|0x20 <= 'f':
+			n = n<<4 | int64(c|0x20-'a'+10)
+		default:
+			return errWire("chunk size")
+		}
+	}
+	w.left, w.state = n, wireChunk
+	if n == 0 {
+		w.state = wireTrailer
+	}
+	return nil
+}
+
+// field splits a header line and checks the name. Folded lines have none.
+func field(line []byte) (name string, value []byte, err error) {
+	i := bytes.IndexByte(line, ':')
+	if i <= 0 || !token(string(line[:i])) {
+		return "", nil, errWire(fmt.Sprintf("header name %.40q", line))
+	}
+	return string(line[:i]), bytes.Trim(line[i+1:], " \t"), nil
+}
+
+func eitherFold(s, a, b string) bool { return strings.EqualFold(s, a) || strings.EqualFold(s, b) }
+
+// tokenChar says which bytes may be in a method or a header's name.
+var tokenChar = func() (t [256]bool) {
+	for _, c := range "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ" {
+		t[c] = true
+	}
+	return t
+}()
+
+func token(s string) bool {
+	for i := range len(s) {
+		if !tokenChar[s[i]] {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// validHost reports whether s is a host name or address, with or without a
+// port. Names in other scripts come as xn--, as browsers send them.
+func validHost(s string) bool {
+	if len(s) == 0 || len(s) > 260 {
+		return false
+	}
+	if s[0] == '[' {
+		end := strings.IndexByte(s, ']')
+		if end < 0 {
+			return false
+		}
+		a, err := netip.ParseAddr(s[1:end])
+		return err == nil && a.Is6() && a.Zone() == "" && validPort(s[end+1:])
+	}
+	name := s
+	if i := strings.IndexByte(s, ':'); i >= 0 {
+		if !validPort(s[i:]) {
+			return false
+		}
+		name = s[:i]
+	}
+	for i := range len(name) {
+		switch c := name[i]; {
+		case 'a' <= c|0x20 && c|0x20 <= 'z', '0' <= c && c <= '9', c == '-', c == '_':
+		case c == '.' && i > 0 && name[i-1] != '.':
+		default:
+			return false
+		}
+	}
+	return name != ""
+}
+
+// validPort takes "" and ":port".
+func validPort(s string) bool {
+	if s == "" {
+		return true
+	}
+	for _, c := range s[1:] {
+		if c < '0' || c > '9' {
+			return false
+		}
+	}
+	return s[0] == ':' && len(s) > 1 && len(s) <= 6
+}
