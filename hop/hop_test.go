@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"net/http/httptrace"
 	"net/textproto"
+	"net/url"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -404,5 +405,16 @@ func TestIdleConnectionClosed(t *testing.T) {
 		if err != nil || res.StatusCode != 200 || text(t, res) != "ok" {
 			t.Fatal(res, err)
 		}
+	}
+}
+
+// HTTP/2 can carry what would end the target in HTTP/1's request line.
+func TestSpacesInTheTarget(t *testing.T) {
+	var got string
+	hop := upstream(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { got = r.RequestURI }))
+	r := httptest.NewRequest("GET", "/", nil)
+	r.URL = &url.URL{Path: "/a b", RawPath: `/a b`, RawQuery: "x y"}
+	if _, err := hop.Forward(httptest.NewRecorder(), r, Call{}); err != nil || got != "/a%20b?x%20y" {
+		t.Errorf("%q, %v", got, err)
 	}
 }

@@ -96,13 +96,15 @@ func target(u *url.URL, c *Call) *url.URL {
 	if t.Host == "" {
 		t.Host = "cell"
 	}
+	// HTTP/2 can carry a space where HTTP/1 would take it for the target's end.
+	t.RawQuery = strings.ReplaceAll(t.RawQuery, " ", "%20")
 	if u.Path == "*" && u.Host == "" { // OPTIONS *
 		t.Path, t.Opaque = "", "*"
 		return t
 	}
 	// url.URL encodes anew what it finds badly encoded, and in doing so turns
 	// %2F elsewhere in the path into a slash.
-	if u.RawPath != "" && u.EscapedPath() != u.RawPath && strings.HasPrefix(u.RawPath, "/") && !strings.HasPrefix(u.RawPath, "//") {
+	if u.RawPath != "" && u.EscapedPath() != u.RawPath && strings.HasPrefix(u.RawPath, "/") && !strings.HasPrefix(u.RawPath, "//") && !strings.Contains(u.RawPath, " ") {
 		t.Opaque = u.RawPath
 	}
 	return t
