@@ -1,0 +1,343 @@
+// Package bundle makes the modules of a Worker out of a project, with
+// esbuild, and means by everything what wrangler means by it: conditions,
+// external modules, module rules, content-hashed side modules, aliases,
+// definitions, source maps.
+//
+// Nothing is written to disk. A [Bundler] keeps what esbuild learned, so that
+// building again after a change is a matter of milliseconds.
+//
+// Source: https://developers.cloudflare.com/workers/wrangler/bundling/
+package bundle
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/evanw/esbuild/pkg/api"
+	"github.com/selvage-edge/selvage/config"
+)
+
+// Options say what to build and how. Paths are absolute.
+type Options struct {
+	// Entry is the file whose exports are the Worker's handlers.
+	Entry string
+	// Dir is the project: source maps name files relative to it, and aliases
+	// that are paths start from it.
+	Dir string
+	// BaseDir is the root below which additional modules are found and named.
+	// Default: the directory of Entry.
+	BaseDir string
+
+	// NoBundle takes Entry as it is. It must be JavaScript then.
+	NoBundle bool
+	// FindAdditionalModules adds every file below BaseDir that a rule matches.
+	FindAdditionalModules bool
+	// Rules come before the built-in ones.
+	Rules []Rule
+	// PreserveFileNames keeps the names of side modules rather than putting a
+	// hash of the content in front.
+	PreserveFileNames bool
+
+	// Define replaces global identifiers by JavaScript expressions.
+	Define map[string]string
+	// Alias replaces import specifiers: packages or files by packages or files.
+	Alias map[string]string
+	// NodeEnv is what process.env.NODE_ENV becomes. Default: "development".
+	NodeEnv string
+	// NodejsCompat: the Worker has the flag nodejs_compat, and Node's built-in
+	// modules may be imported under their bare names.
+	NodejsCompat bool
+	// CompatibilityDate is the Worker's, YYYY-MM-DD.
+	CompatibilityDate string
+
+	Minify bool
+	// KeepNames keeps Function.name as written.
+	KeepNames bool
+	// TSConfig is used instead of each file's nearest tsconfig.json.
+	TSConfig string
+	// JSXFactory and JSXFragment default to React.createElement and
+	// React.Fragment, unless tsconfig.json says otherwise.
+	JSXFactory, JSXFragment string
+}
+
+// Result is a Worker ready to run.
+type Result struct {
+	// Modules has the main module first.
+	Modules    config.Modules
+	MainModule string
+	// ServiceWorker: the main module is a script that calls addEventListener.
+	ServiceWorker bool
+	// Exports are the names the main module exports, sorted; "default" is one.
+	Exports []string
+	// Inputs are the files that went in, absolute and sorted: what to watch.
+	Inputs []string
+	// SourceMap is that of the main module; nil with NoBundle. Its sources are
+	// relative to Options.Dir.
+	SourceMap []byte
+	// Warnings do not keep the Worker from running.
+	Warnings []Problem
+	// Size is the length of all modules in bytes.
+	Size int
+
+	maps map[string][]byte
+}
+
+// Bundler builds one project again and again. It is safe for concurrent use;
+// builds take turns.
+type Bundler struct {
+	opts  Options
+	rules rules
+
+	mu       sync.Mutex
+	contexts map[api.Format]*builder
+	closed   bool
+}
+
+// builder is esbuild's memory of earlier builds in one output format.
+type builder struct {
+	api.BuildContext
+	collector *collector
+}
+
+// New checks the options and makes a Bundler. Close it when done.
+func New(opts Options) (*Bundler, error) {
+	if ext := filepath.Ext(opts.Entry); ext == ".py" {
+		return nil, fmt.Errorf("bundle %s: Python Workers are not supported; write the Worker in JavaScript or TypeScript", opts.Entry)
+	}
+	if opts.BaseDir == "" {
+		opts.BaseDir = filepath.Dir(opts.Entry)
+	}
+	if opts.NodeEnv == "" {
+		opts.NodeEnv = "development"
+	}
+	r, err := compileRules(opts)
+	if err != nil {
+		return nil, err
+	}
+	return &Bundler{opts: opts, rules: r, contexts: map[api.Format]*builder{}}, nil
+}
+
+// Build makes a Bundler for a single build.
+func Build(opts Options) (*Result, error) {
+	b, err := New(opts)
+	if err != nil {
+		return nil, err
+	}
+	defer b.Close()
+	return b.Build()
+}
+
+// Close gives back what esbuild keeps. The Bundler cannot build afterwards.
+func (b *Bundler) Close() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, c := range b.contexts {
+		c.Dispose()
+	}
+	b.contexts, b.closed = nil, true
+}
+
+// Build builds the project as it is on disk now. An error is of type [*Error]
+// when the project's code is at fault; the Bundler can build again when it is
+// mended.
+func (b *Bundler) Build() (*Result, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return nil, fmt.Errorf("bundle %s: the bundler is closed", b.opts.Entry)
+	}
+	if _, err := os.Stat(b.opts.Entry); err != nil {
+		return nil, fmt.Errorf("read entry point: %w", err)
+	}
+	var extra []additional
+	if b.opts.FindAdditionalModules {
+		var err error
+		if extra, err = findModules(b.opts, b.rules); err != nil {
+			return nil, err
+		}
+	}
+	var r *Result
+	var err error
+	if b.opts.NoBundle {
+		r, err = b.asIs()
+	} else {
+		r, err = b.bundle(extra)
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range extra {
+		if slices.ContainsFunc(r.Modules, func(x config.Module) bool { return x.Name == m.Name }) {
+			continue
+		}
+		r.Modules = append(r.Modules, m.Module)
+		r.Inputs = append(r.Inputs, m.file)
+		if mapped := linkedMap(m.file, m.Data); m.Type == config.ESModule && mapped != nil {
+			r.maps[m.Name] = mapped
+		}
+	}
+	slices.Sort(r.Inputs)
+	r.Inputs = slices.Compact(r.Inputs)
+	for _, m := range r.Modules {
+		r.Size += len(m.Data)
+	}
+	return r, nil
+}
+
+// bundle builds an ES module. When that turns out to export nothing and to
+// add event listeners, the project is a service-worker script and is built as
+// one instead.
+func (b *Bundler) bundle(extra []additional) (*Result, error) {
+	r, err := b.run(api.FormatESModule, extra)
+	if err != nil || len(r.Exports) > 0 {
+		return r, err
+	}
+	if !bytes.Contains(r.Modules[0].Data, []byte("addEventListener(")) {
+		r.Warnings = append(r.Warnings, Problem{File: b.show(b.opts.Entry),
+			Text: "the entry point exports nothing: add `export default { fetch(request, env, ctx) { … } }`"})
+		return r, nil
+	}
+	if len(r.Modules) > 1 {
+		return nil, &Error{Problems: []Problem{{File: b.show(b.opts.Entry),
+			Text: fmt.Sprintf("a service-worker script cannot import %s: only ES modules can; change the entry point to `export default { … }`", r.Modules[1].Name)}}}
+	}
+	if r, err = b.run(api.FormatIIFE, extra); err != nil {
+		return nil, err
+	}
+	r.ServiceWorker = true
+	r.Modules[0].Type = config.CommonJSModule
+	return r, nil
+}
+
+func (b *Bundler) run(format api.Format, extra []additional) (*Result, error) {
+	c := b.contexts[format]
+	if c == nil {
+		collector := &collector{opts: b.opts, rules: b.rules}
+		made, err := api.Context(b.buildOptions(format, collector))
+		if err != nil {
+			return nil, b.failure(err.Errors)
+		}
+		c = &builder{made, collector}
+		b.contexts[format] = c
+	}
+	c.collector.reset(extra)
+	out := c.Rebuild()
+	if len(out.Errors) > 0 {
+		return nil, b.failure(out.Errors)
+	}
+	r := &Result{MainModule: b.mainModule(), Warnings: b.problems(out.Warnings), maps: map[string][]byte{}}
+	for _, f := range out.OutputFiles {
+		if strings.HasSuffix(f.Path, ".map") {
+			r.SourceMap = f.Contents
+			continue
+		}
+		r.Modules = append(r.Modules, config.Module{Name: r.MainModule, Type: config.ESModule, Data: f.Contents})
+	}
+	r.maps[r.MainModule] = r.SourceMap
+	side, files := c.collector.found()
+	r.Modules = append(r.Modules, side...)
+	r.Inputs = files
+	return r, r.readMetafile(out.Metafile, b.opts.Dir)
+}
+
+// readMetafile learns the exports and inputs of a build in dir.
+func (r *Result) readMetafile(text, dir string) error {
+	var meta struct {
+		Inputs  map[string]struct{} `json:"inputs"`
+		Outputs map[string]struct {
+			EntryPoint string   `json:"entryPoint"`
+			Exports    []string `json:"exports"`
+		} `json:"outputs"`
+	}
+	if err := json.Unmarshal([]byte(text), &meta); err != nil {
+		return fmt.Errorf("read esbuild's metafile: %w", err)
+	}
+	for in := range maps.Keys(meta.Inputs) {
+		if prefix, _, virtual := strings.Cut(in, ":"); virtual && len(prefix) > 1 {
+			continue // a module that a plugin made up
+		}
+		if !filepath.IsAbs(in) {
+			in = filepath.Join(dir, filepath.FromSlash(in))
+		}
+		r.Inputs = append(r.Inputs, in)
+	}
+	for _, out := range meta.Outputs {
+		if out.EntryPoint != "" {
+			r.Exports = slices.Sorted(slices.Values(out.Exports))
+		}
+	}
+	return nil
+}
+
+// mainModule is the name of the built main module. With additional modules
+// beside it, it keeps its place among them, so that relative imports hold.
+func (b *Bundler) mainModule() string {
+	name := filepath.Base(b.opts.Entry)
+	if b.opts.FindAdditionalModules {
+		name = relative(b.opts.BaseDir, b.opts.Entry)
+	}
+	return strings.TrimSuffix(name, filepath.Ext(name)) + ".js"
+}
+
+func (b *Bundler) buildOptions(format api.Format, c *collector) api.BuildOptions {
+	o := b.opts
+	nodeEnv, _ := json.Marshal(o.NodeEnv)
+	define := map[string]string{
+		"process.env.NODE_ENV":            string(nodeEnv),
+		"global.process.env.NODE_ENV":     string(nodeEnv),
+		"globalThis.process.env.NODE_ENV": string(nodeEnv),
+	}
+	// From this date on the runtime has navigator; until then libraries that
+	// look at it would fail.
+	// Source: https://developers.cloudflare.com/workers/configuration/compatibility-flags/#global-navigator
+	if o.CompatibilityDate >= "2022-03-21" {
+		define["navigator.userAgent"] = `"Cloudflare-Workers"`
+	}
+	maps.Copy(define, o.Define)
+	return api.BuildOptions{
+		EntryPoints:       []string{o.Entry},
+		AbsWorkingDir:     o.Dir,
+		Outfile:           filepath.Join(o.Dir, filepath.Base(b.mainModule())), // never written; sources are relative to it
+		AllowOverwrite:    true,
+		Bundle:            true,
+		Metafile:          true,
+		Format:            format,
+		Target:            api.ES2024,
+		Platform:          api.PlatformBrowser,
+		Conditions:        []string{"workerd", "worker", "browser"},
+		Supported:         map[string]bool{"import-source": true},
+		Sourcemap:         api.SourceMapLinked,
+		Define:            define,
+		KeepNames:         o.KeepNames,
+		MinifyWhitespace:  o.Minify,
+		MinifyIdentifiers: o.Minify,
+		MinifySyntax:      o.Minify,
+		Tsconfig:          o.TSConfig,
+		JSXFactory:        o.JSXFactory,
+		JSXFragment:       o.JSXFragment,
+		Loader:            map[string]api.Loader{".js": api.LoaderJSX, ".mjs": api.LoaderJSX, ".cjs": api.LoaderJSX},
+		External:          []string{"__STATIC_CONTENT_MANIFEST"},
+		LogLevel:          api.LogLevelSilent,
+		Plugins:           []api.Plugin{aliases(o), c.plugin(), builtins(o)},
+	}
+}
+
+// show is a path as messages name it: relative to the project.
+func (b *Bundler) show(path string) string {
+	return relative(b.opts.Dir, path)
+}
+
+// relative is path seen from dir, with slashes.
+func relative(dir, path string) string {
+	if rel, err := filepath.Rel(dir, path); err == nil {
+		path = rel
+	}
+	return filepath.ToSlash(path)
+}

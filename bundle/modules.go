@@ -1,0 +1,205 @@
+package bundle
+
+import (
+	"crypto/sha1"
+	"encoding/hex"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/evanw/esbuild/pkg/api"
+	"github.com/selvage-edge/selvage/config"
+)
+
+// collector is the plugin that takes files out of the bundle which a rule
+// makes modules of their own. esbuild calls it from many goroutines.
+type collector struct {
+	opts  Options
+	rules rules
+
+	mu    sync.Mutex
+	side  map[string]config.Module // by name
+	files map[string]bool
+	extra map[string]string // names of additional modules, by file
+}
+
+// reset forgets the modules of the build before.
+func (c *collector) reset(extra []additional) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.side, c.files, c.extra = map[string]config.Module{}, map[string]bool{}, map[string]string{}
+	for _, m := range extra {
+		c.extra[m.file] = m.Name
+	}
+}
+
+// found returns the modules of this build and the files they came from.
+func (c *collector) found() (config.Modules, []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var ms config.Modules
+	for _, m := range c.side {
+		ms = append(ms, m)
+	}
+	slices.SortFunc(ms, func(a, b config.Module) int { return strings.Compare(a.Name, b.Name) })
+	var files []string
+	for f := range c.files {
+		files = append(files, f)
+	}
+	return ms, files
+}
+
+// asked marks a resolution that a plugin itself asks for, so that it does not
+// come round again.
+type asked struct{}
+
+func (c *collector) plugin() api.Plugin {
+	return api.Plugin{Name: "modules", Setup: func(build api.PluginBuild) {
+		build.OnResolve(api.OnResolveOptions{Filter: `.`}, func(args api.OnResolveArgs) (api.OnResolveResult, error) {
+			if _, again := args.PluginData.(asked); again || args.Kind == api.ResolveEntryPoint {
+				return api.OnResolveResult{}, nil
+			}
+			r, ok := c.rules.match(args.Path)
+			ok = ok && !r.script()
+			if !ok && len(c.extra) == 0 {
+				return api.OnResolveResult{}, nil
+			}
+			return c.resolve(build, args, r, ok)
+		})
+	}}
+}
+
+func (c *collector) resolve(build api.PluginBuild, args api.OnResolveArgs, r rule, ruled bool) (api.OnResolveResult, error) {
+	found := build.Resolve(strings.TrimSuffix(args.Path, "?module"), api.ResolveOptions{
+		Importer: args.Importer, Namespace: args.Namespace, ResolveDir: args.ResolveDir, Kind: args.Kind, PluginData: asked{}})
+	if len(found.Errors) > 0 || found.External || found.Path == "" {
+		return api.OnResolveResult{}, nil // esbuild says so itself, with the place
+	}
+	if name, ok := c.extra[found.Path]; ok && found.Path != c.opts.Entry {
+		return external(fromMain(c.opts, name)), nil
+	}
+	if !ruled {
+		return api.OnResolveResult{}, nil
+	}
+	if r.shadowed {
+		return api.OnResolveResult{}, fmt.Errorf("%s matches a module rule that is ignored, because an earlier rule of its type lacks fallthrough = true", args.Path)
+	}
+	data, err := os.ReadFile(found.Path)
+	if err != nil {
+		return api.OnResolveResult{}, err
+	}
+	name := filepath.Base(found.Path)
+	if c.opts.PreserveFileNames {
+		name = path.Clean(strings.TrimSuffix(args.Path, "?module"))
+		name = strings.TrimLeft(strings.ReplaceAll(name, "../", ""), "/")
+	} else {
+		sum := sha1.Sum(data)
+		name = hex.EncodeToString(sum[:]) + "-" + name
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.files[found.Path] = true
+	if other, taken := c.side[name]; taken && string(other.Data) != string(data) {
+		return api.OnResolveResult{}, fmt.Errorf("two files would be the module %q; turn preserve_file_names off", name)
+	}
+	c.side[name] = config.Module{Name: name, Type: r.typ, Data: data}
+	return external(fromMain(c.opts, name)), nil
+}
+
+func external(specifier string) api.OnResolveResult {
+	return api.OnResolveResult{Path: specifier, External: true}
+}
+
+// fromMain is how the main module imports the module called name.
+func fromMain(opts Options, name string) string {
+	if !opts.FindAdditionalModules {
+		return "./" + name
+	}
+	dir := relative(opts.BaseDir, filepath.Dir(opts.Entry))
+	rel := relative(filepath.FromSlash(dir), filepath.FromSlash(name))
+	if !strings.HasPrefix(rel, "../") {
+		rel = "./" + rel
+	}
+	return rel
+}
+
+// additional is a module that was found rather than imported.
+type additional struct {
+	config.Module
+	file string
+}
+
+// findModules returns the files below the base directory that a rule matches.
+// Dependencies and hidden directories are left out.
+func findModules(opts Options, rs rules) ([]additional, error) {
+	var found []additional
+	err := filepath.WalkDir(opts.BaseDir, func(file string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			if n := d.Name(); file != opts.BaseDir && (n == "node_modules" || strings.HasPrefix(n, ".")) {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		name := relative(opts.BaseDir, file)
+		r, ok := rs.match(name)
+		if !ok || r.shadowed || file == opts.Entry {
+			return nil
+		}
+		data, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		found = append(found, additional{config.Module{Name: name, Type: r.typ, Data: data}, file})
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("find additional modules: %w", err)
+	}
+	return found, nil
+}
+
+// asIs takes the entry point unbundled; esbuild only tells what it exports.
+func (b *Bundler) asIs() (*Result, error) {
+	o := b.opts
+	switch filepath.Ext(o.Entry) {
+	case ".js", ".mjs", ".cjs":
+	default:
+		return nil, fmt.Errorf("bundle %s: no_bundle takes JavaScript only; point main at the built file, or remove no_bundle", o.Entry)
+	}
+	data, err := os.ReadFile(o.Entry)
+	if err != nil {
+		return nil, fmt.Errorf("read entry point: %w", err)
+	}
+	out := api.Build(api.BuildOptions{
+		EntryPoints: []string{o.Entry}, AbsWorkingDir: o.Dir, Outfile: filepath.Join(o.Dir, "index.js"), AllowOverwrite: true,
+		Metafile: true, Format: api.FormatESModule, Target: api.ESNext, LogLevel: api.LogLevelSilent,
+	})
+	if len(out.Errors) > 0 {
+		return nil, b.failure(out.Errors)
+	}
+	name := filepath.Base(o.Entry)
+	if o.FindAdditionalModules {
+		name = relative(o.BaseDir, o.Entry)
+	}
+	r := &Result{MainModule: name, Warnings: b.problems(out.Warnings), maps: map[string][]byte{}}
+	if err := r.readMetafile(out.Metafile, o.Dir); err != nil {
+		return nil, err
+	}
+	m := config.Module{Name: name, Type: config.ESModule, Data: data}
+	if len(r.Exports) == 0 && strings.Contains(string(data), "addEventListener(") {
+		r.ServiceWorker, m.Type = true, config.CommonJSModule
+	}
+	r.Modules = config.Modules{m}
+	if mapped := linkedMap(o.Entry, data); mapped != nil {
+		r.maps[name] = mapped
+	}
+	return r, nil
+}
