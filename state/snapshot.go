@@ -156,7 +156,7 @@ func (tx *Tx) Config(v Version) (*config.Version, error) {
 		c.Classes = append(c.Classes, config.Class(class))
 	}
 	if v.Assets != nil {
-		if c.Assets, err = tx.s.assets(v.Assets); err != nil {
+		if c.Assets, err = AssetsConfig(v.Assets.Config, &files{s: tx.s, manifest: v.Assets.Manifest}); err != nil {
 			return nil, err
 		}
 	}
@@ -172,16 +172,17 @@ type assetsConfig struct {
 	Redirects        string          `json:"_redirects"`
 }
 
-func (s *Store) assets(use *AssetsUse) (*config.Assets, error) {
+// AssetsConfig reads metadata.assets.config of an upload.
+func AssetsConfig(text json.RawMessage, f config.AssetFiles) (*config.Assets, error) {
 	var c assetsConfig
-	if len(use.Config) > 0 {
-		if err := json.Unmarshal(use.Config, &c); err != nil {
+	if len(text) > 0 {
+		if err := json.Unmarshal(text, &c); err != nil {
 			return nil, fmt.Errorf("assets: %w", err)
 		}
 	}
 	a := &config.Assets{
 		HTMLHandling: c.HTMLHandling, NotFoundHandling: c.NotFoundHandling, Headers: c.Headers, Redirects: c.Redirects,
-		Files: &files{s: s, manifest: use.Manifest},
+		Files: f,
 	}
 	if len(c.RunWorkerFirst) > 0 && string(c.RunWorkerFirst) != "null" {
 		if json.Unmarshal(c.RunWorkerFirst, &a.RunWorkerFirst) != nil {

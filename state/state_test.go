@@ -287,7 +287,7 @@ func TestAssetsCompleteOnceAndAreSwept(t *testing.T) {
 		t.Fatal(err)
 	}
 	pin.Release()
-	a, err := s.assets(&use)
+	a, err := AssetsConfig(nil, &files{s: s, manifest: use.Manifest})
 	if err != nil {
 		t.Fatal(err)
 	}

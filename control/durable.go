@@ -1,0 +1,29 @@
+package control
+
+import (
+	"net/http"
+
+	"github.com/selvage-edge/selvage/api"
+	"github.com/selvage-edge/selvage/state"
+)
+
+// listNamespaces lists the Durable Object classes of all Workers.
+func (s *server) listNamespaces(w http.ResponseWriter, r *http.Request) error {
+	list := []map[string]any{}
+	err := s.view(r, func(tx *state.Tx) error {
+		workers, err := tx.Workers()
+		for _, worker := range workers {
+			for _, c := range worker.Classes {
+				list = append(list, map[string]any{
+					"id": c.Key, "name": worker.Name + "_" + c.Name, "script": worker.Name, "class": c.Name, "use_sqlite": c.SQLite,
+				})
+			}
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	page, info := api.Paginate(r, list, 20)
+	return api.WriteList(w, page, info)
+}

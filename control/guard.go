@@ -1,0 +1,130 @@
+package control
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"hash"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+
+	"github.com/selvage-edge/selvage/api"
+	"github.com/selvage-edge/selvage/auth"
+	"github.com/selvage-edge/selvage/state"
+)
+
+type identityKey struct{}
+
+// identity is who made the request.
+func identity(r *http.Request) auth.Identity {
+	id, _ := r.Context().Value(identityKey{}).(auth.Identity)
+	return id
+}
+
+// guard is what stands between the network and an operation: the token, its
+// scopes, the account, the audit log, and the rendering of errors.
+func (s *server) guard(route api.Route) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		err := s.admit(route, w, r)
+		if err == nil {
+			return
+		}
+		var e *api.Error
+		if !errors.As(err, &e) && !errors.Is(err, context.Canceled) {
+			s.Log.Error("REST API", "method", r.Method, "path", r.URL.Path, "err", err)
+		}
+		api.WriteError(w, err)
+	})
+}
+
+func (s *server) admit(route api.Route, w http.ResponseWriter, r *http.Request) error {
+	if route.Open {
+		return route.Handle(w, r)
+	}
+	id, err := s.authenticate(r)
+	if err != nil {
+		return err
+	}
+	if !id.Allows(route.Scope, route.Edit) {
+		level := "read"
+		if route.Edit {
+			level = "edit"
+		}
+		return api.Errorf(http.StatusForbidden, 10000, "Authentication error: the API token %q does not have the scope %s:%s", id.Name, route.Scope, level)
+	}
+	if account := r.PathValue("account"); account != "" && account != s.account {
+		return api.Errorf(http.StatusForbidden, 10000, "Authentication error: this server has no account %s; its account id is %s", account, s.account)
+	}
+	ctx := context.WithValue(r.Context(), identityKey{}, id)
+	if !route.Edit {
+		return route.Handle(w, r.WithContext(ctx))
+	}
+	actor := &state.Actor{Token: id.ID, TokenName: id.Name, From: client(r).String(), Action: r.Method + " " + r.URL.EscapedPath()}
+	r = r.WithContext(state.WithActor(ctx, actor))
+	body := &hashing{ReadCloser: r.Body, hash: sha256.New()}
+	r.Body = body
+	if err := route.Handle(w, r); err != nil {
+		return err
+	}
+	if actor.Recorded {
+		return nil
+	}
+	// The operation belongs to another package and has changed its own store.
+	entry := state.Entry{Token: actor.Token, TokenName: actor.TokenName, From: actor.From, Action: actor.Action, Body: hex.EncodeToString(body.hash.Sum(nil))}
+	err = s.state.Update(context.WithoutCancel(ctx), func(tx *state.Tx) error { return tx.Audit(entry) })
+	if err != nil {
+		// The answer has been sent: all that is left is to say so.
+		s.Log.Error("write audit log", "action", actor.Action, "err", err)
+	}
+	return nil
+}
+
+// authenticate finds the token of a request. A token may also be given as an
+// API key, because CLOUDFLARE_API_KEY takes precedence in clients.
+func (s *server) authenticate(r *http.Request) (auth.Identity, error) {
+	token := r.Header.Get("X-Auth-Key")
+	if token == "" {
+		kind, rest, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+		if strings.EqualFold(kind, "Bearer") {
+			token = strings.TrimSpace(rest)
+		}
+	}
+	if token == "" {
+		return auth.Identity{}, api.Errorf(http.StatusBadRequest, 9106, "Missing X-Auth-Key, X-Auth-Email or Authorization headers")
+	}
+	id, err := s.Auth.Verify(r.Context(), token, client(r))
+	switch {
+	case errors.Is(err, auth.ErrThrottled):
+		return id, api.Errorf(http.StatusTooManyRequests, 10000, "Authentication error: %v", err)
+	case errors.Is(err, auth.ErrWrong), errors.Is(err, auth.ErrExpired):
+		return id, api.Errorf(http.StatusUnauthorized, 10000, "Authentication error: %v", err)
+	}
+	return id, err
+}
+
+// client is the address of the other end of the connection. Headers that claim
+// another one are not believed.
+func client(r *http.Request) netip.Addr {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		host = r.RemoteAddr
+	}
+	a, _ := netip.ParseAddr(host)
+	return a.Unmap()
+}
+
+// hashing takes the SHA-256 of a body as it is read.
+type hashing struct {
+	io.ReadCloser
+	hash hash.Hash
+}
+
+func (h *hashing) Read(p []byte) (int, error) {
+	n, err := h.ReadCloser.Read(p)
+	h.hash.Write(p[:n])
+	return n, err
+}

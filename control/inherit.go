@@ -1,0 +1,92 @@
+package control
+
+import (
+	"encoding/json"
+	"slices"
+
+	"github.com/selvage-edge/selvage/api"
+	"github.com/selvage-edge/selvage/config"
+	"github.com/selvage-edge/selvage/state"
+)
+
+// defaultKeep are the types of bindings that an upload without keep_bindings
+// carries over: secrets, which clients do not have.
+var defaultKeep = []string{"secret_text", "secret_key"}
+
+// mergeBindings makes the bindings of a new version from the uploaded ones and
+// those of the version before it.
+//
+// A binding of type inherit is copied from before; a missing one is an error
+// when strict and left out otherwise. Bindings of before whose type is in keep
+// (nil: defaultKeep) are carried over unless the upload has one of that name.
+func mergeBindings(uploaded []config.Binding, before state.Bindings, keep *[]string, strict bool) (state.Bindings, error) {
+	var list state.Bindings
+	named := map[string]bool{}
+	for _, b := range uploaded {
+		if named[b.Name] {
+			return nil, refused("the binding name %q is used more than once", b.Name)
+		}
+		named[b.Name] = true
+		if b.Type != "inherit" {
+			list = append(list, b)
+			continue
+		}
+		source, err := inheritFrom(b)
+		if err != nil {
+			return nil, err
+		}
+		old, ok := before.Find(source)
+		if !ok {
+			if strict {
+				return nil, &api.Error{Status: 400, Code: 10057, Message: "inherit binding '" + b.Name + "' is invalid: the previous version has no binding of that name"}
+			}
+			continue
+		}
+		if source != b.Name {
+			fields := map[string]json.RawMessage{}
+			if err := old.Decode(&fields); err != nil {
+				return nil, err
+			}
+			if old, err = config.NewBinding(b.Name, old.Type, fields); err != nil {
+				return nil, err
+			}
+		}
+		list = append(list, old)
+	}
+	kept := defaultKeep
+	if keep != nil {
+		kept = *keep
+	}
+	for _, b := range before {
+		if !named[b.Name] && slices.Contains(kept, b.Type) {
+			list = append(list, b)
+		}
+	}
+	if len(list) > MaxBindings {
+		return nil, refused("a Worker has at most %d bindings, not %d", MaxBindings, len(list))
+	}
+	return list, nil
+}
+
+// checkUploaded refuses a binding that pretends to be a stored secret.
+func checkUploaded(b config.Binding) error {
+	if state.SecretRef(b) != "" {
+		return refused("binding %s: the field \"secret\" is not known", b.Name)
+	}
+	return nil
+}
+
+// inheritFrom is the name under which the previous version has an inherited
+// binding.
+func inheritFrom(b config.Binding) (string, error) {
+	var settings struct {
+		OldName string `json:"old_name"`
+	}
+	if err := b.Decode(&settings); err != nil {
+		return "", refused("%v", err)
+	}
+	if settings.OldName != "" {
+		return settings.OldName, nil
+	}
+	return b.Name, nil
+}

@@ -1,0 +1,212 @@
+package control
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+
+	"github.com/selvage-edge/selvage/api"
+	"github.com/selvage-edge/selvage/state"
+)
+
+// getSettings gives the settings of the newest version together with those of
+// the Worker. The bindings are what the next upload may inherit.
+func (s *server) getSettings(w http.ResponseWriter, r *http.Request) error {
+	var worker state.Worker
+	var v *state.Version
+	err := s.view(r, func(tx *state.Tx) (err error) {
+		if worker, err = s.worker(tx, r); err != nil {
+			return err
+		}
+		v, err = latest(tx, worker.Name)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return api.Write(w, settingsJSON(worker, v))
+}
+
+func settingsJSON(worker state.Worker, v *state.Version) map[string]any {
+	m := scriptJSON(worker, v)
+	for _, name := range []string{"id", "tag", "created_on", "modified_on", "handlers", "etag", "has_assets", "has_modules", "last_deployed_from"} {
+		delete(m, name)
+	}
+	m["bindings"] = state.Bindings{}
+	if v != nil {
+		m["bindings"] = publicBindings(v.Bindings)
+	}
+	return m
+}
+
+func (s *server) getBindings(w http.ResponseWriter, r *http.Request) error {
+	bindings := state.Bindings{}
+	err := s.view(r, func(tx *state.Tx) error {
+		worker, err := s.worker(tx, r)
+		if err != nil {
+			return err
+		}
+		v, err := latest(tx, worker.Name)
+		if v != nil {
+			bindings = publicBindings(v.Bindings)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return api.Write(w, bindings)
+}
+
+// patchSettings changes settings and deploys the new version that they make.
+// The body is a form with the part "settings", or JSON.
+func (s *server) patchSettings(w http.ResponseWriter, r *http.Request) error {
+	var patch metadata
+	if err := decodeSettings(r, &patch); err != nil {
+		return err
+	}
+	d, err := s.begin(r, r.PathValue("script"))
+	if err != nil {
+		return err
+	}
+	defer d.end()
+	if d.before == nil {
+		return notFound(d.worker.Name)
+	}
+	d.copyBefore()
+	u := &upload{metadata: patch}
+	if err := u.check(); err != nil {
+		return err
+	}
+	if patch.Bindings != nil {
+		if d.Bindings, err = mergeBindings(u.bindings, d.before.Bindings, patch.KeepBindings, false); err != nil {
+			return err
+		}
+	}
+	if patch.CompatibilityDate != "" {
+		d.CompatibilityDate = patch.CompatibilityDate
+	}
+	if patch.CompatibilityFlags != nil {
+		d.CompatibilityFlags = patch.CompatibilityFlags
+	}
+	if patch.Limits != nil {
+		d.Limits = state.Limits(*patch.Limits)
+	}
+	d.Placement = or(patch.Placement, d.Placement)
+	if patch.Migrations != nil {
+		if d.Classes, err = patch.Migrations.apply(d.worker.Classes, d.worker.MigrationTag, state.NewID); err != nil {
+			return err
+		}
+		d.MigrationTag = patch.Migrations.NewTag
+		d.worker.Classes, d.worker.MigrationTag = d.Classes, d.MigrationTag
+	}
+	applyScriptSettings(&d.worker, scriptSettings{Tags: patch.Tags, Logpush: patch.Logpush, Observability: patch.Observability, TailConsumers: patch.TailConsumers})
+	d.Annotations = annotate(patch.Annotations, "settings")
+	if err := d.check(); err != nil {
+		return err
+	}
+	if err := d.storeDeployed(d.Annotations); err != nil {
+		return err
+	}
+	return api.Write(w, settingsJSON(d.worker, &d.Version))
+}
+
+// decodeSettings reads the part "settings" of a form, or a JSON body.
+func decodeSettings(r *http.Request, v any) error {
+	form, err := formReader(r.Header.Get("Content-Type"), r.Body)
+	if err != nil {
+		return api.Decode(r, v)
+	}
+	for {
+		part, err := form.NextRawPart()
+		if err == io.EOF {
+			return badRequest(10001, "the form has no part called settings")
+		}
+		if err != nil {
+			return formError(err)
+		}
+		if part.FormName() != "settings" {
+			continue
+		}
+		data, err := readPart(part, maxMetadataBytes)
+		if err != nil {
+			return err
+		}
+		if err := json.Unmarshal(data, v); err != nil {
+			return badRequest(10001, "the settings part is not valid: %v", err)
+		}
+		return nil
+	}
+}
+
+// scriptSettings are those that are not part of a version.
+type scriptSettings struct {
+	Tags          *[]string       `json:"tags"`
+	Logpush       *bool           `json:"logpush"`
+	Observability json.RawMessage `json:"observability"`
+	TailConsumers json.RawMessage `json:"tail_consumers"`
+}
+
+func applyScriptSettings(w *state.Worker, p scriptSettings) {
+	if p.Tags != nil {
+		w.Tags = *p.Tags
+	}
+	if p.Logpush != nil {
+		w.Logpush = *p.Logpush
+	}
+	w.Observability = or(p.Observability, w.Observability)
+	w.TailConsumers = or(p.TailConsumers, w.TailConsumers)
+}
+
+func scriptSettingsJSON(w state.Worker) map[string]any {
+	return map[string]any{
+		"tags": nonNil(w.Tags), "logpush": w.Logpush,
+		"observability": raw(w.Observability, map[string]any{"enabled": false}), "tail_consumers": raw(w.TailConsumers, []any{}),
+	}
+}
+
+func (s *server) getScriptSettings(w http.ResponseWriter, r *http.Request) error {
+	var worker state.Worker
+	err := s.view(r, func(tx *state.Tx) (err error) {
+		worker, err = s.worker(tx, r)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return api.Write(w, scriptSettingsJSON(worker))
+}
+
+func (s *server) patchScriptSettings(w http.ResponseWriter, r *http.Request) error {
+	var patch scriptSettings
+	if err := decodeSettings(r, &patch); err != nil {
+		return err
+	}
+	worker, err := s.changeWorker(r, func(w *state.Worker) error {
+		applyScriptSettings(w, patch)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return api.Write(w, scriptSettingsJSON(worker))
+}
+
+// changeWorker changes what of a Worker is not part of a version.
+func (s *server) changeWorker(r *http.Request, f func(*state.Worker) error) (worker state.Worker, err error) {
+	defer s.workers.lock(r.PathValue("script"))()
+	err = s.update(r, func(tx *state.Tx) error {
+		if worker, err = s.worker(tx, r); err != nil {
+			return err
+		}
+		if err := f(&worker); err != nil {
+			return err
+		}
+		return tx.PutWorker(&worker)
+	})
+	return worker, err
+}
+
+func (s *server) getAccountSettings(w http.ResponseWriter, r *http.Request) error {
+	return api.Write(w, map[string]any{"default_usage_model": "standard", "green_compute": false})
+}
