@@ -214,19 +214,23 @@ func under(base, u *url.URL) *url.URL {
 // splitHost takes a Host header apart, and refuses what is none. The host is
 // in lower case, without brackets and trailing dot.
 func splitHost(s, defaultPort string) (host, port string, err error) {
+	bad := &failure{status: http.StatusBadRequest, reason: fmt.Sprintf("%.100q is not a host", s)}
 	u, err := url.Parse("//" + s)
-	if err != nil || u.Host != s || u.User != nil || u.Hostname() == "" {
-		return "", "", &failure{status: http.StatusBadRequest, reason: fmt.Sprintf("%.100q is not a host", s)}
+	if err != nil || u.Host != s || u.User != nil {
+		return "", "", bad
 	}
-	host, port = strings.ToLower(strings.TrimSuffix(u.Hostname(), ".")), u.Port()
-	if port == "" {
-		port = defaultPort
+	host, port = strings.ToLower(strings.TrimSuffix(u.Hostname(), ".")), cmp.Or(u.Port(), defaultPort)
+	if _, err := netip.ParseAddr(host); err == nil {
+		return host, port, nil
+	}
+	if host == "" || strings.Trim(host, "abcdefghijklmnopqrstuvwxyz0123456789-_.") != "" || strings.Contains("."+host+".", "..") {
+		return "", "", bad
 	}
 	// 0x7f.1 and 2130706433 are addresses to some resolvers and names to others.
 	// What workerd sends has been through a URL parser and is 127.0.0.1.
 	last := host[strings.LastIndexByte(host, '.')+1:]
-	if _, err := netip.ParseAddr(host); err != nil && (last == "" || last[0] >= '0' && last[0] <= '9' && strings.Trim(last, "0123456789abcdefx") == "") {
-		return "", "", &failure{status: http.StatusBadRequest, reason: fmt.Sprintf("%.100q is not a host", s)}
+	if last[0] >= '0' && last[0] <= '9' && strings.Trim(last, "0123456789abcdefx") == "" {
+		return "", "", bad
 	}
 	return host, port, nil
 }
