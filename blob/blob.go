@@ -48,10 +48,10 @@ func ParseDigest(s string) (d Digest, err error) {
 // ErrNotFound says that the store has no such blob.
 var ErrNotFound = errors.New("blob not found")
 
-// Live tells whether anything refers to a blob. That nothing does must be
-// durable when it says so, or a crash could bring back a reference to a file
-// that has been deleted. It is called while no new pin
-// on the blob can be taken and must not call back into the store.
+// Live tells whether anything refers to a blob. When it says no, that must be
+// durable, or a crash could bring back a reference to a deleted file. It is
+// called while no new pin on the blob can be taken and must not call back into
+// the store.
 type Live func(Digest) (bool, error)
 
 // Store is a directory of blobs. It is safe for concurrent use by one process.

@@ -180,8 +180,8 @@ func (n *Namespace) put(ctx context.Context, key string, r io.Reader, size int64
 		return refuseValue(size)
 	}
 	start := len(rec)
-	got, err := io.ReadFull(r, rec[start:start+InlineBytes+1])
-	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+	got, err := fill(rec[start:start+InlineBytes+1], r)
+	if err != nil {
 		return fmt.Errorf("put %q: read value: %w", key, err)
 	}
 	var pin *blob.Pin
@@ -207,6 +207,20 @@ func (n *Namespace) put(ctx context.Context, key string, r io.Reader, size int64
 	}
 	n.store.discard(dropped)
 	return nil
+}
+
+// fill reads until p is full or r ends. Unlike io.ReadFull it lets a body that
+// was cut off be told from one that is shorter than p.
+func fill(p []byte, r io.Reader) (n int, err error) {
+	for n < len(p) && err == nil {
+		var m int
+		m, err = r.Read(p[n:])
+		n += m
+	}
+	if err == io.EOF {
+		err = nil
+	}
+	return n, err
 }
 
 // head checks everything but the value and starts the record.

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -226,9 +225,9 @@ func (s service) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.Is(err, ErrNamespaceNotFound):
 		status, text = http.StatusNotFound, "Namespace Not Found"
 	case r.Context().Err() != nil:
-		return // the Worker has gone
+		panic(http.ErrAbortHandler) // the Worker has gone: no answer could be right
 	default:
-		slog.Error("a KV request failed", "namespace", s.n.id, "method", r.Method, "error", err)
+		s.n.store.log.Error("a KV request failed", "namespace", s.n.id, "method", r.Method, "error", err)
 	}
 	// A peer that is still sending would lose the answer to the closing of the
 	// connection.

@@ -12,6 +12,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/selvage-edge/selvage/binding"
@@ -106,21 +107,43 @@ func TestInterruptedPutChangesNothing(t *testing.T) {
 	f := newFixture(t)
 	n := f.namespace(t)
 	n.Put(ctx, "k", []byte("before"), PutOptions{})
-	boom := errors.New("boom")
-	for _, size := range []int{10, InlineBytes + 10} {
-		r := io.MultiReader(bytes.NewReader(make([]byte, size)), failing{boom})
-		if err := n.PutStream(ctx, "k", r, PutOptions{}); !errors.Is(err, boom) {
-			t.Errorf("put of %d bytes: %v", size, err)
-		}
+	check := func() {
+		t.Helper()
 		if v, err := n.Get(ctx, "k"); string(v) != "before" {
 			t.Errorf("after failed put: %q %v", v, err)
 		}
 	}
+	// The second is how net/http reports a body that was cut off.
+	for _, failure := range []error{errors.New("boom"), io.ErrUnexpectedEOF} {
+		for _, size := range []int{0, 10, InlineBytes + 10} {
+			r := io.MultiReader(bytes.NewReader(make([]byte, size)), iotest.ErrReader(failure))
+			if err := n.PutStream(ctx, "k", r, PutOptions{}); !errors.Is(err, failure) {
+				t.Errorf("put of %d bytes: %v", size, err)
+			}
+			check()
+		}
+	}
+	served := make(chan bool, 1)
+	h := n.Handler()
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() { recover(); served <- true }()
+		h.ServeHTTP(w, r)
+	}))
+	defer srv.Close()
+	for _, request := range []string{
+		"PUT /k?urlencoded=true HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nabc",
+		"PUT /k?urlencoded=true HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n",
+	} {
+		conn, err := net.Dial("tcp", srv.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.WriteString(conn, request)
+		conn.Close()
+		<-served
+		check()
+	}
 }
-
-type failing struct{ err error }
-
-func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
 // FuzzHandler sends requests as a hostile cell might. Whatever comes, the
 // handler answers, and what was there before is not damaged.
