@@ -136,7 +136,7 @@ func notYet(k key) string {
 	switch {
 	case k.name == "remote":
 		return "remote bindings are not supported; the binding is served locally"
-	case k.scope == own:
+	case k.fate == throws:
 		return "is not supported yet; a binding it declares throws when it is used"
 	}
 	return "is not supported yet and has no effect"

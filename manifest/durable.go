@@ -134,7 +134,8 @@ func (l *loader) loadClasses() {
 		case slices.ContainsFunc(m.Classes, func(c config.Class) bool { return c.Name == class }):
 		default:
 			l.warnf(b, at+".class_name", "no migration creates class %q: add one with new_sqlite_classes = [%q]", class, class)
-			m.Classes = append(m.Classes, config.Class{Name: class, Key: m.Name + "-" + class})
+			// A class that is not there can always be made.
+			m.Classes, _ = Resolve(m.Name, m.Classes, []Migration{{NewClasses: []string{class}}})
 		}
 	}
 }

@@ -73,7 +73,7 @@ func (s settings) get(name string) (*node, string) {
 // lacks it although it is not inherited.
 func (s settings) examine(r *report, k key) {
 	n, path := s.get(k.name)
-	if n != nil && k.fate == later && !empty(n) {
+	if n != nil && (k.fate == later || k.fate == throws) && !empty(n) {
 		r.warnf(n, path, "%s", notYet(k))
 	}
 	top := s.root.get(k.name)

@@ -77,27 +77,29 @@ func parse(shown, file string, data []byte, opts Options) (*Manifest, []Warning,
 	if len(r.problems) > 0 {
 		return nil, r.warnings, r.problems
 	}
+	defer r.sort()
 	l := loader{report: r, settings: resolve(r, root, opts.Env), opts: opts}
 	if len(r.problems) > 0 { // the rest relies on the shapes
-		return nil, r.warnings, r.sorted()
+		return nil, r.warnings, r.problems
 	}
 	l.m = &Manifest{File: file, Dir: filepath.Dir(file), Env: opts.Env, Inputs: []string{file}}
 	l.load()
 	if len(r.problems) > 0 {
-		return nil, r.warnings, r.sorted()
+		return nil, r.warnings, r.problems
 	}
 	return l.m, r.warnings, nil
 }
 
-// sorted returns the problems in the order of the file.
-func (r *report) sorted() Problems {
-	slices.SortStableFunc(r.problems, func(a, b Problem) int {
+// sort puts problems and warnings in the order of the file.
+func (r *report) sort() {
+	byLine := func(a, b Problem) int {
 		if a.File != b.File {
 			return 0
 		}
 		return a.Line - b.Line
-	})
-	return r.problems
+	}
+	slices.SortStableFunc(r.problems, byLine)
+	slices.SortStableFunc(r.warnings, byLine)
 }
 
 // loader turns checked settings into a Manifest.

@@ -8,8 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"github.com/joho/godotenv"
 )
 
 // secretFile is what was found beside the manifest.
@@ -25,7 +23,7 @@ type secretFile struct {
 // taken.
 //
 // CLOUDFLARE_LOAD_DEV_VARS_FROM_DOT_ENV=false keeps .env files out, and
-// CLOUDFLARE_INCLUDE_PROCESS_ENV=true adds the process's own environment to
+// CLOUDFLARE_INCLUDE_PROCESS_ENV=true puts the process's own environment above
 // them, which also happens when secrets are listed.
 //
 // Source: https://developers.cloudflare.com/workers/development-testing/environment-variables/
@@ -61,7 +59,11 @@ func (b *binder) readSecrets() secretFile {
 	}
 	found := secretFile{values: map[string]string{}}
 	for _, name := range names {
-		if b.readEnvFile(name, &found) {
+		vars, exists := b.readEnvFile(name, &found)
+		for _, v := range vars {
+			found.values[v.name] = v.value
+		}
+		if exists {
 			return found
 		}
 	}
@@ -72,46 +74,46 @@ func (b *binder) readSecrets() secretFile {
 	if env != "" {
 		names = append(names, ".env."+env, ".env."+env+".local")
 	}
-	secrets, _ := b.get("secrets")
-	if secrets != nil || os.Getenv("CLOUDFLARE_INCLUDE_PROCESS_ENV") == "true" {
+	process := map[string]string{}
+	if listed, _ := b.get("secrets"); listed != nil || os.Getenv("CLOUDFLARE_INCLUDE_PROCESS_ENV") == "true" {
 		for _, pair := range os.Environ() {
 			if name, value, ok := strings.Cut(pair, "="); ok && name != "" {
-				found.values[name] = value
+				process[name] = value
 			}
 		}
 	}
+	maps.Copy(found.values, process)
 	for _, name := range names {
-		b.readEnvFile(name, &found)
+		vars, _ := b.readEnvFile(name, &found)
+		for _, v := range vars {
+			if process[v.name] == "" {
+				found.values[v.name] = expand(v.value, found.values)
+			}
+		}
 	}
 	return found
 }
 
-// readEnvFile adds the values of a file and returns whether it exists.
-func (b *binder) readEnvFile(name string, found *secretFile) bool {
+// readEnvFile returns the variables of a file beside the manifest, and whether
+// there is such a file.
+func (b *binder) readEnvFile(name string, found *secretFile) (vars []variable, exists bool) {
 	// An environment's name with a separator in it must not lead elsewhere.
 	if filepath.Base(name) != name {
-		return false
+		return nil, false
 	}
 	file := filepath.Join(b.m.Dir, name)
 	b.m.Inputs = append(b.m.Inputs, file)
 	data, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
-		return false
+		return nil, false
 	}
 	shown := filepath.Join(filepath.Dir(b.report.file), name)
-	values, err2 := godotenv.UnmarshalBytes(data)
-	if err = errors.Join(err, err2); err != nil {
-		// The parser quotes the line it stumbles over, which may be a secret.
-		message := "cannot be read"
-		if err2 != nil {
-			message = "has a line that is not NAME=value"
-		}
-		b.problems = append(b.problems, Problem{File: shown, Message: message})
-		return true
+	if err != nil {
+		b.problems = append(b.problems, Problem{File: shown, Message: "cannot be read: " + err.Error()})
+		return nil, true
 	}
 	found.file = shown
-	maps.Copy(found.values, values)
-	return true
+	return parseEnv(string(data)), true
 }
 
 func sortedKeys[V any](m map[string]V) []string {
