@@ -293,6 +293,16 @@ func (e *Edge) Local(host string) http.Handler {
 	return http.HandlerFunc(e.serveInternal)
 }
 
+// Find says which Worker a request for host and path goes to, and which version
+// if a preview URL names one. worker is empty when nobody serves it.
+func (e *Edge) Find(scheme, host, path string) (worker, version string) {
+	to, ok := e.table.Load().find(scheme, canonical(host), path)
+	if !ok {
+		return "", ""
+	}
+	return to.worker, to.version
+}
+
 // workerIP is the client that Cloudflare names when a Worker is the client.
 var workerIP = netip.MustParseAddr("2a06:98c0:3600::103")
 

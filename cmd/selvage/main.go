@@ -1,4 +1,6 @@
 // Command selvage runs Workers on your own machines.
 package main
 
-func main() {}
+import "github.com/selvage-edge/selvage/cli"
+
+func main() { cli.Main() }

@@ -15,14 +15,14 @@ const module = "github.com/selvage-edge/selvage"
 // of lower floors, and of its own floor only where allowed says so.
 var floors = [][]string{
 	{"config", "fault", "telemetry", "api"},                                          // words and tools
-	{"workerd", "sandbox", "sqlite", "blob", "keyed", "bundle", "hop"},                          // storage and processes
+	{"workerd", "sandbox", "sqlite", "blob", "keyed", "bundle", "hop"},               // storage and processes
 	{"binding", "manifest"},                                                          // contracts
 	{"kv", "d1", "assets", "ratelimit", "vars", "service", "durable", "unsupported"}, // bindings
 	{"engine"}, // which version runs where
 	{"edge", "egress", "auth", "state", "cron"}, // the planes' parts
-	{"control"},                    // the REST API
-	{"platform"},                   // the one place where everything is put together
-	{"dev"},                        // selvage dev
+	{"control"},      // the REST API
+	{"platform"},     // the one place where everything is put together
+	{"dev"}, {"cli"}, // selvage dev
 	{""},                           // the library
 	{"selvagetest", "cmd/selvage"}, // programs
 }

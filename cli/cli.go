@@ -1,0 +1,94 @@
+// Package cli is the selvage command line: one file per subcommand, each a
+// struct whose fields are its flags and whose Run does the work.
+//
+// Results go to stdout, diagnostics to stderr. Exit code 0 means done, 1
+// failed, 2 wrong usage.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// commands is the whole grammar; kong reads the tags.
+type commands struct {
+	Dev     devCommand     `cmd:"" help:"Run Workers projects here and reload them on save."`
+	D1      d1Command      `cmd:"" name:"d1" help:"Query D1 databases and apply their migrations."`
+	KV      kvCommand      `cmd:"" name:"kv" help:"Read and write Workers KV."`
+	Version versionCommand `cmd:"" help:"Print the version of selvage and of the engine."`
+}
+
+// IO is where a command reads and writes.
+type IO struct {
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+}
+
+// Main runs the command line with the process's own arguments, streams and
+// signals, and exits. SIGINT and SIGTERM end a running server gracefully; a
+// second signal ends the process at once.
+func Main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // from here on a second signal kills
+	os.Exit(Run(ctx, os.Args[1:], IO{os.Stdin, os.Stdout, os.Stderr}))
+}
+
+// Run runs one command line and returns its exit code.
+func Run(ctx context.Context, args []string, streams IO) int {
+	var c commands
+	code := -1
+	parser, err := kong.New(&c,
+		kong.Name("selvage"),
+		kong.Description("Your own Cloudflare in one program: runs Workers and every binding they use."),
+		kong.UsageOnError(),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true}),
+		kong.Writers(streams.Stdout, streams.Stderr),
+		kong.Exit(func(n int) { code = n }),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.Bind(streams),
+	)
+	if err != nil {
+		fmt.Fprintln(streams.Stderr, "selvage:", err)
+		return 1
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	parsed, err := parser.Parse(args)
+	if code >= 0 { // --help was asked for and printed
+		return code
+	}
+	if err != nil {
+		fmt.Fprintf(streams.Stderr, "selvage: %v\n", err)
+		fmt.Fprintln(streams.Stderr, "Run `selvage --help` for the commands and `selvage COMMAND --help` for their flags.")
+		return 2
+	}
+	slog.SetDefault(slog.New(slog.NewTextHandler(streams.Stderr, nil)))
+	if err := parsed.Run(); err != nil {
+		var usage *usageError
+		if errors.As(err, &usage) {
+			fmt.Fprintf(streams.Stderr, "selvage: %v\n", err)
+			return 2
+		}
+		fmt.Fprintf(streams.Stderr, "selvage: %v\n", err)
+		return 1
+	}
+	return 0
+}
+
+// usageError is a mistake in the command line that kong cannot see.
+type usageError struct{ text string }
+
+func (e *usageError) Error() string { return e.text }
+
+func usagef(format string, args ...any) error {
+	return &usageError{fmt.Sprintf(format, args...)}
+}

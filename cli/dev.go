@@ -1,0 +1,60 @@
+package cli
+
+import (
+	"context"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/selvage-edge/selvage/dev"
+)
+
+type devCommand struct {
+	Dirs    []string          `arg:"" optional:"" name:"dir" help:"Projects to run: folders or configuration files. Default: the current folder." type:"path"`
+	Port    int               `short:"p" default:"8787" help:"Port to listen on; 0 picks a free one."`
+	IP      string            `default:"localhost" help:"Address to listen on." placeholder:"HOST"`
+	Data    string            `help:"Data directory. Default: .selvage beside the first project's configuration." placeholder:"DIR" type:"path" env:"SELVAGE_DATA"`
+	Env     string            `short:"e" help:"Environment of the configurations." placeholder:"NAME"`
+	Var     []string          `help:"Add or replace a var of the first project; may be given several times." placeholder:"K:V" sep:"none"`
+	Origin  map[string]string `help:"Answer a private host name from a server of yours; may be given several times." placeholder:"HOST=URL" mapsep:"none"`
+	Inspect string            `help:"Address on which DevTools can attach, for example 127.0.0.1:9229." placeholder:"ADDR"`
+	HTTPS   bool              `help:"Serve HTTPS with a self-signed certificate."`
+	Observe bool              `default:"true" negatable:"" help:"Report uncaught exceptions in every handler; --no-observe is faster."`
+	Stuck   time.Duration     `name:"stuck-after" default:"30s" help:"Replace a Worker's process that does not yield for so long."`
+}
+
+func (d *devCommand) Run(ctx context.Context, streams IO) error {
+	o := dev.Options{
+		Projects: d.Dirs, Address: d.IP, Port: d.Port, Data: d.Data, Env: d.Env, Vars: map[string]string{},
+		Inspect: d.Inspect, HTTPS: d.HTTPS, Observe: d.Observe, StuckAfter: d.Stuck,
+		Stdout: streams.Stdout, Stderr: streams.Stderr,
+	}
+	if len(o.Projects) == 0 {
+		o.Projects = []string{"."}
+	}
+	for _, v := range d.Var {
+		name, value, ok := strings.Cut(v, ":")
+		if !ok || name == "" {
+			return usagef("--var %s: expected NAME:VALUE", v)
+		}
+		o.Vars[name] = value
+	}
+	var err error
+	if o.Origins, err = origins(d.Origin); err != nil {
+		return err
+	}
+	return dev.Run(ctx, o)
+}
+
+// origins parses --origin HOST=URL.
+func origins(list map[string]string) (map[string]*url.URL, error) {
+	m := map[string]*url.URL{}
+	for host, text := range list {
+		u, err := url.Parse(text)
+		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+			return nil, usagef("--origin %s=%s: expected HOST=http://… or HOST=https://…", host, text)
+		}
+		m[strings.ToLower(host)] = u
+	}
+	return m, nil
+}

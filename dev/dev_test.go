@@ -1,0 +1,300 @@
+package dev
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/rogpeppe/go-internal/txtar"
+)
+
+// screen collects what dev prints.
+type screen struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (s *screen) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.Write(p)
+}
+
+func (s *screen) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.String()
+}
+
+// running is a development server under test.
+type running struct {
+	t      *testing.T
+	dir    string
+	url    string
+	screen *screen
+	client *http.Client
+	stop   func() error
+}
+
+// start writes the files of a txtar archive and runs the projects in it.
+func start(t *testing.T, archive string, change func(*Options)) *running {
+	t.Helper()
+	r := &running{t: t, dir: t.TempDir(), screen: &screen{}, client: &http.Client{
+		Transport:     &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+	for _, f := range txtar.Parse([]byte(archive)).Files {
+		r.write(f.Name, string(f.Data))
+	}
+	o := Options{
+		Projects: []string{r.dir}, Address: "127.0.0.1", Data: filepath.Join(t.TempDir(), "data"),
+		Observe: true, Stdout: r.screen, Stderr: r.screen,
+	}
+	if change != nil {
+		change(&o)
+		for i, p := range o.Projects {
+			if !filepath.IsAbs(p) {
+				o.Projects[i] = filepath.Join(r.dir, p)
+			}
+		}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- Run(ctx, o) }()
+	r.stop = sync.OnceValue(func() error { cancel(); return <-ended })
+	t.Cleanup(func() {
+		if err := r.stop(); err != nil {
+			t.Errorf("dev ended with %v", err)
+		}
+		r.client.CloseIdleConnections()
+		if t.Failed() {
+			t.Logf("printed:\n%s", r.screen)
+		}
+	})
+	r.until("Ready on", func() bool {
+		_, rest, ok := strings.Cut(r.screen.String(), "Ready on ")
+		r.url, _, _ = strings.Cut(rest, "\n")
+		return ok && strings.Contains(rest, "\n")
+	})
+	return r
+}
+
+func (r *running) write(name, text string) {
+	r.t.Helper()
+	path := filepath.Join(r.dir, filepath.FromSlash(name))
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		r.t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// until waits for something that happens on its own.
+func (r *running) until(what string, ok func() bool) {
+	r.t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !ok(); {
+		if time.Now().After(deadline) {
+			r.t.Fatalf("never happened: %s; printed:\n%s", what, r.screen)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+func (r *running) get(path string) (status int, body string) {
+	r.t.Helper()
+	res, err := r.client.Get(r.url + path)
+	if err != nil {
+		return 0, err.Error()
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		return 0, err.Error()
+	}
+	return res.StatusCode, string(text)
+}
+
+func (r *running) expect(path string, status int, text string) {
+	r.t.Helper()
+	if gotStatus, got := r.get(path); gotStatus != status || !strings.Contains(got, text) {
+		r.t.Errorf("GET %s = %d %q, want %d with %q", path, gotStatus, got, status, text)
+	}
+}
+
+func (r *running) printed(text string) {
+	r.t.Helper()
+	r.until("printed "+text, func() bool { return strings.Contains(r.screen.String(), text) })
+}
+
+const hello = `
+-- wrangler.jsonc --
+{"name": "hello", "main": "src/index.ts", "compatibility_date": "2026-11-01", "vars": {"WHO": "world"}}
+-- .dev.vars --
+SECRET="hush"
+-- src/index.ts --
+import { greet } from "./greet";
+interface Env { WHO: string; SECRET: string }
+export default {
+  async fetch(request: Request, env: Env): Promise<Response> {
+    const { pathname } = new URL(request.url);
+    if (pathname === "/log") console.log("a line", { n: 1 });
+    if (pathname === "/throw") {
+      throw new Error("on purpose");
+    }
+    if (pathname === "/secret") return new Response(env.SECRET);
+    return new Response(greet(env.WHO));
+  },
+  async scheduled(controller: { cron: string }) {
+    if (controller.cron === "bad") throw new Error("cron on purpose");
+    console.log("tick", controller.cron);
+  },
+};
+-- src/greet.ts --
+export const greet = (who: string): string => "hello " + who;
+`
+
+func TestRunAndReload(t *testing.T) {
+	r := start(t, hello, func(o *Options) { o.Vars = map[string]string{"WHO": "you"} })
+	r.expect("/", 200, "hello you") // --var wins over vars
+	r.expect("/secret", 200, "hush")
+
+	r.write("src/greet.ts", `export const greet = (who: string): string => "goodbye " + who;`)
+	r.until("reloaded", func() bool { _, text := r.get("/"); return text == "goodbye you" })
+
+	// A build that fails leaves the last one running, and says where.
+	r.write("src/greet.ts", "export const greet = (who: string): string => \"broken\n")
+	r.printed("greet.ts:1:")
+	r.expect("/", 200, "goodbye you")
+
+	// So does a Worker that does not start.
+	r.write("src/greet.ts", "export const greet = () => 1;\nthrow new Error('at start');")
+	r.printed("at start")
+	r.printed("greet.ts:2")
+
+	r.write("src/greet.ts", `export const greet = () => "well again";`)
+	r.until("reloaded", func() bool { _, text := r.get("/"); return text == "well again" })
+
+	r.write("wrangler.jsonc", `{"name": "hello", "main": "src/index.ts", "compatibility_date": "2026-11-01", "vars": {"WHO": "world"}, "colour": 1}`)
+	r.printed(`colour`)
+}
+
+func TestLogsAndErrors(t *testing.T) {
+	r := start(t, hello, nil)
+	r.expect("/log", 200, "hello world")
+	r.printed("a line { n: 1 }")
+	r.expect("/throw", 500, "1101")
+	r.printed("Uncaught Error: on purpose")
+	r.printed("src/index.ts:8") // mapped to the line of the source
+}
+
+func TestScheduledByHand(t *testing.T) {
+	r := start(t, hello, nil)
+	r.expect("/cdn-cgi/handler/scheduled?cron=*+*+*+*+*", 200, "ok")
+	r.printed("tick * * * * *")
+	r.expect("/cdn-cgi/handler/scheduled?cron=bad", 500, "exception")
+	r.printed("cron on purpose")
+	r.expect("/cdn-cgi/handler/scheduled?format=json", 200, `{"noRetry":false,"outcome":"ok"}`)
+	r.expect("/cdn-cgi/handler/scheduled?time=noon", 400, "")
+}
+
+func TestFirstBuildFails(t *testing.T) {
+	r := start(t, `
+-- wrangler.toml --
+name = "broken"
+main = "index.js"
+compatibility_date = "2026-11-01"
+-- index.js --
+export default { fetch( { return new Response("fine") } };
+`, nil)
+	r.expect("/", 503, "the build failed")
+	r.write("index.js", `export default { fetch() { return new Response("fine") } };`)
+	r.until("built", func() bool { status, text := r.get("/"); return status == 200 && text == "fine" })
+}
+
+func TestServiceTargetsBelowTheProject(t *testing.T) {
+	r := start(t, `
+-- wrangler.jsonc --
+{"name": "front", "main": "index.js", "compatibility_date": "2026-11-01", "services": [{"binding": "BACK", "service": "back"}]}
+-- index.js --
+export default { async fetch(request, env) { return new Response("front and " + await (await env.BACK.fetch(request)).text()) } };
+-- behind/wrangler.jsonc --
+{"name": "back", "main": "index.js", "compatibility_date": "2026-11-01"}
+-- behind/index.js --
+export default { fetch() { return new Response("back") } };
+`, nil)
+	r.expect("/", 200, "front and back")
+	r.write("behind/index.js", `export default { fetch() { return new Response("new back") } };`)
+	r.until("the other Worker is reloaded, too", func() bool { _, text := r.get("/"); return text == "front and new back" })
+}
+
+func TestHTTPS(t *testing.T) {
+	r := start(t, hello, func(o *Options) { o.HTTPS = true })
+	if !strings.HasPrefix(r.url, "https://") {
+		t.Fatalf("serves %s", r.url)
+	}
+	r.expect("/", 200, "hello world")
+}
+
+func TestPortInUse(t *testing.T) {
+	r := start(t, hello, nil)
+	var port int
+	fmt.Sscanf(r.url[strings.LastIndex(r.url, ":")+1:], "%d", &port)
+	err := Run(context.Background(), Options{
+		Projects: []string{r.dir}, Address: "127.0.0.1", Port: port, Data: t.TempDir(), Stdout: io.Discard, Stderr: io.Discard,
+	})
+	if err == nil || !strings.Contains(err.Error(), "--port") {
+		t.Errorf("second server on the port: %v, want an error that names --port", err)
+	}
+}
+
+func TestInspector(t *testing.T) {
+	r := start(t, hello, func(o *Options) { o.Inspect = "127.0.0.1:0" })
+	r.printed("DevTools can attach at ")
+	_, address, _ := strings.Cut(r.screen.String(), "DevTools can attach at ")
+	address, _, _ = strings.Cut(address, ": ")
+	res, err := http.Get("http://" + address + "/json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	var targets []struct{ WebSocketDebuggerURL string }
+	if err := json.NewDecoder(res.Body).Decode(&targets); err != nil || len(targets) != 1 {
+		t.Fatalf("targets %v, %v", targets, err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	c, _, err := websocket.Dial(ctx, targets[0].WebSocketDebuggerURL, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.CloseNow()
+	c.SetReadLimit(1 << 20)
+	// DevTools learns the Worker's sources from the debugger.
+	if err := c.Write(ctx, websocket.MessageText, []byte(`{"id": 1, "method": "Debugger.enable"}`)); err != nil {
+		t.Fatal(err)
+	}
+	for parsed := false; !parsed; {
+		_, message, err := c.Read(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		parsed = strings.Contains(string(message), "Debugger.scriptParsed") && strings.Contains(string(message), "index.js")
+	}
+	request, _ := http.NewRequest(http.MethodGet, "http://"+address+"/json", nil)
+	request.Header.Set("Origin", "https://evil.example")
+	if res, err := http.DefaultClient.Do(request); err != nil || res.StatusCode != http.StatusForbidden {
+		t.Errorf("a web page may attach: %v %v", res, err)
+	}
+}

@@ -1,0 +1,111 @@
+package dev
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/selvage-edge/selvage/engine"
+)
+
+// inspect serves the DevTools protocol on one address for all Workers. Cells
+// come and go with every reload; what is attached to a Worker's address here
+// reaches the cell that runs now.
+//
+// Source: https://chromedevtools.github.io/devtools-protocol/#endpoints
+func (s *server) inspect(address string) (stop func() error, err error) {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("listen for DevTools: %w; choose another address with --inspect", err)
+	}
+	own := l.Addr().String()
+	mux := http.NewServeMux()
+	list := func(w http.ResponseWriter, r *http.Request) { writeJSON(w, s.inspectTargets(r.Host)) }
+	mux.HandleFunc("GET /json", list)
+	mux.HandleFunc("GET /json/list", list)
+	mux.HandleFunc("GET /json/version", func(w http.ResponseWriter, r *http.Request) {
+		writeJSON(w, map[string]string{"Browser": "selvage/dev", "Protocol-Version": "1.3"})
+	})
+	mux.HandleFunc("GET /{worker}", s.inspectWorker)
+	server := &http.Server{Handler: localOnly(mux), ReadHeaderTimeout: 10 * time.Second}
+	go server.Serve(l)
+	s.console.note("", "DevTools can attach at "+own+": open chrome://inspect and add it under Configure")
+	return server.Close, nil
+}
+
+// localOnly refuses what a web page could send: the protocol runs code and
+// asks for no password. DNS rebinding shows in Host, other pages in Origin.
+func localOnly(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host := r.Host
+		if h, _, err := net.SplitHostPort(host); err == nil {
+			host = h
+		}
+		ip := net.ParseIP(strings.Trim(host, "[]"))
+		local := host == "localhost" || ip != nil
+		origin := r.Header.Get("Origin")
+		tool := origin == "" || strings.HasPrefix(origin, "devtools://") || strings.HasPrefix(origin, "chrome-devtools://") ||
+			strings.HasPrefix(origin, "https://devtools.devprod.cloudflare.dev")
+		if !local || !tool {
+			http.Error(w, "only DevTools on this machine may attach", http.StatusForbidden)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// inspectTargets lists the Workers in the form of the /json endpoint.
+func (s *server) inspectTargets(host string) []map[string]string {
+	targets := []map[string]string{}
+	for _, p := range s.projects {
+		name := p.manifest.Name
+		address := host + "/" + name
+		targets = append(targets, map[string]string{
+			"id": name, "title": "Worker " + name, "type": "node", "description": "workers",
+			"url":                  "https://workers.dev",
+			"webSocketDebuggerUrl": "ws://" + address,
+			"devtoolsFrontendUrl":  "devtools://devtools/bundled/js_app.html?experiments=true&v8only=true&ws=" + address,
+		})
+	}
+	return targets
+}
+
+// inspectWorker connects DevTools to the Worker's cell, starting it if none runs.
+func (s *server) inspectWorker(w http.ResponseWriter, r *http.Request) {
+	name := r.PathValue("worker")
+	ctx, cancel := context.WithTimeout(r.Context(), 30*time.Second)
+	defer cancel()
+	if err := s.platform.Engine.Start(ctx, name); err != nil {
+		http.Error(w, err.Error(), http.StatusBadGateway)
+		return
+	}
+	var cell engine.CellInfo
+	for _, c := range s.platform.Engine.Cells() {
+		if c.Worker == name && c.State == "running" && c.Inspector != "" {
+			cell = c
+		}
+	}
+	if cell.Inspector == "" {
+		http.Error(w, "no process of the Worker "+name+" runs", http.StatusNotFound)
+		return
+	}
+	// The user's Worker is the service "user" of its cell.
+	proxy := &httputil.ReverseProxy{Rewrite: func(p *httputil.ProxyRequest) {
+		p.SetURL(&url.URL{Scheme: "http", Host: cell.Inspector})
+		p.Out.URL.Path = "/user"
+		p.Out.Host = cell.Inspector
+		p.Out.Header.Del("Origin")
+	}}
+	proxy.ServeHTTP(w, r)
+}
+
+func writeJSON(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	json.NewEncoder(w).Encode(v) // DevTools is gone if this fails
+}

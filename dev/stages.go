@@ -1,0 +1,73 @@
+package dev
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/selvage-edge/selvage/edge"
+	"github.com/selvage-edge/selvage/fault"
+)
+
+// stages are what dev puts in front of the Workers.
+func (s *server) stages() []edge.Stage {
+	return []edge.Stage{
+		stage(s.unbuilt),   // nothing below makes sense before the first build
+		stage(s.scheduled), // as wrangler dev has it, on every host
+	}
+}
+
+type stage func(w http.ResponseWriter, r *http.Request, next edge.Handler) error
+
+func (s stage) ServeHTTP(w http.ResponseWriter, r *http.Request, next edge.Handler) error {
+	return s(w, r, next)
+}
+
+// unbuilt answers with the build errors until the first build succeeds.
+func (s *server) unbuilt(w http.ResponseWriter, r *http.Request, next edge.Handler) error {
+	if err := s.broken.Load(); err != nil {
+		return fault.StartFailed.With("the build failed; save a correction and it is tried again:\n"+(*err).Error(), nil)
+	}
+	return next.ServeHTTP(w, r)
+}
+
+// scheduledPath fires a cron trigger by hand. Query: cron (default none), time
+// in milliseconds since 1970 (default now), format=json for the whole outcome.
+//
+// Source: https://developers.cloudflare.com/workers/runtime-apis/handlers/scheduled/
+const scheduledPath = "/cdn-cgi/handler/scheduled"
+
+func (s *server) scheduled(w http.ResponseWriter, r *http.Request, next edge.Handler) error {
+	if r.URL.Path != scheduledPath {
+		return next.ServeHTTP(w, r)
+	}
+	query := r.URL.Query()
+	at := time.Now()
+	if text := query.Get("time"); text != "" {
+		ms, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			return fault.BadRequest.With(fmt.Sprintf("time=%s is not a number of milliseconds since 1970", text), nil)
+		}
+		at = time.UnixMilli(ms)
+	}
+	worker, _ := s.platform.Edge.Find("http", r.Host, "/")
+	outcome, err := s.platform.Engine.Scheduled(r.Context(), worker, query.Get("cron"), at)
+	if err != nil {
+		return err
+	}
+	status := http.StatusOK
+	if outcome.Outcome != "ok" {
+		status = http.StatusInternalServerError
+	}
+	if query.Get("format") == "json" {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(status)
+		return json.NewEncoder(w).Encode(map[string]any{"outcome": outcome.Outcome, "noRetry": outcome.NoRetry})
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(status)
+	_, err = fmt.Fprint(w, outcome.Outcome)
+	return err
+}

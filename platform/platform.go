@@ -1,0 +1,210 @@
+// Package platform is the one place where everything is put together: stores,
+// kinds of binding, engine, egress and edge are opened here in order and
+// closed in the reverse one.
+package platform
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"time"
+
+	"github.com/selvage-edge/selvage/config"
+	"github.com/selvage-edge/selvage/cron"
+	"github.com/selvage-edge/selvage/edge"
+	"github.com/selvage-edge/selvage/egress"
+	"github.com/selvage-edge/selvage/engine"
+	"github.com/selvage-edge/selvage/telemetry"
+	"github.com/selvage-edge/selvage/workerd"
+)
+
+// Options configure a Platform. Data and Source are required.
+type Options struct {
+	// Data is the data directory; it is created if it is missing.
+	Data string
+	// Source says what should run.
+	Source config.Source
+	// Dev shows the causes of errors to clients.
+	Dev bool
+	// CreateMissing makes KV namespaces and D1 databases when a Worker that
+	// names them starts.
+	CreateMissing bool
+	// Observe tells Invocations of every run of a handler; it costs throughput.
+	Observe bool
+	// Crons fires the Workers' cron triggers.
+	Crons bool
+	// Inspect gives each cell a DevTools port on loopback.
+	Inspect bool
+	// Origins maps private hostnames to servers, for Workers' fetch().
+	Origins map[string]*url.URL
+	// AllowPrivate are private networks that Workers' fetch() and connect() may
+	// reach. Default: none.
+	AllowPrivate []netip.Prefix
+	// Trusted are proxies in front of us whose forwarding headers are believed.
+	Trusted []netip.Prefix
+	// Stages run before the platform's own.
+	Stages []edge.Stage
+	// StuckAfter is how long a Worker may block its process. Default 30 s.
+	StuckAfter time.Duration
+	// Lines, Invocations and Requests receive what happens. Any may be nil.
+	Lines       func(telemetry.Line)
+	Invocations func(telemetry.Invocation)
+	Requests    func(edge.Record)
+	// MapStack rewrites a stack to the user's sources. May be nil.
+	MapStack func(v *config.Version, stack string) string
+	// Progress shows the download of the engine. May be nil.
+	Progress io.Writer
+	// Logger of the platform's own events. Default slog.Default().
+	Logger *slog.Logger
+}
+
+// Platform is a running Selvage.
+type Platform struct {
+	Stores *Stores
+	Engine *engine.Engine
+	Edge   *edge.Edge
+
+	egress *egress.Egress
+	local  *Local
+	crons  context.CancelFunc
+	cronsE chan struct{} // closed when the scheduler has ended
+	log    *slog.Logger
+}
+
+// Open opens the data directory, fetches the engine if it is not there yet, and
+// starts everything but the listeners. ctx bounds the opening only.
+func Open(ctx context.Context, o Options) (*Platform, error) {
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	p := &Platform{log: o.Logger}
+	if err := p.open(ctx, o); err != nil {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		return nil, errors.Join(err, p.Close(ctx))
+	}
+	return p, nil
+}
+
+func (p *Platform) open(ctx context.Context, o Options) (err error) {
+	binary, err := workerd.Binary(ctx, o.Progress)
+	if err != nil {
+		return err
+	}
+	if p.Stores, _, err = OpenStores(o.Data); err != nil {
+		return err
+	}
+	p.egress = egress.New(egress.Options{
+		Origins:      o.Origins,
+		AllowPrivate: o.AllowPrivate,
+		Logger:       o.Logger,
+		// The edge is made below; no Worker runs before it is.
+		Local: func(host string) http.Handler { return p.Edge.Local(host) },
+	})
+	inspector := func(string) string { return "" }
+	if o.Inspect {
+		inspector = func(string) string { return "127.0.0.1:0" }
+	}
+	p.Engine, err = engine.New(engine.Options{
+		Binary:        func(context.Context) (string, error) { return binary, nil },
+		Dir:           o.Data,
+		Source:        o.Source,
+		Kinds:         p.Stores.kinds(o.CreateMissing),
+		Egress:        p.egress.For,
+		Observe:       o.Observe,
+		Lines:         o.Lines,
+		Invocations:   o.Invocations,
+		MapStack:      o.MapStack,
+		StuckAfter:    o.StuckAfter,
+		InspectorAddr: inspector,
+		Logger:        o.Logger,
+	})
+	if err != nil {
+		return err
+	}
+	p.Edge = edge.New(edge.Options{
+		Source:  o.Source,
+		Target:  p.Engine.Dispatch,
+		Stages:  pipeline(o.Stages),
+		Trusted: o.Trusted,
+		Dev:     o.Dev,
+		Access:  o.Requests,
+		Logger:  o.Logger,
+	})
+	if p.local, err = ServeLocal(p.Stores.API()); err != nil {
+		return err
+	}
+	if err := p.Stores.lock.Announce(p.local.Socket); err != nil {
+		return err
+	}
+	if o.Crons {
+		p.startCrons(o.Source)
+	}
+	return nil
+}
+
+func (p *Platform) startCrons(source config.Source) {
+	ctx, cancel := context.WithCancel(context.Background())
+	p.crons, p.cronsE = cancel, make(chan struct{})
+	scheduler := cron.Scheduler{Source: source, Fire: func(ctx context.Context, worker, expression string, at time.Time) {
+		outcome, err := p.Engine.Scheduled(ctx, worker, expression, at)
+		switch {
+		case ctx.Err() != nil:
+		case err != nil:
+			p.log.Error("cron trigger failed", "worker", worker, "cron", expression, "err", err)
+		case outcome.Outcome != "ok":
+			p.log.Warn("cron trigger failed in the Worker", "worker", worker, "cron", expression, "outcome", outcome.Outcome)
+		}
+	}}
+	go func() {
+		defer close(p.cronsE)
+		scheduler.Run(ctx)
+	}()
+}
+
+// Account is the id of the account that owns everything in the data directory.
+func (p *Platform) Account() string { return p.Stores.Account }
+
+// Serve answers requests on l until ctx ends. config is for TLS; nil serves
+// plain HTTP. It may be called for several listeners.
+func (p *Platform) Serve(ctx context.Context, l net.Listener, config *tls.Config) error {
+	return p.Edge.Serve(ctx, l, config)
+}
+
+// Close stops accepting, lets requests and Workers finish until ctx ends, and
+// closes the stores.
+func (p *Platform) Close(ctx context.Context) error {
+	var errs []error
+	step := func(what string, err error) {
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", what, err))
+		}
+	}
+	if p.crons != nil {
+		p.crons()
+		<-p.cronsE
+	}
+	if p.Edge != nil {
+		step("finish requests", p.Edge.Shutdown(ctx))
+	}
+	if p.Engine != nil {
+		step("stop Workers", p.Engine.Close(ctx))
+	}
+	if p.egress != nil {
+		p.egress.Close()
+	}
+	if p.local != nil {
+		step("stop local API", p.local.Close())
+	}
+	if p.Stores != nil {
+		step("close stores", p.Stores.Close())
+	}
+	return errors.Join(errs...)
+}
