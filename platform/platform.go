@@ -101,13 +101,16 @@ func (p *Platform) open(ctx context.Context, o Options) (err error) {
 	if p.Stores, _, err = OpenStores(o.Data); err != nil {
 		return err
 	}
-	p.egress = egress.New(egress.Options{
+	p.egress, err = egress.New(egress.Options{
 		Origins:      o.Origins,
 		AllowPrivate: o.AllowPrivate,
 		Logger:       o.Logger,
 		// The edge is made below; no Worker runs before it is.
 		Local: func(host string) http.Handler { return p.Edge.Local(host) },
 	})
+	if err != nil {
+		return err
+	}
 	inspector := func(string) string { return "" }
 	if o.Inspect {
 		inspector = func(string) string { return "127.0.0.1:0" }

@@ -1,0 +1,37 @@
+// The Worker that every side runs. Each path is one row of the table.
+let n = 0;
+
+export default {
+  async fetch(request, env) {
+    const { pathname } = new URL(request.url);
+    switch (pathname) {
+      case "/hello":
+        return new Response("hello");
+      case "/kv-get":
+        return new Response(await env.KV.get("key"));
+      case "/kv-put":
+        await env.KV.put("key-" + (n++ % 1000), "value");
+        return new Response("ok");
+      case "/d1-read":
+        return Response.json(await env.DB.prepare("SELECT id, name FROM items WHERE id = ?").bind(1 + (n++ % 1000)).first());
+      case "/d1-insert":
+        await env.DB.prepare("INSERT INTO log (text) VALUES (?)").bind("a line of text").run();
+        return new Response("ok");
+      case "/service-fetch":
+        return env.CALLEE.fetch("http://callee/hello");
+      case "/service-rpc":
+        return new Response(String(await env.CALLEE.add(1, 2)));
+      case "/prepare":
+        await env.KV.put("key", "value");
+        await env.DB.exec("CREATE TABLE IF NOT EXISTS items (id INTEGER PRIMARY KEY, name TEXT)");
+        await env.DB.exec("CREATE TABLE IF NOT EXISTS log (id INTEGER PRIMARY KEY, text TEXT)");
+        for (let i = 0; i < 1000; i += 50) {
+          const rows = Array.from({ length: 50 }, (_, j) => `(${i + j + 1}, 'item ${i + j + 1}')`);
+          await env.DB.prepare(`INSERT OR REPLACE INTO items (id, name) VALUES ${rows.join(", ")}`).run();
+        }
+        return new Response("ok");
+      default:
+        return new Response("no such row", { status: 404 });
+    }
+  },
+};
