@@ -2,11 +2,49 @@ package engine
 
 import (
 	"net/http"
+	"sync"
 
+	"github.com/selvage-edge/selvage/assets"
 	"github.com/selvage-edge/selvage/config"
+	"github.com/selvage-edge/selvage/fault"
 )
 
-// serve answers a request by version v.
+// serve answers a request by version v: by its static assets where they come
+// first, else by its code.
 func (e *Engine) serve(w http.ResponseWriter, r *http.Request, wk *worker, v *config.Version) error {
-	return e.forward(w, r, wk, v)
+	if v.Assets == nil {
+		return e.forward(w, r, wk, v)
+	}
+	h, err := wk.assets(v)
+	if err != nil {
+		return fault.StartFailed.With(err.Error(), err)
+	}
+	if v.MainModule == "" {
+		h.Serve(w, r, nil)
+		return nil
+	}
+	h.Serve(w, r, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		err = e.forward(w, r, wk, v)
+	}))
+	return err
+}
+
+// compiledAssets are the assets of one version.
+type compiledAssets struct {
+	once sync.Once
+	h    *assets.Handler
+	err  error
+}
+
+// assets compiles the rules of a version's assets the first time.
+func (w *worker) assets(v *config.Version) (*assets.Handler, error) {
+	w.mu.Lock()
+	c := w.compiled[v.ID]
+	if c == nil {
+		c = &compiledAssets{}
+		w.compiled[v.ID] = c
+	}
+	w.mu.Unlock()
+	c.once.Do(func() { c.h, c.err = assets.New(v) })
+	return c.h, c.err
 }

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"sync/atomic"
 
 	"github.com/selvage-edge/selvage/binding"
 	"github.com/selvage-edge/selvage/config"
@@ -49,7 +50,12 @@ type plan struct {
 	own     []*os.File
 	// userSocket and eventSocket are paths.
 	userSocket, eventSocket string
-	discards                []func()
+	// called: other cells may call this one. callees are the Workers it calls.
+	called  bool
+	callees map[string]bool
+	// calls are the requests to our handlers that are not answered yet.
+	calls    atomic.Int64
+	discards []func()
 }
 
 // planOptions say what differs from cell to cell of one version.
@@ -67,7 +73,7 @@ type planOptions struct {
 
 // plan makes the configuration of a cell of v. Discard it when the cell is gone.
 func (e *Engine) plan(ctx context.Context, v *config.Version, o planOptions) (_ *plan, err error) {
-	p := &plan{config: &workerd.Config{}, sockets: map[string]*os.File{}, observed: o.observed}
+	p := &plan{config: &workerd.Config{}, sockets: map[string]*os.File{}, observed: o.observed, called: len(o.peers) > 0, callees: map[string]bool{}}
 	defer func() {
 		if err != nil {
 			p.discard()
@@ -179,6 +185,7 @@ func (e *Engine) mount(p *plan, v *config.Version, b config.Binding) (workerd.Va
 		if err != nil {
 			return nil, fmt.Errorf("binding %s: %w", b.Name, err)
 		}
+		p.callees[m.Peer.Worker] = true
 		p.service(workerd.Service{Name: name, External: &workerd.External{
 			Address: "unix:" + path,
 			HTTP:    workerd.HTTPOptions{ForwardedProto: hop.ProtoHeader, CfBlob: hop.CFHeader, CapnpConnectHost: connectHost},
@@ -212,7 +219,11 @@ func (p *plan) service(s workerd.Service) { p.config.Services = append(p.config.
 
 // serve adds an external service that h answers, and returns its name.
 func (p *plan) serve(e *Engine, name string, h http.Handler) string {
-	token := e.bindings.admit(h)
+	token := e.bindings.admit(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p.calls.Add(1)
+		defer p.calls.Add(-1)
+		h.ServeHTTP(w, r)
+	}))
 	p.discards = append(p.discards, func() { e.bindings.revoke(token) })
 	p.service(workerd.Service{Name: name, External: &workerd.External{
 		Address: "unix:" + e.bindings.path,

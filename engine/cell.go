@@ -36,6 +36,8 @@ type cell struct {
 	draining sync.Once
 	stopping chan struct{}
 	stopOnce sync.Once
+	// calm: it has done nothing for long already. Set before draining.
+	calm bool
 	// verdict is why we killed it; nil when we did not.
 	verdict atomic.Pointer[fault.Fault]
 	// outOfMemory: V8 said so as it died.
@@ -125,31 +127,6 @@ func (c *cell) retain() {
 func (c *cell) release() {
 	c.inFlight.Add(-1)
 	c.requests.Done()
-}
-
-// drain waits for the requests in flight, then stops the process; both within
-// DrainTimeout. It returns when the process is gone. The pool has stopped
-// giving the cell out before.
-func (c *cell) drain() {
-	c.draining.Do(func() {
-		timeout := c.pool.w.e.o.DrainTimeout
-		ctx, cancel := context.WithTimeout(context.Background(), timeout)
-		defer cancel()
-		idle := make(chan struct{})
-		go func() { c.requests.Wait(); close(idle) }()
-		select {
-		case <-idle:
-		case <-ctx.Done():
-		case <-c.proc.Done():
-		}
-		c.hop.Close()
-		c.events.CloseIdleConnections()
-		// From here on calls of other cells wait on their socket for the next
-		// cell.
-		c.stopOnce.Do(func() { close(c.stopping) })
-		_ = c.proc.Drain(ctx)
-	})
-	<-c.proc.Done()
 }
 
 // kill ends the cell at once; its requests fail with f.

@@ -345,12 +345,12 @@ func (e *Engine) Close(ctx context.Context) error {
 	}
 	e.mu.Unlock()
 	e.stop()
+	e.cancel() // first, so that the cells know they are waited for
 	for _, w := range workers {
 		w.close()
 	}
 	done := make(chan struct{})
 	go func() { e.loops.Wait(); close(done) }()
-	e.cancel()
 	var err error
 	select {
 	case <-done:

@@ -178,7 +178,7 @@ func (p *pool) launch(s *start) {
 		p.failure, p.retryAt = e.startFault(p.version, err), time.Now().Add(max(backOff(p.failures), 500*time.Millisecond))
 		s.err = p.failure
 		if !p.retired && ctx.Err() == nil {
-			e.o.Logger.Error("cell did not start", "worker", p.version.Worker, "version", p.version.ID, "err", p.failure)
+			e.o.Logger.Error("cell did not start", "worker", p.version.Worker, "version", p.version.ID, "err", errors.Unwrap(p.failure))
 		}
 		return
 	case p.retired:
@@ -245,6 +245,7 @@ func (p *pool) stopIdle(c *cell) {
 	defer p.mu.Unlock()
 	if p.cell == c && p.start == nil && c.inFlight.Load() == 0 {
 		p.cell = nil
+		c.calm = true
 		p.drain(c)
 	}
 }

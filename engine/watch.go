@@ -75,8 +75,8 @@ func (c *cell) check(now time.Time) {
 	case p == nil:
 	case c.version.Limits.CPU > 0 && u.CPU-p.cpu > c.version.Limits.CPU:
 		c.kill(cpuExceeded)
-	case now.Sub(p.sent) > o.StuckAfter && u.CPU-p.cpu > o.StuckAfter/2:
-		c.kill(cpuExceeded)
+	case now.Sub(p.sent) > o.StuckAfter && u.CPU-p.cpu > o.StuckAfter/10:
+		c.kill(cpuExceeded) // it computes: an idle one uses next to nothing
 	case now.Sub(p.sent) > o.StuckAfter:
 		c.kill(fault.Unavailable.With(fmt.Sprintf("The Worker did not respond for %v and was stopped.", o.StuckAfter), nil))
 	}

@@ -33,6 +33,7 @@ type worker struct {
 	standIn   *pool // answers other cells' calls when no version can
 	peers     map[peerKey]*peerSocket
 	observers int
+	compiled  map[string]*compiledAssets // by version id
 }
 
 // errRetired: the pool's version takes no requests any more; choose again.
@@ -76,6 +77,7 @@ func (w *worker) update(c *config.Worker) {
 	}
 	hadPrimary := w.primary()
 	w.config, w.shares = c, trafficShares(c)
+	w.compiled = map[string]*compiledAssets{}
 	old := w.pools
 	w.pools = map[string]*pool{}
 	keep := func(v *config.Version, traffic bool) {

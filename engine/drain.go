@@ -1,0 +1,115 @@
+package engine
+
+import (
+	"context"
+	"time"
+)
+
+// How long a cell must have been quiet to be taken for done. What a Worker does
+// after its response (waitUntil) and what other cells have called cannot be
+// counted from outside, and workerd drops the former at SIGTERM; but it uses
+// the processor, or waits for one of our bindings or the network, which we see.
+const (
+	// quietSwap: a new cell has taken over, so there is time.
+	quietSwap = 2 * time.Second
+	// quietWait: requests or the end of the program wait for it, or other cells
+	// go on calling the old version meanwhile.
+	quietWait = 200 * time.Millisecond
+	// busyCallers is how long calls of other cells may keep a cell alive after
+	// SIGTERM before the callers are replaced, too.
+	busyCallers = 300 * time.Millisecond
+)
+
+// drain stops the cell when its work is done, at the latest after DrainTimeout,
+// and returns when the process is gone. The pool has stopped giving the cell
+// out before.
+//
+//  1. Wait for our requests in flight.
+//  2. Wait until the cell is quiet, for waitUntil.
+//  3. SIGTERM: workerd takes no more connections, finishes what it reads from
+//     those it has, and ends.
+//  4. A connection over which another cell has called by RPC keeps workerd
+//     alive for ever and is used for that cell's further calls. When it is
+//     quiet the process is killed: the caller connects anew for its next call.
+//     While it is busy the callers' cells are replaced; the new ones connect to
+//     our successor.
+func (c *cell) drain() {
+	c.draining.Do(func() {
+		o := &c.pool.w.e.o
+		ctx, cancel := context.WithTimeout(context.Background(), o.DrainTimeout)
+		defer cancel()
+		quiet := quietSwap
+		if c.calm || c.pool.durable() || c.plan.called || c.pool.w.e.ctx.Err() != nil {
+			quiet = quietWait
+		}
+		idle := make(chan struct{})
+		go func() { c.requests.Wait(); close(idle) }()
+		select {
+		case <-idle:
+		case <-ctx.Done():
+		case <-c.proc.Done():
+		}
+		limit := o.DrainTimeout
+		if c.plan.called {
+			limit = 2 * quiet // until the SIGTERM other cells bring new work
+		}
+		c.settle(ctx, quiet, limit)
+		c.hop.Close()
+		c.events.CloseIdleConnections()
+		// From here on connections of other cells wait for the next cell.
+		c.stopOnce.Do(func() { close(c.stopping) })
+		if c.plan.called {
+			c.pool.w.e.loops.Go(func() {
+				if !c.settle(ctx, quiet, busyCallers) && ctx.Err() == nil {
+					c.pool.w.e.refreshCallers(c.version.Worker)
+					c.settle(ctx, quiet, o.DrainTimeout)
+				}
+				cancel()
+			})
+		}
+		_ = c.proc.Drain(ctx)
+	})
+	<-c.proc.Done()
+}
+
+// settle waits until the cell has neither used the processor nor waited for us
+// for as long as quiet, and says whether it came to that within limit.
+func (c *cell) settle(ctx context.Context, quiet, limit time.Duration) bool {
+	const look = 20 * time.Millisecond
+	ctx, cancel := context.WithTimeout(ctx, limit+quiet)
+	defer cancel()
+	tick := time.NewTicker(look)
+	defer tick.Stop()
+	last, since := time.Duration(-1), time.Now()
+	for {
+		u, err := c.proc.Usage()
+		if err != nil {
+			return true // it is gone
+		}
+		if c.plan.calls.Load() > 0 || u.CPU-last > look/10 {
+			since = time.Now()
+		}
+		last = u.CPU
+		if time.Since(since) >= quiet {
+			return true
+		}
+		select {
+		case <-tick.C:
+		case <-c.proc.Done():
+			return true
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// refreshCallers replaces the cells that call the Worker.
+func (e *Engine) refreshCallers(worker string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for c := range e.cells {
+		if c.plan.callees[worker] {
+			c.pool.refresh()
+		}
+	}
+}
