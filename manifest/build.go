@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"encoding/json"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -68,6 +69,9 @@ func (l *loader) loadAssets() {
 		return
 	}
 	a.Directory = l.path(a.Directory)
+	if info, err := os.Stat(a.Directory); l.m.Build.Command == "" && (err != nil || !info.IsDir()) {
+		l.errorf(n.get("directory"), path+".directory", "there is no directory %s", a.Directory)
+	}
 	if v := n.get("html_handling"); v != nil {
 		a.HTMLHandling = v.str()
 	}

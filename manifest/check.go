@@ -3,6 +3,7 @@ package manifest
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -65,7 +66,7 @@ func (r *report) check(n *node, path string, s shape) bool {
 	case s.kind == isNull:
 		return true
 	case n.kind != s.kind,
-		s.whole && strings.ContainsAny(n.text, ".eE"),
+		s.whole && !fitsInt(n.text),
 		len(s.enum) > 0 && !slices.Contains(s.enum, n.text):
 		r.mismatch(n, path, s.name)
 		return false
@@ -86,14 +87,23 @@ func (r *report) check(n *node, path string, s shape) bool {
 	return ok
 }
 
+func fitsInt(number string) bool {
+	_, err := strconv.Atoi(number)
+	return err == nil
+}
+
+// checkFields also drops the unknown members, so that nothing reads them.
 func (r *report) checkFields(n *node, path string, fields []key) bool {
 	ok := true
-	for _, f := range n.fields {
+	given := n.fields
+	n.fields = nil
+	for _, f := range given {
 		at := slices.IndexFunc(fields, func(k key) bool { return k.name == f.key })
 		if at < 0 {
 			r.unknown(f, join(path, f.key), fields)
 			continue
 		}
+		n.fields = append(n.fields, f)
 		k := fields[at]
 		ok = r.check(f.val, join(path, f.key), k.shape) && ok
 		if k.fate == later && !(f.val.kind == isBool && !f.val.truth) {

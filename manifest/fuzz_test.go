@@ -49,6 +49,8 @@ func FuzzTOML(f *testing.F) {
 
 func FuzzJSON(f *testing.F) {
 	f.Add(`{"assets":{"directory":"."},"vars":{"A":1e999,"B":"\ud800"},"env":{"e":{"vars":null}}}`, "e")
+	f.Add(`{"assets":{"directory":"."},"dev":{"Port":"x","port":99999999999999999999},"queues":{"consumers":[{"queue":"q","max_concurrency":null}]}}`, "")
+	f.Add(`{"assets":{"directory":"."},"dev":{"Port":"x","port":1e3},"build":{"command":"c","watch_dir":[]},"limits":{"cpu_ms":5}}`, "")
 	fuzz(f, "wrangler.json")
 }
 

@@ -173,7 +173,7 @@ var keys = []key{
 		opt("producers", bindings(opt("queue", text), opt("delivery_delay", decimal), remote)),
 		opt("consumers", list(object(req("queue", text), opt("type", text), opt("max_batch_size", decimal),
 			opt("max_batch_timeout", decimal), opt("max_retries", decimal), opt("dead_letter_queue", text),
-			opt("max_concurrency", anything), opt("visibility_timeout_ms", decimal), opt("retry_delay", decimal))))), scope: own, fate: throws},
+			opt("max_concurrency", either("a number or null", decimal, shape{kind: isNull})), opt("visibility_timeout_ms", decimal), opt("retry_delay", decimal))))), scope: own, fate: throws},
 	{name: "workflows", shape: list(workflow), scope: own, fate: throws},
 	{name: "hyperdrive", shape: bindings(opt("id", text), opt("localConnectionString", text), remote), scope: own, fate: throws},
 	{name: "vectorize", shape: bindings(req("index_name", text), remote), scope: own, fate: throws},

@@ -35,6 +35,8 @@ func TestProblems(t *testing.T) {
 		{"a missing key", "wrangler.toml", head + "[[services]]\nbinding='A'", `wrangler.toml:4:3: services[0].service: is missing: expected a string`},
 		{"an enumeration", "wrangler.toml", head + "assets = { directory='.', html_handling='fancy' }", `wrangler.toml:4:27: assets.html_handling: expected one of "auto-trailing-slash", "force-trailing-slash", "drop-trailing-slash", "none", got "fancy"`},
 		{"a choice of kinds", "wrangler.toml", head + "route = 5", `wrangler.toml:4:1: route: expected a string or an object with a pattern, got 5`},
+		{"too large", "wrangler.json", `{"dev": {"port": 99999999999999999999}}`, `wrangler.json:1:10: dev.port: expected a whole number, got 99999999999999999999`},
+		{"no directory of static files", "wrangler.toml", head + "assets.directory = 'gone'", `wrangler.toml:4:8: assets.directory: there is no directory `},
 		{"in the environment", "wrangler.toml", head + "[env.e]\nminify = 1", `wrangler.toml:5:1: env.e.minify: expected true or false, got 1`},
 		{"no fraction", "wrangler.toml", head + "limits = { cpu_ms = 1.5 }", `wrangler.toml:4:12: limits.cpu_ms: expected a whole number, got 1.5`},
 		{"one name for two bindings", "wrangler.toml", head + "vars = { A = '1' }\nkv_namespaces = [{ binding = 'A' }]", `wrangler.toml:4:10: vars.A: the name "A" is given to two bindings, KV namespace and variable; each needs its own`},
@@ -61,7 +63,7 @@ func TestProblems(t *testing.T) {
 			if _, dir, ok := strings.Cut(got, "was not found in "); ok {
 				want = strings.ReplaceAll(want, "DIR", dir)
 			}
-			if got != want && !(strings.HasSuffix(want, ": ") && strings.HasPrefix(got, want)) {
+			if got != want && !(strings.HasSuffix(want, " ") && strings.HasPrefix(got, want)) {
 				t.Errorf("got  %s\nwant %s", got, want)
 			}
 		})
@@ -72,6 +74,7 @@ func TestWarnings(t *testing.T) {
 	tests := []struct{ name, text, env, want string }{
 		{"none", head, "", ""},
 		{"nearest key", head + "compatability_flags = []", "", `wrangler.toml:4:1: compatability_flags: unknown key; did you mean "compatibility_flags"?`},
+		{"another case is another key", head + "[dev]\nPort='x'", "", `wrangler.toml:5:1: dev.Port: unknown key; did you mean "port"?`},
 		{"nearest key, nested", head + "[assets]\ndirectory='.'\nbindng='A'", "", `wrangler.toml:6:1: assets.bindng: unknown key; did you mean "binding"?`},
 		{"dashes", head + "kv-namespace = []", "", `wrangler.toml:4:1: kv-namespace: unknown key; did you mean "kv_namespaces"?`},
 		{"nothing near", head + "zebra = 1", "", `wrangler.toml:4:1: zebra: unknown key; it has no effect`},
