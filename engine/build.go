@@ -26,6 +26,10 @@ const (
 	probeService  = "probe"
 	absentService = "absent"
 	diskService   = "objects"
+	// egressService has the name of the service that workerd would otherwise
+	// add by itself: one with access to the network, which reads the system's
+	// certificates at each start and does not start without any.
+	egressService = "internet"
 
 	userSocket  = "fetch"
 	eventSocket = "events"
@@ -95,7 +99,7 @@ func (e *Engine) plan(ctx context.Context, v *config.Version, o planOptions) (_ 
 		}
 		user.Bindings = append(user.Bindings, workerd.Binding{Name: b.Name, Value: value})
 	}
-	user.GlobalOutbound = p.serve(e, "egress", e.o.Egress(v))
+	user.GlobalOutbound = p.serve(e, egressService, e.o.Egress(v))
 	user.CacheAPI = p.serve(e, "cache", e.o.Cache(v))
 	if o.observed {
 		user.Tails = []string{tailService}
@@ -117,7 +121,7 @@ func (e *Engine) plan(ctx context.Context, v *config.Version, o planOptions) (_ 
 		CompatibilityDate:  shimDate,
 		CompatibilityFlags: []string{"service_binding_extra_handlers"},
 		Bindings:           []workerd.Binding{{Name: "USER", Value: workerd.ServiceValue{Name: userService}}},
-		GlobalOutbound:     "egress",
+		GlobalOutbound:     egressService,
 	}
 	if o.probe {
 		p.service(probe(v, modules))

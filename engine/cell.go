@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -15,6 +16,7 @@ import (
 	"github.com/selvage-edge/selvage/config"
 	"github.com/selvage-edge/selvage/fault"
 	"github.com/selvage-edge/selvage/hop"
+	"github.com/selvage-edge/selvage/sandbox"
 	"github.com/selvage-edge/selvage/telemetry"
 	"github.com/selvage-edge/selvage/workerd"
 )
@@ -95,6 +97,7 @@ func tryCell(ctx context.Context, p *pool, binary string, lock *os.File) (_ *cel
 	if e.o.InspectorAddr != nil {
 		options.InspectorAddr = e.o.InspectorAddr(p.version.Worker)
 	}
+	options.Prepare = e.confine(p.version, e.objectsDir(p.version.Worker), options.InspectorAddr != "")
 	ctx, cancel := context.WithTimeoutCause(ctx, e.o.StartTimeout,
 		fmt.Errorf("not ready after %v; is there an endless loop at the top level of the script?", e.o.StartTimeout))
 	defer cancel()
@@ -109,6 +112,22 @@ func tryCell(ctx context.Context, p *pool, binary string, lock *os.File) (_ *cel
 	e.add(c)
 	e.o.Logger.Debug("cell started", "worker", c.version.Worker, "version", c.version.ID, "pid", c.proc.PID(), "took", c.proc.StartTime)
 	return c, nil
+}
+
+// cpuTopology is read by workerd's memory allocator at start.
+const cpuTopology = "/sys/devices/system/cpu"
+
+// confine says how a process of v is confined; nil for not at all. objects is
+// the folder of its Durable Objects.
+func (e *Engine) confine(v *config.Version, objects string, network bool) func(*exec.Cmd) error {
+	if !e.o.Confine {
+		return nil
+	}
+	policy := sandbox.Policy{ReadOnly: []string{e.run.path, cpuTopology}, Network: network}
+	if len(v.Classes) > 0 {
+		policy.ReadWrite = []string{objects}
+	}
+	return policy.Prepare
 }
 
 func dialUnix(path string) func(context.Context, string, string) (net.Conn, error) {

@@ -70,7 +70,7 @@ func (e *Engine) Check(ctx context.Context, v *config.Version) (Report, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, e.o.StartTimeout,
 		fmt.Errorf("not ready after %v; is there an endless loop at the top level of the script?", e.o.StartTimeout))
 	defer cancel()
-	proc, err := workerd.Start(ctx, workerd.Options{Binary: binary, Config: p.config, Sockets: p.sockets})
+	proc, err := workerd.Start(ctx, workerd.Options{Binary: binary, Config: p.config, Sockets: p.sockets, Prepare: e.confine(v, objects, false)})
 	if err != nil {
 		return Report{}, err
 	}
@@ -139,6 +139,6 @@ func probe(v *config.Version, modules []workerd.Module) workerd.Service {
 		Modules:            append([]workerd.Module{{Name: "selvage-probe.js", Kind: workerd.ESModule, Data: []byte(source)}}, modules...),
 		CompatibilityDate:  date,
 		CompatibilityFlags: v.CompatibilityFlags,
-		GlobalOutbound:     "egress",
+		GlobalOutbound:     egressService,
 	}}
 }

@@ -82,6 +82,9 @@ type Options struct {
 	// MaxMemory is the resident memory, in bytes, beyond which a cell is
 	// replaced. Default 512 MiB. Three quarters of it bound the JavaScript heap.
 	MaxMemory int64
+	// Confine takes from cells what they do not need: network, files, privileges,
+	// system calls, as far as the machine can; see package sandbox.
+	Confine bool
 	// Logger of the engine's own events. Default slog.Default().
 	Logger *slog.Logger
 }

@@ -221,7 +221,7 @@ func thrower(name string) workerd.Service {
 	return workerd.Service{Name: name, Worker: &workerd.Worker{
 		Modules:           []workerd.Module{{Name: "index.js", Kind: workerd.ESModule, Data: []byte(throwing("ctx.props.text", nil))}},
 		CompatibilityDate: shimDate,
-		GlobalOutbound:    "egress",
+		GlobalOutbound:    egressService,
 	}}
 }
 

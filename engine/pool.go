@@ -83,6 +83,12 @@ func (p *pool) takeLocked() *cell {
 	if c == nil {
 		return nil
 	}
+	select {
+	case <-c.proc.Done(): // the news has not come round yet
+		p.endedLocked(c)
+		return nil
+	default:
+	}
 	c.retain()
 	return c
 }
@@ -205,12 +211,16 @@ func (p *pool) drain(c *cell) {
 
 // ended is called when a cell's process is gone.
 func (p *pool) ended(c *cell) {
-	e := p.w.e
 	c.gone()
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.endedLocked(c)
+}
+
+func (p *pool) endedLocked(c *cell) {
+	e := p.w.e
 	if p.cell != c {
-		return // it was drained
+		return // it was drained, or the end is known
 	}
 	p.cell = nil
 	if p.retired {

@@ -46,6 +46,6 @@ func (e *Engine) tail(p *plan, v *config.Version) workerd.Service {
 		Modules:           []workerd.Module{{Name: "tail.js", Kind: workerd.ESModule, Data: []byte(tailSource)}},
 		CompatibilityDate: shimDate,
 		Bindings:          []workerd.Binding{{Name: "SINK", Value: workerd.ServiceValue{Name: sink}}},
-		GlobalOutbound:    "egress",
+		GlobalOutbound:    egressService,
 	}}
 }

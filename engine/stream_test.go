@@ -1,0 +1,148 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/selvage-edge/selvage/binding"
+	"github.com/selvage-edge/selvage/config"
+	"github.com/selvage-edge/selvage/workerd"
+)
+
+// A WebSocket stays with the old version, which lives until it is closed; new
+// requests go to the new one.
+func TestWebSocketOutlivesSwap(t *testing.T) {
+	b := newBench(t, func(o *Options) { o.DrainTimeout = 30 * time.Second })
+	source := `export default { fetch(r) {
+  if (r.headers.get("Upgrade") !== "websocket") return new Response("%[1]s");
+  const [client, server] = Object.values(new WebSocketPair());
+  server.accept();
+  server.addEventListener("message", (e) => server.send("%[1]s " + e.data));
+  server.addEventListener("close", (e) => server.close(e.code));
+  return new Response(null, { status: 101, webSocket: client });
+} }`
+	b.deploy(b.version("ws", fmt.Sprintf(source, "one")))
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	conn, _, err := websocket.Dial(ctx, "ws"+strings.TrimPrefix(b.server.URL, "http")+"/ws/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.CloseNow()
+	echo := func(want string) {
+		t.Helper()
+		if err := conn.Write(ctx, websocket.MessageText, []byte("hi")); err != nil {
+			t.Fatal(err)
+		}
+		if _, got, err := conn.Read(ctx); err != nil || string(got) != want {
+			t.Fatalf("%q, %v", got, err)
+		}
+	}
+	echo("one hi")
+	b.deploy(b.version("ws", fmt.Sprintf(source, "two")))
+	if err := b.Start(ctx, "ws"); err != nil {
+		t.Fatal(err)
+	}
+	b.want("/ws/", "two")
+	echo("one hi")
+	conn.Close(websocket.StatusNormalClosure, "")
+	until(t, "the old cell ends", func() bool { return len(b.Cells()) == 1 })
+}
+
+// sinkKind tells a channel what is sent to the binding.
+type sinkKind struct{ got chan string }
+
+func (sinkKind) Type() string                  { return "sink" }
+func (sinkKind) Validate(config.Binding) error { return nil }
+func (s sinkKind) Mount(_ config.Binding, at binding.Site) (binding.Mount, error) {
+	return binding.Mount{Value: workerd.ServiceValue{Name: at.Service}, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.got <- r.URL.Path
+	})}, nil
+}
+
+// What a Worker does after its response is done even when a new version takes
+// over meanwhile.
+func TestWaitUntilOutlivesSwap(t *testing.T) {
+	sink := sinkKind{make(chan string, 10)}
+	b := newBench(t, func(o *Options) { o.Kinds = append(o.Kinds, sink) })
+	source := `export default { fetch(r, env, ctx) {
+  ctx.waitUntil((async () => { for (let i = 0; i < 3; i++) { await scheduler.wait(300); await env.SINK.fetch("http://s/" + i) } })());
+  return new Response("%s") } }`
+	b.deploy(b.version("web", fmt.Sprintf(source, "one"), bound(t, "SINK", "sink", nil)))
+	b.want("/web/", "one")
+	b.deploy(b.version("web", hello))
+	if err := b.Start(t.Context(), "web"); err != nil {
+		t.Fatal(err)
+	}
+	b.want("/web/", "hello")
+	for i := range 3 {
+		select {
+		case got := <-sink.got:
+			if got != fmt.Sprintf("/%d", i) {
+				t.Errorf("got %s", got)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatal("waitUntil was cut off")
+		}
+	}
+}
+
+// A confined cell does everything that a free one does.
+func TestConfined(t *testing.T) {
+	b := newBench(t, func(o *Options) { o.Confine = true })
+	v := b.counter(0)
+	if _, err := b.Check(t.Context(), v); err != nil {
+		t.Error(err)
+	}
+	b.deploy(v)
+	b.want("/do/", "1")
+	b.deploy(b.counter(1))
+	b.want("/do/", "2")
+	b.deploy(b.version("callee", `export default { fetch() { return new Response("callee") } }`))
+	b.deploy(b.version("front", `export default { fetch(r, env) { return env.C.fetch(r) } }`, bound(t, "C", "service", map[string]any{"service": "callee"})))
+	b.want("/front/", "callee")
+}
+
+func BenchmarkHello(b *testing.B) {
+	e := newBench(b, nil)
+	e.deploy(e.version("web", hello))
+	e.want("/web/", "hello")
+	w := discard{http.Header{}}
+	b.ReportAllocs()
+	b.SetParallelism(16)
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			r, _ := http.NewRequest("GET", "/", nil)
+			r.Host = "x"
+			if err := e.Dispatch(w, r, "web", ""); err != nil {
+				b.Error(err)
+			}
+		}
+	})
+}
+
+// discard is a response nobody reads.
+type discard struct{ h http.Header }
+
+func (d discard) Header() http.Header         { return http.Header{} }
+func (d discard) Write(p []byte) (int, error) { return len(p), nil }
+func (d discard) WriteHeader(int)             {}
+func (d discard) Flush()                      {}
+
+// BenchmarkStart is the time from a deployment to its first answer.
+func BenchmarkStart(b *testing.B) {
+	e := newBench(b, nil)
+	for b.Loop() {
+		e.deploy(e.version("web", hello))
+		if err := e.Start(b.Context(), "web"); err != nil {
+			b.Fatal(err)
+		}
+		e.want("/web/", "hello")
+	}
+}
