@@ -197,6 +197,20 @@ export const c = "new c";
 		},
 		modules: "index.js", exports: "default", has: []string{"shim a", "shim b", "new c"},
 	}, {
+		name: "aliases that name each other",
+		archive: `
+-- src/index.ts --
+import { a } from "one";
+import { b } from "two";
+export default { a, b };
+-- node_modules/one/index.js --
+export const b = "one b";
+-- node_modules/two/index.js --
+export const a = "two a";
+`,
+		set:     func(o *Options) { o.Alias = map[string]string{"one": "two", "two": "one"} },
+		modules: "index.js", exports: "default", has: []string{"one b", "two a"},
+	}, {
 		name: "tsconfig paths",
 		archive: `
 -- src/index.ts --
