@@ -216,12 +216,12 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{ResponseWriter: w}
 	if f := check(r); f != nil {
 		x.record = telemetry.Request{Ray: telemetry.NewRay(), Start: time.Now(), ClientIP: connectionOf(r).remote}
-		x.closes = true
+		x.closes = r.ProtoMajor == 1
 		e.serve(x, r, HandlerFunc(func(http.ResponseWriter, *http.Request) error { return f }))
 		return
 	}
 	// After this request wire has looked away; see there.
-	x.closes = r.ProtoMajor == 1 && r.Header.Get("Upgrade") != ""
+	x.closes = r.ProtoMajor == 1 && isWebSocket(r.Header["Upgrade"])
 	e.accept(r, &x.record)
 	e.serve(x, r, e.pipeline)
 }
@@ -264,7 +264,7 @@ func protect(h Handler, w http.ResponseWriter, r *http.Request) (err error) {
 
 // route is the end of the pipeline.
 func (e *Edge) route(w http.ResponseWriter, r *http.Request) error {
-	path := r.URL.EscapedPath()
+	path := normalPath(r.URL.EscapedPath())
 	if r.URL.RawQuery != "" || r.URL.ForceQuery {
 		path += "?" + r.URL.RawQuery
 	}

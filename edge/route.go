@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/selvage-edge/selvage/config"
@@ -291,4 +292,49 @@ func canonical(host string) string {
 		host = host[:i]
 	}
 	return strings.ToLower(strings.TrimSuffix(host, "."))
+}
+
+// normalPath is the path that routes are matched with: what a URL parser makes
+// of it, so that /x/../admin, /x/%2e%2e/admin and /%61dmin cannot slip past a
+// route for /admin. Cloudflare normalizes the same way; the Worker still gets
+// the URL as it was sent.
+//
+// Source: https://developers.cloudflare.com/rules/normalization/how-it-works/
+func normalPath(p string) string {
+	if !strings.ContainsAny(p, "%\\") && !strings.Contains(p, "/.") || !strings.HasPrefix(p, "/") {
+		return p
+	}
+	decoded := make([]byte, 0, len(p))
+	for i := 0; i < len(p); i++ {
+		c := p[i]
+		if c == '%' && i+2 < len(p) {
+			if b, err := strconv.ParseUint(p[i+1:i+3], 16, 8); err == nil && unreserved(byte(b)) {
+				c = byte(b)
+				i += 2
+			}
+		} else if c == '\\' {
+			c = '/'
+		}
+		decoded = append(decoded, c)
+	}
+	segments := strings.Split(string(decoded[1:]), "/")
+	kept := segments[:0]
+	for i, s := range segments {
+		switch {
+		case s != "." && s != "..":
+			kept = append(kept, s)
+			continue
+		case s == ".." && len(kept) > 0:
+			kept = kept[:len(kept)-1]
+		}
+		if i == len(segments)-1 {
+			kept = append(kept, "")
+		}
+	}
+	return "/" + strings.Join(kept, "/")
+}
+
+// unreserved characters mean the same percent-encoded or not (RFC 3986, 2.3).
+func unreserved(c byte) bool {
+	return 'a' <= c|0x20 && c|0x20 <= 'z' || '0' <= c && c <= '9' || c == '-' || c == '.' || c == '_' || c == '~'
 }

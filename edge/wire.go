@@ -187,7 +187,7 @@ func (w *wire) header(line []byte) error {
 			w.host = string(value)
 		}
 	case len("Upgrade"):
-		if strings.EqualFold(name, "Upgrade") && strings.Contains(strings.ToLower(string(value)), "websocket") {
+		if strings.EqualFold(name, "Upgrade") && isWebSocket([]string{string(value)}) {
 			w.upgrade = true
 		}
 	case len("Content-Length"):
@@ -275,6 +275,17 @@ func field(line []byte) (name string, value []byte, err error) {
 		return "", nil, errWire(fmt.Sprintf("header name %.40q", line))
 	}
 	return string(line[:i]), bytes.Trim(line[i+1:], " \t"), nil
+}
+
+// isWebSocket takes the values of Upgrade. It errs on the side of yes: then
+// the connection ends after the response.
+func isWebSocket(upgrade []string) bool {
+	for _, v := range upgrade {
+		if strings.Contains(strings.ToLower(v), "websocket") {
+			return true
+		}
+	}
+	return false
 }
 
 func eitherFold(s, a, b string) bool { return strings.EqualFold(s, a) || strings.EqualFold(s, b) }
