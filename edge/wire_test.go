@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/selvage-edge/selvage/hop"
 )
 
 // recorder notes what reaches a Worker.
@@ -20,7 +22,7 @@ type recorder struct {
 func (c *recorder) serve(w http.ResponseWriter, r *http.Request) error {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
-		return classify(err).With("", err)
+		return &hop.Error{Kind: hop.Client, Err: err} // as the hop to a cell says it
 	}
 	c.mu.Lock()
 	c.seen = append(c.seen, r.Method+" "+r.RequestURI+" "+string(body))
