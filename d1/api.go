@@ -101,7 +101,7 @@ func (s *Store) details(ctx context.Context, i Info) (*databaseJSON, error) {
 	j := show(i)
 	tables, _ := r.Rows[0][0].(int64)
 	j.NumTables, j.FileSize = &tables, &r.Meta.SizeAfter
-	j.Region = "WEUR" // the API's values are Cloudflare's regions
+	j.Region = "local"
 	j.ReadReplication = map[string]any{"mode": "disabled"}
 	return j, nil
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 )
 
@@ -59,7 +60,7 @@ func (s service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	layout := objects
-	if r.URL.RawQuery == "resultsFormat=ROWS_AND_COLUMNS" || r.URL.Query().Get("resultsFormat") == "ROWS_AND_COLUMNS" {
+	if strings.Contains(r.URL.RawQuery, "resultsFormat=ROWS_AND_COLUMNS") {
 		layout = rowsAndColumns
 	}
 	out := newJSONOutput(layout, buf.AvailableBuffer())

@@ -120,6 +120,47 @@ func TestManyDatabases(t *testing.T) {
 	}
 }
 
+// TestTwoStores: a command line tool works beside the server on one directory.
+func TestTwoStores(t *testing.T) {
+	dir := t.TempDir()
+	var stores []*d1.Store
+	for range 2 {
+		s, err := d1.Open(dir, d1.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		stores = append(stores, s)
+	}
+	info, err := stores[0].Create(t.Context(), "shared")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for i, s := range stores {
+		db, err := s.Database(t.Context(), info.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		must(t, db, "CREATE TABLE IF NOT EXISTS t(a)")
+		wg.Go(func() {
+			for n := range 100 {
+				if _, err := db.Batch(t.Context(), db.Prepare("INSERT INTO t VALUES(?)").Bind(n), db.Prepare("INSERT INTO t VALUES(?)").Bind(i)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	db, _ := stores[1].Database(t.Context(), info.ID)
+	if rows := must(t, db, "SELECT count(*) FROM t")[0].Rows; rows[0][0] != int64(400) {
+		t.Errorf("%v rows, want 400", rows)
+	}
+	if err := db.Check(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
 // openFiles counts this process's open files whose name ends in suffix.
 func openFiles(t *testing.T, suffix string) int {
 	entries, err := os.ReadDir("/proc/self/fd")
