@@ -101,14 +101,17 @@ type call struct {
 	each    bool
 	reading bool
 	wrote   bool
+	size    int64 // of the database after the last statement that wrote
 	changes int64 // of the connection before the current text
 }
 
 func (k *call) run(queries []query) error {
 	var err error
-	if len(queries) == 1 && single(queries[0].sql) {
-		err = k.query(&queries[0]) // SQLite's own transaction does
+	if k.reading && len(queries) == 1 && single(queries[0].sql) {
+		err = k.query(&queries[0])
 	} else {
+		// One statement that writes gets a transaction too: after OR FAIL and
+		// RAISE(FAIL), SQLite by itself would keep half of it.
 		err = k.c.Tx(func() error {
 			for i := range queries {
 				if err := k.query(&queries[i]); err != nil {
@@ -138,7 +141,7 @@ func (k *call) finish(err error) error {
 	if k.wrote {
 		k.d.lastRowID.Store(k.c.LastInsertRowID())
 		if err == nil {
-			k.d.size.Store(k.p.size())
+			k.d.size.Store(k.size)
 			k.d.advance()
 		}
 	}
@@ -214,6 +217,9 @@ func (k *call) statement(text string, params []any, last bool) error {
 	}
 	report := last || k.each
 	size, rowID := k.d.size.Load(), k.d.lastRowID.Load()
+	if k.wrote {
+		size, rowID = k.size, k.c.LastInsertRowID()
+	}
 	if k.each {
 		k.changes = k.c.TotalChanges()
 	}
@@ -249,7 +255,8 @@ func (k *call) statement(text string, params []any, last bool) error {
 	m.Changes = k.c.TotalChanges() - k.changes
 	m.RowsWritten = m.Changes
 	m.LastRowID = k.c.LastInsertRowID()
-	m.SizeAfter = k.p.size()
+	k.size = k.p.size()
+	m.SizeAfter = k.size
 	m.ChangedDB = m.Changes != 0 || m.SizeAfter != size || m.LastRowID != rowID
 	m.Duration = time.Since(started)
 	if !report {

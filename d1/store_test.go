@@ -278,6 +278,21 @@ func TestBatches(t *testing.T) {
 	}
 }
 
+// TestWhole: a statement that fails half-way leaves nothing.
+func TestWhole(t *testing.T) {
+	db := openDatabase(t, d1.Options{})
+	must(t, db, `CREATE TABLE t(a UNIQUE ON CONFLICT FAIL);
+		CREATE TABLE u(a); CREATE TRIGGER g BEFORE INSERT ON u WHEN new.a = 3 BEGIN SELECT RAISE(FAIL, 'three'); END`)
+	for _, sql := range []string{"INSERT OR FAIL INTO t VALUES(1),(2),(1)", "INSERT INTO t VALUES(1),(2),(1)", "INSERT INTO u VALUES(1),(2),(3)"} {
+		if _, err := db.Prepare(sql).Run(t.Context()); err == nil {
+			t.Errorf("%s succeeded", sql)
+		}
+	}
+	if rows := must(t, db, "SELECT (SELECT count(*) FROM t), (SELECT count(*) FROM u)")[0].Rows; rows[0][0] != int64(0) || rows[0][1] != int64(0) {
+		t.Errorf("%v rows are left", rows[0])
+	}
+}
+
 func TestMigrations(t *testing.T) {
 	ctx := t.Context()
 	db := openDatabase(t, d1.Options{})
