@@ -1,0 +1,69 @@
+package edge
+
+import (
+	"bufio"
+	"net"
+	"net/http"
+
+	"github.com/selvage-edge/selvage/telemetry"
+)
+
+// exchange is the response of one request, and its record.
+type exchange struct {
+	http.ResponseWriter
+	record telemetry.Request
+	to     target
+	status int // 0: nothing was written yet
+	bytes  int64
+	closes bool // the connection ends with this response
+}
+
+type exchangeKey struct{}
+
+// Unwrap is for http.ResponseController.
+func (x *exchange) Unwrap() http.ResponseWriter { return x.ResponseWriter }
+
+// WriteHeader adds the headers that every response has.
+func (x *exchange) WriteHeader(status int) {
+	if x.status == 0 && (status >= 200 || status == http.StatusSwitchingProtocols) {
+		x.status = status
+		x.stamp()
+		if x.closes {
+			x.Header()["Connection"] = []string{"close"}
+		}
+	}
+	x.ResponseWriter.WriteHeader(status)
+}
+
+func (x *exchange) stamp() {
+	h := x.Header()
+	h["Cf-Ray"] = []string{x.record.Ray + "-" + telemetry.Colo}
+	h["Server"] = []string{"selvage"}
+}
+
+func (x *exchange) Write(p []byte) (int, error) {
+	if x.status == 0 {
+		x.WriteHeader(http.StatusOK)
+	}
+	n, err := x.ResponseWriter.Write(p)
+	x.bytes += int64(n)
+	return n, err
+}
+
+// Flush implements http.Flusher.
+func (x *exchange) Flush() {
+	if x.status == 0 {
+		x.WriteHeader(http.StatusOK)
+	}
+	http.NewResponseController(x.ResponseWriter).Flush()
+}
+
+// Hijack implements http.Hijacker; it is how a WebSocket begins.
+func (x *exchange) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	c, rw, err := http.NewResponseController(x.ResponseWriter).Hijack()
+	if err == nil {
+		x.status = http.StatusSwitchingProtocols
+		x.stamp()
+	}
+	return c, rw, err
+}
