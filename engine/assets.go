@@ -45,6 +45,12 @@ func (w *worker) assets(v *config.Version) (*assets.Handler, error) {
 		w.compiled[v.ID] = c
 	}
 	w.mu.Unlock()
-	c.once.Do(func() { c.h, c.err = assets.New(v) })
+	c.once.Do(func() {
+		if c.h, c.err = assets.New(v); c.err == nil {
+			for _, text := range c.h.Warnings() {
+				w.e.o.Logger.Warn(text, "worker", v.Worker)
+			}
+		}
+	})
 	return c.h, c.err
 }

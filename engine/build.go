@@ -71,8 +71,9 @@ type planOptions struct {
 	absent map[string]bool
 	// objects is the folder of the Durable Objects.
 	objects string
-	// probe adds the service that lists the exports.
-	probe bool
+	// trial: the cell serves nobody, so nobody needs to hear of it. It has the
+	// service that lists the exports.
+	trial bool
 }
 
 // plan makes the configuration of a cell of v. Discard it when the cell is gone.
@@ -93,7 +94,7 @@ func (e *Engine) plan(ctx context.Context, v *config.Version, o planOptions) (_ 
 			return nil, fmt.Errorf("binding %s: the name is used twice", b.Name)
 		}
 		names[b.Name] = true
-		value, err := e.mount(p, v, b)
+		value, err := e.mount(p, v, b, o.trial)
 		if err != nil {
 			return nil, err
 		}
@@ -123,7 +124,7 @@ func (e *Engine) plan(ctx context.Context, v *config.Version, o planOptions) (_ 
 		Bindings:           []workerd.Binding{{Name: "USER", Value: workerd.ServiceValue{Name: userService}}},
 		GlobalOutbound:     egressService,
 	}
-	if o.probe {
+	if o.trial && !v.ServiceWorker {
 		p.service(probe(v, modules))
 		shim.Bindings = append(shim.Bindings, workerd.Binding{Name: "PROBE", Value: workerd.ServiceValue{Name: probeService}})
 	}
@@ -157,7 +158,7 @@ func (e *Engine) plan(ctx context.Context, v *config.Version, o planOptions) (_ 
 }
 
 // mount puts one binding into the plan.
-func (e *Engine) mount(p *plan, v *config.Version, b config.Binding) (workerd.Value, error) {
+func (e *Engine) mount(p *plan, v *config.Version, b config.Binding, trial bool) (workerd.Value, error) {
 	kind := e.kinds[b.Type]
 	if kind == nil {
 		return nil, fmt.Errorf("binding %s: there is no kind of binding named %q here", b.Name, b.Type)
@@ -185,9 +186,11 @@ func (e *Engine) mount(p *plan, v *config.Version, b config.Binding) (workerd.Va
 	case m.Peer != nil && m.Peer.Worker == v.Worker:
 		return redirect(m.Value, name, workerd.ServiceDesignator{Name: userService, Entrypoint: m.Peer.Entrypoint, Props: m.Peer.Props}), nil
 	case m.Peer != nil:
-		path, err := e.peerPath(*m.Peer)
-		if err != nil {
-			return nil, fmt.Errorf("binding %s: %w", b.Name, err)
+		path := e.run.join("nobody")
+		if !trial {
+			if path, err = e.peerPath(*m.Peer); err != nil {
+				return nil, fmt.Errorf("binding %s: %w", b.Name, err)
+			}
 		}
 		p.callees[m.Peer.Worker] = true
 		p.service(workerd.Service{Name: name, External: &workerd.External{

@@ -62,7 +62,7 @@ func (e *Engine) Check(ctx context.Context, v *config.Version) (Report, error) {
 		return Report{}, fmt.Errorf("check version: %w", err)
 	}
 	defer os.RemoveAll(objects)
-	p, err := e.plan(ctx, v, planOptions{objects: objects, probe: !v.ServiceWorker})
+	p, err := e.plan(ctx, v, planOptions{objects: objects, trial: true})
 	if err != nil {
 		return Report{}, err
 	}

@@ -39,7 +39,7 @@ export class Counter extends DurableObject {
 export default { async fetch(r, env) {
   const o = env.C.get(env.C.idFromName("a"));
   switch (new URL(r.url).pathname) {
-    case "/alarm": await o.alarmIn(300); return new Response("set");
+    case "/alarm": await o.alarmIn(500); return new Response("set");
     case "/rang": return new Response(String(await o.rang()));
   }
   return new Response(String(await o.next()));
@@ -134,10 +134,15 @@ func TestAlarmAfterRestart(t *testing.T) {
 	syscall.Kill(c.PID, syscall.SIGKILL)
 	b.Close(t.Context())
 
-	b = newBench(t, func(o *Options) { o.Dir = dir; o.IdleAfter = 100 * time.Millisecond })
+	b = newBench(t, func(o *Options) {
+		o.Dir = dir
+		o.IdleAfter = 100 * time.Millisecond
+		o.StuckAfter = 800 * time.Millisecond
+	})
 	b.deploy(v)
 	until(t, "a cell runs though nobody asked", func() bool { _, ok := b.cellOf("do"); return ok })
-	until(t, "the alarm rang", func() bool { _, body, _ := b.ask("/do/rang"); return body == "true" })
+	until(t, "the alarm rang and the cell stopped", func() bool { _, ok := b.cellOf("do"); return !ok })
+	b.want("/do/rang", "true")
 }
 
 // The parent is killed with SIGKILL in the middle of its work; no workerd is

@@ -14,7 +14,7 @@
 //   - A Worker with Durable Objects is never run twice at once: the old cell is
 //     drained fully before the new one starts, and requests wait.
 //
-// Lock order: Engine.mu, worker.mu, pool.mu. None is held while a process is
+// Lock order: Engine.updating, Engine.mu, worker.mu, pool.mu. None is held while a process is
 // started or waited for.
 package engine
 
@@ -138,6 +138,8 @@ type Engine struct {
 	cellCount atomic.Int64 // names cells
 	warned    sync.Map     // version id + binding name whose warning was given
 
+	updating sync.Mutex // so that an older snapshot never follows a newer one
+
 	mu      sync.Mutex
 	closed  bool
 	workers map[string]*worker
@@ -146,7 +148,7 @@ type Engine struct {
 }
 
 // New starts an engine. It starts no cell before one is needed, except those
-// of Workers whose Durable Objects may have alarms due.
+// of Workers whose Durable Objects wait for an alarm.
 func New(o Options) (*Engine, error) {
 	if o.Binary == nil || o.Source == nil {
 		return nil, errors.New("start engine: Binary and Source are required")
@@ -176,15 +178,18 @@ func New(o Options) (*Engine, error) {
 		return nil, fmt.Errorf("start engine: %w", err)
 	}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
-	// Nothing between the two is missed: a snapshot seen twice changes nothing.
-	e.stop = o.Source.Subscribe(e.update)
-	e.update(o.Source.Current())
+	// Nothing between the two is missed: the same snapshot twice changes nothing.
+	e.stop = o.Source.Subscribe(func(*config.Snapshot) { e.update() })
+	e.update()
 	e.loops.Go(e.watch)
 	return e, nil
 }
 
-// update makes the engine follow a snapshot.
-func (e *Engine) update(s *config.Snapshot) {
+// update makes the engine follow the current snapshot.
+func (e *Engine) update() {
+	e.updating.Lock()
+	defer e.updating.Unlock()
+	s := e.o.Source.Current()
 	e.mu.Lock()
 	if e.closed {
 		e.mu.Unlock()

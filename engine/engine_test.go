@@ -47,21 +47,10 @@ export class Me extends WorkerEntrypoint { fetch() { return new Response("self "
 		bound(t, "OTHER", "service", map[string]any{"service": "callee", "entrypoint": "Greeter", "props": map[string]any{"word": "Ho"}}),
 		bound(t, "SELF", "service", map[string]any{"service": "front", "entrypoint": "Me", "props": map[string]any{"n": 7}})))
 
-	// Called before it is deployed: a clear error. Afterwards: it works.
-	status, body, _ := b.ask("/front/")
-	if status != http.StatusInternalServerError {
+	// Called before it is deployed it fails; afterwards it works.
+	if status, body, _ := b.ask("/front/"); status != http.StatusInternalServerError {
 		t.Errorf("missing callee: %d %s", status, body)
 	}
-	until(t, "the missing Worker is named in the log", func() bool {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		for _, l := range b.lines {
-			if l.Worker == "front" && strings.Contains(l.Message, `Couldn't find Worker "callee"`) {
-				return true
-			}
-		}
-		return false
-	})
 	callee := `import { WorkerEntrypoint } from "cloudflare:workers";
 export default class extends WorkerEntrypoint {
   fetch(request) { return new Response(request.url + " " + request.cf?.colo) }
@@ -80,4 +69,25 @@ export class Greeter extends WorkerEntrypoint { greet(name) { return this.ctx.pr
 		_, body, _ := b.ask("/front/")
 		return body == strings.Replace(want, ",3,", ",30,", 1)
 	})
+}
+
+// What a caller gets wrong is its own trouble: the callee runs on.
+func TestAbsentEntrypoint(t *testing.T) {
+	b := newBench(t, nil)
+	b.deploy(b.version("callee", hello))
+	b.want("/callee/", "hello")
+	b.deploy(b.version("front", `export default { async fetch(r, env) {
+  const tries = [];
+  for (const f of [async () => { const q = await env.NO.fetch("http://x/"); return q.status + " " + await q.text() }, () => env.NO.anything(1), () => env.NOBODY.rpc(), () => env.BROKEN.rpc()])
+    try { tries.push(await f()) } catch (e) { tries.push(e.message) }
+  return new Response(tries.join("|"));
+} }`,
+		bound(t, "NO", "service", map[string]any{"service": "callee", "entrypoint": "Nope"}),
+		bound(t, "NOBODY", "service", map[string]any{"service": "nobody"}),
+		bound(t, "BROKEN", "service", map[string]any{"service": "broken"})))
+	b.deploy(b.version("broken", `throw new RangeError("at the top")`))
+	no := `Worker "callee" has no entrypoint named "Nope".`
+	b.want("/front/", "503 "+no+"\n|"+no+`|Couldn't find Worker "nobody": it is not deployed.`+
+		`|Worker "broken" could not be started: RangeError: at the top`+"\n    at index.js:1:7")
+	b.want("/callee/", "hello")
 }

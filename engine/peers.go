@@ -195,7 +195,9 @@ func (w *worker) standInVersion(text string) *config.Version {
 }
 
 // throwing is the source of a module whose default export, and whose exports of
-// the given names, throw the message that the JavaScript expression gives.
+// the given names, answer every method by throwing the message that the
+// JavaScript expression gives, and fetch() with status 503: an exception of
+// fetch() would reach a caller in another process as a 500 without its text.
 func throwing(expression string, entrypoints []string) string {
 	var s strings.Builder
 	fmt.Fprintf(&s, `import { WorkerEntrypoint } from "cloudflare:workers";
@@ -203,8 +205,10 @@ export default class Absent extends WorkerEntrypoint {
   constructor(ctx, env) {
     super(ctx, env);
     const text = %s;
+    const fetch = () => new Response(text + "\n", { status: 503 });
+    const fail = () => { throw new Error(text) };
     return new Proxy(this, {
-      get: (target, name) => Reflect.has(target, name) && name !== "fetch" ? Reflect.get(target, name) : () => { throw new Error(text) },
+      get: (target, name) => name === "fetch" ? fetch : Reflect.has(target, name) ? Reflect.get(target, name) : fail,
     });
   }
   fetch() {}

@@ -43,12 +43,15 @@ type start struct {
 // A cell that lives this long clears the failures before it.
 const longLife = 10 * time.Second
 
+// maxBackOff is the longest wait between two starts.
+const maxBackOff = 30 * time.Second
+
 // backOff is how long nothing is tried after so many failures in a row.
 func backOff(failures int) time.Duration {
 	if failures < 2 {
 		return 0 // once is bad luck
 	}
-	return min(100*time.Millisecond<<min(failures-2, 10), 30*time.Second)
+	return min(100*time.Millisecond<<min(failures-2, 10), maxBackOff)
 }
 
 func newPool(w *worker, v *config.Version) *pool {
@@ -238,7 +241,7 @@ func (p *pool) endedLocked(c *cell) {
 	p.retryAt = time.Now().Add(wait)
 	e.o.Logger.Error("cell ended unexpectedly", "worker", p.version.Worker, "version", p.version.ID,
 		"failures", p.failures, "wait", wait, "err", cause)
-	if p.durable() && p.hasObjects() {
+	if p.durable() && p.alarmSet() {
 		e.loops.Go(func() { // an alarm may be due
 			select {
 			case <-time.After(wait + 10*time.Millisecond):

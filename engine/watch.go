@@ -83,7 +83,7 @@ func (c *cell) check(now time.Time) {
 
 	if busy {
 		w.lastActive = now
-	} else if o.IdleAfter > 0 && now.Sub(w.lastActive) > o.IdleAfter && !(c.pool.durable() && c.pool.hasObjects()) {
+	} else if o.IdleAfter > 0 && now.Sub(w.lastActive) > o.IdleAfter && !(c.pool.durable() && c.pool.alarmSet()) {
 		c.pool.stopIdle(c)
 	}
 }

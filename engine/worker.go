@@ -115,7 +115,7 @@ func (w *worker) update(c *config.Worker) {
 		w.standIn = nil
 	}
 	w.replace(old, fresh)
-	if p := w.primary(); p != nil && p.durable() && p.hasObjects() {
+	if p := w.primary(); p != nil && p.durable() && p.alarmSet() {
 		p.begin() // an alarm may be due
 	}
 }
