@@ -17,7 +17,9 @@ var defaultKeep = []string{"secret_text", "secret_key"}
 // those of the version before it.
 //
 // A binding of type inherit is copied from before; a missing one is an error
-// when strict and left out otherwise. Bindings of before whose type is in keep
+// when strict and left out otherwise. One that has nothing but the name and
+// type of a binding of before is copied too: `wrangler secret bulk` of version
+// 4.86 and earlier writes what it does not change that way. Bindings of before whose type is in keep
 // (nil: defaultKeep) are carried over unless the upload has one of that name.
 func mergeBindings(uploaded []config.Binding, before state.Bindings, keep *[]string, strict bool) (state.Bindings, error) {
 	var list state.Bindings
@@ -28,6 +30,9 @@ func mergeBindings(uploaded []config.Binding, before state.Bindings, keep *[]str
 		}
 		named[b.Name] = true
 		if b.Type != "inherit" {
+			if old, ok := before.Find(b.Name); ok && old.Type == b.Type && isBare(b) {
+				b = old
+			}
 			list = append(list, b)
 			continue
 		}
@@ -66,6 +71,12 @@ func mergeBindings(uploaded []config.Binding, before state.Bindings, keep *[]str
 		return nil, refused("a Worker has at most %d bindings, not %d", MaxBindings, len(list))
 	}
 	return list, nil
+}
+
+// isBare reports whether a binding has a name and a type and nothing else.
+func isBare(b config.Binding) bool {
+	var fields map[string]json.RawMessage
+	return b.Decode(&fields) == nil && len(fields) == 2
 }
 
 // checkUploaded refuses a binding that pretends to be a stored secret.

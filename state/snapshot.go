@@ -167,6 +167,7 @@ func (tx *Tx) Config(v Version) (*config.Version, error) {
 type assetsConfig struct {
 	HTMLHandling     string          `json:"html_handling"`
 	NotFoundHandling string          `json:"not_found_handling"`
+	BasePath         string          `json:"base_path"`
 	RunWorkerFirst   json.RawMessage `json:"run_worker_first"`
 	Headers          string          `json:"_headers"`
 	Redirects        string          `json:"_redirects"`
@@ -181,7 +182,7 @@ func AssetsConfig(text json.RawMessage, f config.AssetFiles) (*config.Assets, er
 		}
 	}
 	a := &config.Assets{
-		HTMLHandling: c.HTMLHandling, NotFoundHandling: c.NotFoundHandling, Headers: c.Headers, Redirects: c.Redirects,
+		HTMLHandling: c.HTMLHandling, NotFoundHandling: c.NotFoundHandling, BasePath: c.BasePath, Headers: c.Headers, Redirects: c.Redirects,
 		Files: f,
 	}
 	if len(c.RunWorkerFirst) > 0 && string(c.RunWorkerFirst) != "null" {

@@ -23,6 +23,7 @@
 package state
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"database/sql"
@@ -53,6 +54,9 @@ type Options struct {
 	// only manages tokens or reads the log leaves it nil, and may then run
 	// beside the server.
 	Blobs *blob.Store
+	// Account is the id of the account, 32 hexadecimal characters, which must
+	// stay the same. Empty: made when the directory is new.
+	Account string
 	// WorkersDomain becomes Snapshot.WorkersDomain. Default "localhost".
 	WorkersDomain string
 	// Key seals secrets: 32 bytes. Nil: taken from the environment variable
@@ -101,7 +105,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
 	s := &Store{db: db, blobs: o.Blobs, sealer: key, domain: o.WorkersDomain, log: o.Log, now: o.Now}
-	if err := s.start(ctx); err != nil {
+	if err := s.start(ctx, o.Account); err != nil {
 		db.Close()
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
@@ -109,7 +113,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 }
 
 // start makes the account, proves the key and reads the first snapshot.
-func (s *Store) start(ctx context.Context) error {
+func (s *Store) start(ctx context.Context, account string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	tx, err := s.begin(ctx)
@@ -117,8 +121,12 @@ func (s *Store) start(ctx context.Context) error {
 		return err
 	}
 	defer tx.rollback()
-	if s.account, err = tx.settingOr("account", func() (string, error) { return NewID(), nil }); err != nil {
+	s.account, err = tx.settingOr("account", func() (string, error) { return cmp.Or(account, NewID()), nil })
+	if err != nil {
 		return err
+	}
+	if account != "" && account != s.account {
+		return fmt.Errorf("it belongs to the account %s, not %s", s.account, account)
 	}
 	proof, err := tx.settingOr("key_proof", func() (string, error) {
 		sealed, err := s.sealer.seal([]byte(s.account), "key_proof")

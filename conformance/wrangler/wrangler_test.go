@@ -1,0 +1,181 @@
+// Package wrangler runs the released wrangler against a server: each script
+// in testdata is a project and the commands somebody gives in it.
+package wrangler
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// install puts the pinned wrangler into the user's cache directory, once, and
+// returns the folder of its executables.
+func install() (string, error) {
+	lock, err := os.ReadFile("package-lock.json")
+	if err != nil {
+		return "", err
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(lock)
+	dir := filepath.Join(cache, "selvage-test", "wrangler-"+hex.EncodeToString(sum[:6]))
+	bin := filepath.Join(dir, "node_modules", ".bin")
+	done := filepath.Join(dir, "installed")
+	if _, err := os.Stat(done); err == nil {
+		return bin, nil
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", err
+	}
+	for _, name := range []string{"package.json", "package-lock.json"} {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			return "", err
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o644); err != nil {
+			return "", err
+		}
+	}
+	cmd := exec.Command("npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts")
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("npm ci: %w\n%s", err, out)
+	}
+	return bin, os.WriteFile(done, nil, 0o644)
+}
+
+func TestWrangler(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs Node.js and minutes")
+	}
+	bin, err := install()
+	if err != nil {
+		t.Fatal(err)
+	}
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata",
+		RequireExplicitExec: true,
+		Setup: func(env *testscript.Env) error {
+			s := start(env.T().(testing.TB))
+			host, port, _ := strings.Cut(s.edge, ":")
+			_ = host
+			env.Setenv("PATH", bin+string(filepath.ListSeparator)+env.Getenv("PATH"))
+			home := filepath.Join(env.WorkDir, ".home")
+			for name, value := range map[string]string{
+				"HOME": home, "XDG_CONFIG_HOME": home,
+				"CLOUDFLARE_API_BASE_URL":     s.admin + "/client/v4",
+				"CLOUDFLARE_API_TOKEN":        s.token,
+				"CLOUDFLARE_ACCOUNT_ID":       s.account,
+				"CI":                          "true",
+				"NO_COLOR":                    "1",
+				"WRANGLER_SEND_METRICS":       "false",
+				"WRANGLER_HIDE_BANNER":        "true", // the banner looks for updates
+				"CLOUDFLARE_CF_FETCH_ENABLED": "false",
+				"EDGE":                        s.edge,
+				"PORT":                        port,
+			} {
+				env.Setenv(name, value)
+			}
+			if err := os.Mkdir(home, 0o755); err != nil {
+				return err
+			}
+			return addWasm(env.WorkDir)
+		},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"get":  get,
+			"poll": poll,
+			"api":  callAPI,
+		},
+	})
+}
+
+// request asks the edge for http://HOST/PATH.
+func request(ts *testscript.TestScript, method, target string, header ...string) (string, error) {
+	host, path, _ := strings.Cut(target, "/")
+	r, err := http.NewRequest(method, "http://"+ts.Getenv("EDGE")+"/"+path, nil)
+	ts.Check(err)
+	r.Host = host
+	for _, h := range header {
+		name, value, _ := strings.Cut(h, ":")
+		r.Header.Set(name, strings.TrimSpace(value))
+	}
+	resp, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	return fmt.Sprintf("%d %s\n%s\n", resp.StatusCode, resp.Header.Get("Content-Type"), body), err
+}
+
+// get HOST/PATH [HEADER…] prints the answer of the edge.
+func get(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: get HOST/PATH [HEADER…]")
+	}
+	answer, err := request(ts, "GET", args[0], args[1:]...)
+	ts.Check(err)
+	fmt.Fprint(ts.Stdout(), answer)
+}
+
+// poll FILE HOST/PATH TEXT asks the edge until FILE contains TEXT.
+func poll(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: poll FILE HOST/PATH TEXT")
+	}
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(200 * time.Millisecond) {
+		data, _ := os.ReadFile(ts.MkAbs(args[0]))
+		if bytes.Contains(data, []byte(args[2])) {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("%s does not contain %q after 30 s:\n%s", args[0], args[2], data)
+		}
+		_, err := request(ts, "GET", args[1])
+		ts.Check(err)
+	}
+}
+
+// api METHOD PATH [BODY] calls the REST API.
+func callAPI(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: api METHOD PATH [BODY]")
+	}
+	var body io.Reader
+	if len(args) > 2 {
+		body = strings.NewReader(args[2])
+	}
+	r, err := http.NewRequest(args[0], ts.Getenv("CLOUDFLARE_API_BASE_URL")+args[1], body)
+	ts.Check(err)
+	r.Header.Set("Authorization", "Bearer "+ts.Getenv("CLOUDFLARE_API_TOKEN"))
+	resp, err := http.DefaultTransport.RoundTrip(r)
+	ts.Check(err)
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	ts.Check(err)
+	fmt.Fprintf(ts.Stdout(), "%d %s\n", resp.StatusCode, answer)
+}
+
+// addWasm puts a module with the function add(a, b) where scripts import it:
+// a txtar archive has text only.
+func addWasm(dir string) error {
+	module := []byte("\x00asm\x01\x00\x00\x00" + // magic, version
+		"\x01\x07\x01\x60\x02\x7f\x7f\x01\x7f" + // type: (i32, i32) -> i32
+		"\x03\x02\x01\x00" + // function 0 has it
+		"\x07\x07\x01\x03add\x00\x00" + // exported as "add"
+		"\x0a\x09\x01\x07\x00\x20\x00\x20\x01\x6a\x0b") // local.get 0, local.get 1, i32.add
+	return os.WriteFile(filepath.Join(dir, "add.wasm"), module, 0o644)
+}
