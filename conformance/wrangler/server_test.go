@@ -2,6 +2,7 @@ package wrangler
 
 import (
 	"context"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -83,7 +84,7 @@ func start(t testing.TB) *server {
 
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	fatal(err)
-	front := edge.New(edge.Options{Source: st, Target: e.Dispatch})
+	front := edge.New(edge.Options{Source: st, Target: e.Dispatch, Logger: slog.New(slog.DiscardHandler)})
 	ctx, stop := context.WithCancel(context.Background())
 	t.Cleanup(stop)
 	go front.Serve(ctx, listener, nil)
