@@ -100,7 +100,9 @@ func (e *Engine) plan(ctx context.Context, v *config.Version, o planOptions) (_ 
 		}
 		user.Bindings = append(user.Bindings, workerd.Binding{Name: b.Name, Value: value})
 	}
-	user.GlobalOutbound = p.serve(e, egressService, e.o.Egress(v))
+	if user.GlobalOutbound, err = p.serveAlone(e, egressService, e.o.Egress(v)); err != nil {
+		return nil, err
+	}
 	user.CacheAPI = p.serve(e, "cache", e.o.Cache(v))
 	if o.observed {
 		user.Tails = []string{tailService}
@@ -226,11 +228,7 @@ func (p *plan) service(s workerd.Service) { p.config.Services = append(p.config.
 
 // serve adds an external service that h answers, and returns its name.
 func (p *plan) serve(e *Engine, name string, h http.Handler) string {
-	token := e.bindings.admit(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		p.calls.Add(1)
-		defer p.calls.Add(-1)
-		h.ServeHTTP(w, r)
-	}))
+	token := e.bindings.admit(p.counted(h))
 	p.discards = append(p.discards, func() { e.bindings.revoke(token) })
 	p.service(workerd.Service{Name: name, External: &workerd.External{
 		Address: "unix:" + e.bindings.path,
@@ -238,6 +236,31 @@ func (p *plan) serve(e *Engine, name string, h http.Handler) string {
 			InjectRequestHeaders: []workerd.Header{{Name: hop.CapabilityHeader, Value: token}}},
 	}})
 	return name
+}
+
+// serveAlone is serve for a service that receives connect(), too: it has a
+// socket of its own in place of a capability.
+func (p *plan) serveAlone(e *Engine, name string, h http.Handler) (string, error) {
+	path := e.run.join(fmt.Sprintf("x%d", e.socketCount.Add(1)))
+	stop, err := e.bindings.listen(path, p.counted(h))
+	if err != nil {
+		return "", err
+	}
+	p.discards = append(p.discards, stop)
+	p.service(workerd.Service{Name: name, External: &workerd.External{
+		Address: "unix:" + path,
+		HTTP:    workerd.HTTPOptions{ForwardedProto: hop.ProtoHeader, CfBlob: hop.CFHeader},
+	}})
+	return name, nil
+}
+
+// counted is h with its requests counted as the cell's.
+func (p *plan) counted(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p.calls.Add(1)
+		defer p.calls.Add(-1)
+		h.ServeHTTP(w, r)
+	})
 }
 
 // listen adds a socket that belongs to this cell alone.

@@ -135,8 +135,9 @@ type Engine struct {
 	stop   func() // ends the subscription
 	loops  sync.WaitGroup
 
-	cellCount atomic.Int64 // names cells
-	warned    sync.Map     // version id + binding name whose warning was given
+	cellCount   atomic.Int64 // names cells
+	socketCount atomic.Int64 // names sockets of bindings
+	warned      sync.Map     // version id + binding name whose warning was given
 
 	updating sync.Mutex // so that an older snapshot never follows a newer one
 

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"log/slog"
@@ -15,12 +16,18 @@ import (
 // bindings is the server behind the external services of all cells. A
 // capability, injected by the cell's workerd where the Worker's code can
 // neither see nor change it, says which binding of which cell is meant.
+//
+// A CONNECT request, which is what connect() sends, carries no injected header:
+// what may receive one listens on a socket of its own, see listen.
 type bindings struct {
 	path     string
 	server   *http.Server
 	done     chan struct{}
 	handlers sync.Map // capability → http.Handler
+	alone    sync.Map // path of a socket → http.Handler
 }
+
+type aloneKey struct{}
 
 func serveBindings(path string, log *slog.Logger) (*bindings, error) {
 	f, err := listenUnix(path)
@@ -41,6 +48,12 @@ func serveBindings(path string, log *slog.Logger) (*bindings, error) {
 		// limits bound how long a call may take.
 		MaxHeaderBytes:               1 << 20,
 		DisableGeneralOptionsHandler: true,
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			if h, ok := b.alone.Load(c.LocalAddr().String()); ok {
+				return context.WithValue(ctx, aloneKey{}, h)
+			}
+			return ctx
+		},
 	}
 	go func() {
 		defer close(b.done)
@@ -66,8 +79,34 @@ func (b *bindings) admit(h http.Handler) string {
 // revoke takes a capability back.
 func (b *bindings) revoke(token string) { b.handlers.Delete(token) }
 
+// listen serves h, and nothing else, on a socket at path until stop is called.
+func (b *bindings) listen(path string, h http.Handler) (stop func(), err error) {
+	f, err := listenUnix(path)
+	if err != nil {
+		return nil, err
+	}
+	l, err := net.FileListener(f)
+	f.Close()
+	if err != nil {
+		os.Remove(path)
+		return nil, err
+	}
+	b.alone.Store(path, h)
+	go b.server.Serve(l) // ends with l or with the server
+	return func() {
+		l.Close()
+		os.Remove(path)
+		b.alone.Delete(path)
+	}, nil
+}
+
 // ServeHTTP leads a request to the binding that its capability opens.
 func (b *bindings) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if h, ok := r.Context().Value(aloneKey{}).(http.Handler); ok {
+		delete(r.Header, hop.CapabilityHeader)
+		h.ServeHTTP(w, r)
+		return
+	}
 	token := r.Header[hop.CapabilityHeader]
 	if len(token) != 1 {
 		http.Error(w, "no capability", http.StatusForbidden)
