@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"mime/multipart"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/textproto"
@@ -35,7 +36,7 @@ type bench struct {
 	t       *testing.T
 	state   *state.Store
 	auth    *auth.Auth
-	server  *httptest.Server
+	url     string
 	token   string
 	account string
 	// tail is the last subscriber of a tail.
@@ -44,25 +45,44 @@ type bench struct {
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	dir := t.TempDir()
-	blobs, err := blob.Open(filepath.Join(dir, "blobs"))
-	if err != nil {
+	b := &bench{t: t, tail: make(chan func(telemetry.Invocation), 1)}
+	var h http.Handler
+	var err error
+	if b.state, b.auth, h, err = open(t.Context(), t.TempDir(), b.subscribe); err != nil {
 		t.Fatal(err)
 	}
-	s, err := state.Open(t.Context(), state.Options{Dir: dir, Blobs: blobs})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close() })
-	b := &bench{t: t, state: s, auth: auth.New(s, nil), account: s.Account(), tail: make(chan func(telemetry.Invocation), 1)}
+	t.Cleanup(func() { b.state.Close() })
+	b.account = b.state.Account()
 	if b.token, err = b.auth.Create(t.Context(), "laptop", nil, 0); err != nil {
 		t.Fatal(err)
 	}
-	h, err := New(t.Context(), Options{
-		State: s, Auth: b.auth, Port: ":8080",
+	server := httptest.NewServer(h)
+	t.Cleanup(server.Close)
+	b.url = server.URL
+	return b
+}
+
+func (b *bench) subscribe(_ string, f func(telemetry.Invocation)) (cancel func()) {
+	b.tail <- f
+	return func() {}
+}
+
+// open makes the REST API of a data directory.
+func open(ctx context.Context, dir string, tail func(string, func(telemetry.Invocation)) func()) (*state.Store, *auth.Auth, http.Handler, error) {
+	blobs, err := blob.Open(filepath.Join(dir, "blobs"))
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	s, err := state.Open(ctx, state.Options{Dir: dir, Blobs: blobs})
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	users := auth.New(s, nil)
+	h, err := New(ctx, Options{
+		State: s, Auth: users, Port: ":8080", Tail: tail,
 		Check: func(_ context.Context, v *config.Version) (Report, error) {
-			// Stands for the engine, which is above this floor: a version whose
-			// code begins with "throw" does not start.
+			// Stands for the engine, which conformance/wrangler has: a version
+			// whose code begins with "throw" does not start.
 			modules, err := v.Code.Modules(context.Background())
 			if err != nil {
 				return Report{}, err
@@ -78,10 +98,6 @@ func newBench(t *testing.T) *bench {
 			}
 			return nil
 		},
-		Tail: func(worker string, f func(telemetry.Invocation)) func() {
-			b.tail <- f
-			return func() {}
-		},
 		Routes: [][]api.Route{{
 			{Method: "GET", Path: "/accounts/{account}/things/{key}", Scope: "d1", Handle: func(w http.ResponseWriter, r *http.Request) error {
 				return api.Write(w, r.PathValue("key"))
@@ -94,12 +110,35 @@ func newBench(t *testing.T) *bench {
 			}},
 		}},
 	})
-	if err != nil {
-		t.Fatal(err)
+	return s, users, h, err
+}
+
+// TestMain runs a server, and nothing else, when a crash test asks for it: it
+// prints its URL, account and token and waits to be killed.
+func TestMain(m *testing.M) {
+	if dir := os.Getenv("SELVAGE_TEST_CONTROL_DIR"); dir != "" {
+		fmt.Fprintln(os.Stderr, serve(dir, os.Getenv("SELVAGE_TEST_CONTROL_TOKEN")))
+		os.Exit(1)
 	}
-	b.server = httptest.NewServer(h)
-	t.Cleanup(b.server.Close)
-	return b
+	os.Exit(m.Run())
+}
+
+func serve(dir, token string) error {
+	s, users, h, err := open(context.Background(), dir, nil)
+	if err != nil {
+		return err
+	}
+	if token == "" {
+		if token, err = users.Create(context.Background(), "laptop", nil, 0); err != nil {
+			return err
+		}
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	fmt.Println("http://"+l.Addr().String(), s.Account(), token)
+	return http.Serve(l, h)
 }
 
 // do sends a request and returns status and body. {A} and {W} in the path are
@@ -107,7 +146,7 @@ func newBench(t *testing.T) *bench {
 func (b *bench) do(method, path, contentType, body string, headers ...string) (int, http.Header, string) {
 	b.t.Helper()
 	path = strings.NewReplacer("{W}", "/accounts/"+b.account+"/workers/scripts/api", "{A}", "/accounts/"+b.account).Replace(path)
-	r, err := http.NewRequest(method, b.server.URL+"/client/v4"+path, strings.NewReader(body))
+	r, err := http.NewRequest(method, b.url+"/client/v4"+path, strings.NewReader(body))
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -18,7 +18,7 @@ import (
 
 // putScript uploads a version and deploys it at once, with its migrations.
 func (s *server) putScript(w http.ResponseWriter, r *http.Request) error {
-	u, err := parseUpload(r.Header.Get("Content-Type"), r.Body)
+	u, err := readUpload(w, r)
 	if err != nil {
 		return err
 	}

@@ -76,6 +76,11 @@ type upload struct {
 	modules []config.Module
 }
 
+// readUpload reads the upload form of a request.
+func readUpload(w http.ResponseWriter, r *http.Request) (*upload, error) {
+	return parseUpload(r.Header.Get("Content-Type"), http.MaxBytesReader(w, r.Body, maxUploadBytes+maxMetadataBytes))
+}
+
 // parseUpload reads the multipart form of a script PUT or version POST.
 func parseUpload(contentType string, body io.Reader) (*upload, error) {
 	form, err := formReader(contentType, body)
@@ -145,6 +150,10 @@ func formError(err error) error {
 	var e *api.Error
 	if errors.As(err, &e) {
 		return err
+	}
+	var large *http.MaxBytesError
+	if errors.As(err, &large) {
+		return tooLarge()
 	}
 	return badRequest(10001, "read the multipart form: %v", err)
 }

@@ -17,7 +17,7 @@ func noVersion(id string) error {
 
 // postVersion uploads a version without deploying it.
 func (s *server) postVersion(w http.ResponseWriter, r *http.Request) error {
-	u, err := parseUpload(r.Header.Get("Content-Type"), r.Body)
+	u, err := readUpload(w, r)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,8 @@
 package state
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -33,6 +35,23 @@ type Domain struct {
 	Worker   string `json:"worker"`
 	Zone     string `json:"zone"`
 	ZoneName string `json:"zone_name"`
+}
+
+// EnsureZones adds the zones that are not there yet, for instance those of the
+// server's configuration file.
+func (s *Store) EnsureZones(ctx context.Context, names ...string) error {
+	return s.Update(ctx, func(tx *Tx) error {
+		for _, name := range names {
+			_, err := tx.ZoneByName(name)
+			if errors.Is(err, ErrNotFound) {
+				_, err = tx.AddZone(name)
+			}
+			if err != nil {
+				return fmt.Errorf("zone %s: %w", name, err)
+			}
+		}
+		return nil
+	})
 }
 
 // Zones returns all zones by name.
