@@ -33,7 +33,10 @@ type cell struct {
 	events     *http.Client // to the shim
 
 	inFlight atomic.Int64
-	requests sync.WaitGroup // the same, to wait for
+	// requests are those in flight, to wait for; sockets those of them that
+	// have become WebSockets.
+	requests, sockets sync.WaitGroup
+	upgraded          atomic.Int64
 	// draining begins once; stopping closes when no new connection is taken.
 	draining sync.Once
 	stopping chan struct{}
@@ -146,6 +149,20 @@ func (c *cell) retain() {
 func (c *cell) release() {
 	c.inFlight.Add(-1)
 	c.requests.Done()
+}
+
+// upgrade is called when a retained request has become a WebSocket; release it
+// by releaseSocket.
+func (c *cell) upgrade() {
+	c.upgraded.Add(1)
+	c.sockets.Add(1)
+	c.requests.Done()
+}
+
+func (c *cell) releaseSocket() {
+	c.inFlight.Add(-1)
+	c.upgraded.Add(-1)
+	c.sockets.Done()
 }
 
 // kill ends the cell at once; its requests fail with f.

@@ -61,7 +61,8 @@ func (e *Engine) forward(w http.ResponseWriter, r *http.Request, wk *worker, v *
 // forward sends r to the cell. again: the cell has ended by no fault of this
 // request, as far as one can tell, and the request may be sent to another.
 func (c *cell) forward(w http.ResponseWriter, r *http.Request) (err error, again bool) {
-	defer c.release()
+	done := c.release
+	defer func() { done() }()
 	record := telemetry.RequestFrom(r.Context())
 	_, err = c.hop.Forward(w, r, hop.Call{
 		Set: func(h http.Header) {
@@ -79,7 +80,13 @@ func (c *cell) forward(w http.ResponseWriter, r *http.Request) (err error, again
 			}
 			delete(h, hop.CapabilityHeader)
 		},
-		Inspect: thrown,
+		Inspect: func(res *http.Response) error {
+			if res.StatusCode == http.StatusSwitchingProtocols {
+				c.upgrade()
+				done = c.releaseSocket
+			}
+			return thrown(res)
+		},
 	})
 	var he *hop.Error
 	if !errors.As(err, &he) {

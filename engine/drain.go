@@ -24,7 +24,8 @@ const (
 // and returns when the process is gone. The pool has stopped giving the cell
 // out before.
 //
-//  1. Wait for our requests in flight.
+//  1. Wait for our requests in flight, and for WebSockets unless somebody waits
+//     for us: the successor of a Worker with Durable Objects, or Close.
 //  2. Wait until the cell is quiet, for waitUntil.
 //  3. SIGTERM: workerd takes no more connections, finishes what it reads from
 //     those it has, and ends.
@@ -32,18 +33,25 @@ const (
 //     alive for ever and is used for that cell's further calls. When it is
 //     quiet the process is killed: the caller connects anew for its next call.
 //     While it is busy the callers' cells are replaced; the new ones connect to
-//     our successor.
+//     our successor. WebSockets that are left are cut in the same way.
 func (c *cell) drain() {
 	c.draining.Do(func() {
 		o := &c.pool.w.e.o
 		ctx, cancel := context.WithTimeout(context.Background(), o.DrainTimeout)
 		defer cancel()
+		waited := c.pool.durable() || c.pool.w.e.ctx.Err() != nil
 		quiet := quietSwap
-		if c.calm || c.pool.durable() || c.plan.called || c.pool.w.e.ctx.Err() != nil {
+		if waited || c.calm || c.plan.called {
 			quiet = quietWait
 		}
 		idle := make(chan struct{})
-		go func() { c.requests.Wait(); close(idle) }()
+		go func() {
+			c.requests.Wait()
+			if !waited { // else their clients connect anew
+				c.sockets.Wait()
+			}
+			close(idle)
+		}()
 		select {
 		case <-idle:
 		case <-ctx.Done():
@@ -58,10 +66,12 @@ func (c *cell) drain() {
 		c.events.CloseIdleConnections()
 		// From here on connections of other cells wait for the next cell.
 		c.stopOnce.Do(func() { close(c.stopping) })
-		if c.plan.called {
+		if c.plan.called || c.upgraded.Load() > 0 {
 			c.pool.w.e.loops.Go(func() {
 				if !c.settle(ctx, quiet, busyCallers) && ctx.Err() == nil {
-					c.pool.w.e.refreshCallers(c.version.Worker)
+					if c.plan.called {
+						c.pool.w.e.refreshCallers(c.version.Worker)
+					}
 					c.settle(ctx, quiet, o.DrainTimeout)
 				}
 				cancel()

@@ -55,6 +55,44 @@ func TestWebSocketOutlivesSwap(t *testing.T) {
 	until(t, "the old cell ends", func() bool { return len(b.Cells()) == 1 })
 }
 
+// An open WebSocket does not hold up a Worker with Durable Objects: the client
+// is cut off and connects to the new version.
+func TestWebSocketOfObjectIsCut(t *testing.T) {
+	b := newBench(t, func(o *Options) { o.DrainTimeout = time.Minute })
+	source := `import { DurableObject } from "cloudflare:workers";
+export class Room extends DurableObject {
+  fetch() {
+    const [client, server] = Object.values(new WebSocketPair());
+    this.ctx.acceptWebSocket(server);
+    return new Response(null, { status: 101, webSocket: client });
+  }
+  webSocketMessage(ws, m) { ws.send("%[1]s " + m) }
+}
+export default { fetch: (r, env) => r.headers.get("Upgrade") ? env.ROOM.get(env.ROOM.idFromName("a")).fetch(r) : new Response("%[1]s") }`
+	room := func(name string) *config.Version {
+		v := b.version("room", fmt.Sprintf(source, name), bound(t, "ROOM", "durable_object_namespace", map[string]string{"class_name": "Room"}))
+		v.Classes = []config.Class{{Name: "Room", SQLite: true, Key: "room-Room"}}
+		return v
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for _, name := range []string{"one", "two"} {
+		b.deploy(room(name))
+		b.want("/room/", name)
+		conn, _, err := websocket.Dial(ctx, "ws"+strings.TrimPrefix(b.server.URL, "http")+"/room/", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.CloseNow()
+		if err := conn.Write(ctx, websocket.MessageText, []byte("hi")); err != nil {
+			t.Fatal(err)
+		}
+		if _, got, err := conn.Read(ctx); err != nil || string(got) != name+" hi" {
+			t.Errorf("%q, %v", got, err)
+		}
+	}
+}
+
 // sinkKind tells a channel what is sent to the binding.
 type sinkKind struct{ got chan string }
 
