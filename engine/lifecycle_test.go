@@ -156,13 +156,13 @@ func TestCrash(t *testing.T) {
 func TestRunaway(t *testing.T) {
 	b := newBench(t, func(o *Options) {
 		o.StuckAfter = time.Second
-		o.MaxMemory = 160 << 20
+		o.MaxMemory = 200 << 20
 	})
 	b.deploy(b.version("well", hello))
 	b.deploy(b.version("ill", `export default { async fetch(r) {
   const p = new URL(r.url).pathname;
   if (p === "/loop") while (true);
-  if (p === "/heap") { const a = []; while (true) a.push(new Array(1000).fill(p + a.length)); }
+  if (p === "/heap") { const a = []; while (true) a.push(new Array(1e6).fill(a.length)); }
   if (p === "/buffers") { globalThis.a = []; for (let i = 0; i < 600; i++) { a.push(new Uint8Array(1 << 20).fill(1)); if (i % 10 == 0) await scheduler.wait(1); } await scheduler.wait(10000); }
   return new Response("fine") } }`))
 	b.want("/ill/", "fine")

@@ -75,6 +75,8 @@ func (c *cell) check(now time.Time) {
 	case p == nil:
 	case c.version.Limits.CPU > 0 && u.CPU-p.cpu > c.version.Limits.CPU:
 		c.kill(cpuExceeded)
+	case now.Sub(p.sent) > o.StuckAfter && u.Memory > o.MaxMemory*7/10:
+		c.kill(memoryExceeded) // V8 collects garbage in vain
 	case now.Sub(p.sent) > o.StuckAfter && u.CPU-p.cpu > o.StuckAfter/10:
 		c.kill(cpuExceeded) // it computes: an idle one uses next to nothing
 	case now.Sub(p.sent) > o.StuckAfter:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -77,10 +78,18 @@ func (w *worker) update(c *config.Worker) {
 	}
 	hadPrimary := w.primary()
 	w.config, w.shares = c, trafficShares(c)
+	compiled := w.compiled
 	w.compiled = map[string]*compiledAssets{}
+	if c != nil {
+		for _, v := range versions(c) {
+			if a := compiled[v.ID]; a != nil {
+				w.compiled[v.ID] = a
+			}
+		}
+	}
 	old := w.pools
 	w.pools = map[string]*pool{}
-	keep := func(v *config.Version, traffic bool) {
+	keep := func(v *config.Version) {
 		if v.MainModule == "" || w.pools[v.ID] != nil {
 			return
 		}
@@ -94,7 +103,7 @@ func (w *worker) update(c *config.Worker) {
 	var fresh []*pool
 	for _, s := range w.shares {
 		known := old[s.Version.ID] != nil
-		keep(s.Version, true)
+		keep(s.Version)
 		if p := w.pools[s.Version.ID]; p != nil && !known {
 			fresh = append(fresh, p)
 		}
@@ -103,20 +112,22 @@ func (w *worker) update(c *config.Worker) {
 		for _, v := range c.Previews {
 			// A preview would open the objects a second time.
 			if len(v.Classes) == 0 {
-				keep(v, false)
+				keep(v)
 			}
 		}
-	}
-	if p := w.primary(); p != nil && hadPrimary != nil && p != hadPrimary && len(w.peers) > 0 {
-		w.generation.Add(1) // the sockets move to another version's cell
 	}
 	if w.standIn != nil {
 		w.standIn.retire()
 		w.standIn = nil
 	}
 	w.replace(old, fresh)
-	if p := w.primary(); p != nil && p.durable() && p.alarmSet() {
-		p.begin() // an alarm may be due
+	if p := w.primary(); p != nil && p != hadPrimary && !slices.Contains(fresh, p) && len(w.peers) > 0 {
+		w.refresh() // its cell runs without the sockets of other cells' calls
+	}
+	for _, p := range fresh {
+		if p.durable() && p.alarmSet() {
+			p.begin()
+		}
 	}
 }
 
@@ -166,22 +177,8 @@ func (w *worker) replace(old map[string]*pool, fresh []*pool) {
 		for _, p := range leaving {
 			p.retire()
 		}
-		w.leaving = remove(w.leaving, leaving)
+		w.leaving = slices.DeleteFunc(w.leaving, func(p *pool) bool { return slices.Contains(leaving, p) })
 	})
-}
-
-func remove(list, gone []*pool) []*pool {
-	var rest []*pool
-	for _, p := range list {
-		found := false
-		for _, g := range gone {
-			found = found || g == p
-		}
-		if !found {
-			rest = append(rest, p)
-		}
-	}
-	return rest
 }
 
 // primary is the pool whose cell other cells call: the larger share's. Nil when
@@ -200,7 +197,7 @@ func (w *worker) primary() *pool {
 // acquire returns a cell of version v that takes one more request; release it.
 func (w *worker) acquire(ctx context.Context, v *config.Version) (*cell, error) {
 	w.mu.Lock()
-	p, leaving := w.pools[v.ID], w.leaving
+	p, leaving := w.pools[v.ID], slices.Clone(w.leaving)
 	w.mu.Unlock()
 	if p == nil {
 		if len(v.Classes) > 0 {
