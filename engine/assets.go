@@ -12,19 +12,26 @@ import (
 // serve answers a request by version v: by its static assets where they come
 // first, else by its code.
 func (e *Engine) serve(w http.ResponseWriter, r *http.Request, wk *worker, v *config.Version) error {
-	if v.Assets == nil {
+	program := e.programs[wk.name]
+	answer := func(w http.ResponseWriter, r *http.Request) error {
+		if program != nil {
+			return program.serve(w, r, v, nil)
+		}
 		return e.forward(w, r, wk, v)
+	}
+	if v.Assets == nil {
+		return answer(w, r)
 	}
 	h, err := wk.assets(v)
 	if err != nil {
 		return fault.StartFailed.With(err.Error(), err)
 	}
-	if v.MainModule == "" {
+	if v.MainModule == "" && program == nil {
 		h.Serve(w, r, nil)
 		return nil
 	}
 	h.Serve(w, r, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		err = e.forward(w, r, wk, v)
+		err = answer(w, r)
 	}))
 	return err
 }

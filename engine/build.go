@@ -126,6 +126,7 @@ func (e *Engine) plan(ctx context.Context, v *config.Version, o planOptions) (_ 
 		Bindings:           []workerd.Binding{{Name: "USER", Value: workerd.ServiceValue{Name: userService}}},
 		GlobalOutbound:     egressService,
 	}
+	shim.Bindings = append(shim.Bindings, classBindings(v)...)
 	if o.trial && !v.ServiceWorker {
 		p.service(probe(v, modules))
 		shim.Bindings = append(shim.Bindings, workerd.Binding{Name: "PROBE", Value: workerd.ServiceValue{Name: probeService}})
@@ -138,7 +139,7 @@ func (e *Engine) plan(ctx context.Context, v *config.Version, o planOptions) (_ 
 	if p.userSocket, err = p.listen(e.run.join(id+"u"), userSocket, headers, workerd.ServiceDesignator{Name: userService}); err != nil {
 		return nil, err
 	}
-	if p.eventSocket, err = p.listen(e.run.join(id+"e"), eventSocket, workerd.HTTPOptions{}, workerd.ServiceDesignator{Name: shimService}); err != nil {
+	if p.eventSocket, err = p.listen(e.run.join(id+"e"), eventSocket, headers, workerd.ServiceDesignator{Name: shimService}); err != nil {
 		return nil, err
 	}
 	headers.CapnpConnectHost = connectHost
@@ -187,6 +188,8 @@ func (e *Engine) mount(p *plan, v *config.Version, b config.Binding, trial bool)
 	switch {
 	case m.Peer != nil && m.Peer.Worker == v.Worker:
 		return redirect(m.Value, name, workerd.ServiceDesignator{Name: userService, Entrypoint: m.Peer.Entrypoint, Props: m.Peer.Props}), nil
+	case m.Peer != nil && e.programs[m.Peer.Worker] != nil:
+		return e.mountProgram(p, name, m), nil
 	case m.Peer != nil:
 		path := e.run.join("nobody")
 		if !trial {

@@ -31,6 +31,7 @@ type cell struct {
 	started    time.Time
 	hop        *hop.Hop     // to the user's fetch socket
 	events     *http.Client // to the shim
+	objects    *hop.Hop     // to Durable Objects, through the shim
 
 	inFlight atomic.Int64
 	// requests are those in flight, to wait for; sockets those of them that
@@ -112,6 +113,7 @@ func tryCell(ctx context.Context, p *pool, binary string, lock *os.File) (_ *cel
 	c.watch.lastActive = c.started
 	c.hop = hop.New(hop.Options{Dial: dialUnix(pl.userSocket)})
 	c.events = &http.Client{Transport: &http.Transport{DialContext: dialUnix(pl.eventSocket), MaxIdleConnsPerHost: 8}}
+	c.objects = hop.New(hop.Options{Dial: dialUnix(pl.eventSocket)})
 	e.add(c)
 	e.o.Logger.Debug("cell started", "worker", c.version.Worker, "version", c.version.ID, "pid", c.proc.PID(), "took", c.proc.StartTime)
 	return c, nil
@@ -176,6 +178,7 @@ func (c *cell) kill(f *fault.Fault) {
 func (c *cell) gone() {
 	c.stopOnce.Do(func() { close(c.stopping) })
 	c.hop.Close()
+	c.objects.Close()
 	c.events.CloseIdleConnections()
 	c.plan.discard()
 	c.pool.w.e.remove(c)

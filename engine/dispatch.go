@@ -65,21 +65,7 @@ func (c *cell) forward(w http.ResponseWriter, r *http.Request) (err error, again
 	defer func() { done() }()
 	record := telemetry.RequestFrom(r.Context())
 	_, err = c.hop.Forward(w, r, hop.Call{
-		Set: func(h http.Header) {
-			// A client's copies of the private headers are replaced.
-			proto := "http"
-			if record != nil && record.Scheme != "" {
-				proto = record.Scheme
-			} else if r.TLS != nil {
-				proto = "https"
-			}
-			h[hop.ProtoHeader] = []string{proto}
-			delete(h, hop.CFHeader)
-			if record != nil && len(record.CF) > 0 {
-				h[hop.CFHeader] = []string{string(record.CF)}
-			}
-			delete(h, hop.CapabilityHeader)
-		},
+		Set: func(h http.Header) { privateHeaders(h, r, record) },
 		Inspect: func(res *http.Response) error {
 			if res.StatusCode == http.StatusSwitchingProtocols {
 				c.upgrade()
@@ -110,6 +96,23 @@ func (c *cell) forward(w http.ResponseWriter, r *http.Request) (err error, again
 	}
 	blamed := c.verdict.Load() != nil || c.outOfMemory.Load()
 	return c.cause(), !blamed && (he.Kind == hop.Dial || repeatable(r))
+}
+
+// privateHeaders tells the cell the URL's scheme and request.cf. A client's
+// copies of our headers are replaced.
+func privateHeaders(h http.Header, r *http.Request, record *telemetry.Request) {
+	proto := "http"
+	if record != nil && record.Scheme != "" {
+		proto = record.Scheme
+	} else if r.TLS != nil {
+		proto = "https"
+	}
+	h[hop.ProtoHeader] = []string{proto}
+	delete(h, hop.CFHeader)
+	if record != nil && len(record.CF) > 0 {
+		h[hop.CFHeader] = []string{string(record.CF)}
+	}
+	delete(h, hop.CapabilityHeader)
 }
 
 // repeatable: sending r twice does no harm.

@@ -63,6 +63,7 @@ func (c *cell) drain() {
 		}
 		c.settle(ctx, quiet, limit)
 		c.hop.Close()
+		c.objects.Close()
 		c.events.CloseIdleConnections()
 		// From here on connections of other cells wait for the next cell.
 		c.stopOnce.Do(func() { close(c.stopping) })

@@ -48,6 +48,9 @@ type Options struct {
 	Source config.Source
 	// Kinds are the kinds of binding a Worker may have.
 	Kinds []binding.Kind
+	// Programs are the Workers that this process implements, by name. A snapshot
+	// says when they are deployed; their versions have no code.
+	Programs map[string]Program
 	// Egress answers the fetch() and connect() calls of a version. The scheme
 	// of the URL is in hop.ProtoHeader. Nil refuses them all.
 	Egress func(v *config.Version) http.Handler
@@ -127,6 +130,7 @@ func (o Options) withDefaults() Options {
 type Engine struct {
 	o        Options
 	kinds    map[string]binding.Kind
+	programs map[string]*hosted
 	run      *runDir
 	bindings *bindings
 
@@ -179,9 +183,11 @@ func New(o Options) (*Engine, error) {
 		return nil, fmt.Errorf("start engine: %w", err)
 	}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
+	e.addPrograms(o.Programs)
 	// Nothing between the two is missed: the same snapshot twice changes nothing.
 	e.stop = o.Source.Subscribe(func(*config.Snapshot) { e.update() })
 	e.update()
+	e.observeTails()
 	e.loops.Go(e.watch)
 	return e, nil
 }
@@ -234,7 +240,7 @@ func (e *Engine) peersOf(v *config.Version) []binding.Peer {
 			continue
 		}
 		m, err := k.Mount(b, binding.Site{Version: v, Service: "peer"})
-		if err == nil && m.Peer != nil && m.Peer.Worker != v.Worker {
+		if err == nil && m.Peer != nil && m.Peer.Worker != v.Worker && e.programs[m.Peer.Worker] == nil {
 			peers = append(peers, *m.Peer)
 		}
 	}
@@ -342,6 +348,8 @@ func (e *Engine) Cells() []CellInfo {
 // Close stops all cells: they finish their requests until DrainTimeout or ctx
 // ends. No cell runs when it returns.
 func (e *Engine) Close(ctx context.Context) error {
+	// What Programs are doing may need the cells.
+	_ = e.waitPrograms(ctx)
 	e.mu.Lock()
 	if e.closed {
 		e.mu.Unlock()
@@ -372,6 +380,7 @@ func (e *Engine) Close(ctx context.Context) error {
 		e.mu.Unlock()
 		<-done
 	}
+	err = errors.Join(err, e.closePrograms(ctx))
 	e.bindings.close()
 	e.run.remove()
 	return err

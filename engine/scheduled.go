@@ -26,6 +26,13 @@ type Outcome struct {
 // minute it fired for. An exception of the handler is an Outcome, not an error.
 func (e *Engine) Scheduled(ctx context.Context, worker, cron string, at time.Time) (Outcome, error) {
 	var out Outcome
+	if p := e.programs[worker]; p != nil {
+		_, v, err := p.deployed()
+		if err != nil {
+			return out, err
+		}
+		return p.scheduled(ctx, v, ScheduledEvent{Cron: cron, Time: at})
+	}
 	err := e.event(ctx, worker, "/scheduled", map[string]any{"cron": cron, "scheduledTime": at.UnixMilli()}, &out)
 	return out, err
 }
