@@ -457,8 +457,29 @@ func (e *Engine) mountProgram(p *plan, name string, m binding.Mount) workerd.Val
 		return redirect(m.Value, name, workerd.ServiceDesignator{Name: name, Props: absentProps(peer.Worker, peer.Entrypoint)})
 	}
 	p.serve(e, name, e.peerHandler(peer))
-	return m.Value
+	const module = "selvage:program"
+	if !slices.ContainsFunc(p.config.Extensions, func(x workerd.ExtensionModule) bool { return x.Name == module }) {
+		p.config.Extensions = append(p.config.Extensions, workerd.ExtensionModule{Name: module, Internal: true, Source: programModule})
+	}
+	return workerd.WrappedValue{Module: module, Inner: []workerd.Binding{
+		{Name: "service", Value: m.Value},
+		{Name: "message", Value: workerd.TextValue(fmt.Sprintf("Worker %q is written in Go and can be called by fetch() only.", peer.Worker))},
+	}}
 }
+
+// programModule is env's view of a Program: a service without RPC. Left to
+// itself workerd would say that the network connection was lost.
+const programModule = `export default function ({ service, message }) {
+  return new Proxy(service, {
+    get(target, name) {
+      const value = Reflect.get(target, name);
+      if (name === "fetch") return value.bind(target);
+      if (typeof name === "symbol" || name === "then" || name === "toJSON" || name in Object.prototype) return value;
+      return async () => { throw new Error(name + "(): " + message) };
+    },
+  });
+}
+`
 
 // peerHandler answers the calls of other cells for a Program. A fault is
 // answered as the edge would, in a line of text.
