@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
@@ -27,6 +28,9 @@ type client struct {
 	close   func() error
 }
 
+// quiet drops what stores note about themselves: a command has its own errors.
+var quiet = slog.New(slog.DiscardHandler)
+
 // turn is how long a command waits for another one to finish with the
 // directory.
 const turn = 15 * time.Second
@@ -35,7 +39,7 @@ const turn = 15 * time.Second
 func connect(ctx context.Context, data string) (*client, error) {
 	deadline := time.Now().Add(turn)
 	for {
-		stores, holder, err := platform.OpenStores(data)
+		stores, holder, err := platform.OpenStores(ctx, platform.StoreOptions{Dir: data, Logger: quiet})
 		if err == nil {
 			return serveStores(ctx, stores)
 		}
@@ -57,7 +61,7 @@ func connect(ctx context.Context, data string) (*client, error) {
 }
 
 func serveStores(ctx context.Context, stores *platform.Stores) (*client, error) {
-	local, err := platform.ServeLocal(stores.API())
+	local, err := stores.ServeLocal(ctx)
 	if err != nil {
 		return nil, errors.Join(err, stores.Close())
 	}

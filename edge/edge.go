@@ -280,6 +280,9 @@ func (e *Edge) route(w http.ResponseWriter, r *http.Request) error {
 	return e.options.Target(w, r, to.worker, to.version)
 }
 
+// Connections is the number of connections that are open.
+func (e *Edge) Connections() int { return len(e.slots) }
+
 // Local returns a handler for the requests that a Worker sends to host by
 // fetch(), or nil if host is not served here. Such a request never leaves this
 // process: it enters the pipeline as a new request with its own Ray ID, under

@@ -34,6 +34,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/selvage-edge/selvage/config"
@@ -77,6 +78,7 @@ type Options struct {
 // Egress makes the outbound handlers of cells. It is safe for concurrent use.
 type Egress struct {
 	options Options
+	mapped  atomic.Pointer[map[string]*url.URL]
 	public  *hop.Hop // addresses judged
 	origins *hop.Hop // named by the operator
 	// connect dials an address that was judged. Tests stand in for the internet.
@@ -85,16 +87,6 @@ type Egress struct {
 
 // New makes an Egress. It fails on an origin that cannot be used.
 func New(o Options) (*Egress, error) {
-	for host, u := range o.Origins {
-		switch {
-		case u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "":
-			return nil, fmt.Errorf("origin %s=%s: use a URL such as http://127.0.0.1:9001", host, u)
-		case u.Scheme != "http" && u.Scheme != "https" && (u.Scheme != "tcp" || u.Port() == ""):
-			return nil, fmt.Errorf("origin %s=%s: use http://, https:// or tcp://host:port", host, u)
-		case host != strings.ToLower(host) || strings.ContainsAny(host, "/* "):
-			return nil, fmt.Errorf("origin %s: the name must be a host in lower case, with or without a port", host)
-		}
-	}
 	if o.Zone == nil {
 		o.Zone = func(worker string) string { return worker }
 	}
@@ -111,6 +103,9 @@ func New(o Options) (*Egress, error) {
 		o.Logger = slog.Default()
 	}
 	e := &Egress{options: o, connect: new(net.Dialer).DialContext}
+	if err := e.SetOrigins(o.Origins); err != nil {
+		return nil, err
+	}
 	settings := hop.Options{
 		Dial:          e.dial,
 		DialTimeout:   o.DialTimeout,
@@ -124,6 +119,23 @@ func New(o Options) (*Egress, error) {
 	settings.Dial, settings.MaxIdle = nil, 256
 	e.origins = hop.New(settings)
 	return e, nil
+}
+
+// SetOrigins replaces Options.Origins for the requests that come after. It
+// changes nothing when an origin cannot be used.
+func (e *Egress) SetOrigins(origins map[string]*url.URL) error {
+	for host, u := range origins {
+		switch {
+		case u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "":
+			return fmt.Errorf("origin %s=%s: use a URL such as http://127.0.0.1:9001", host, u)
+		case u.Scheme != "http" && u.Scheme != "https" && (u.Scheme != "tcp" || u.Port() == ""):
+			return fmt.Errorf("origin %s=%s: use http://, https:// or tcp://host:port", host, u)
+		case host != strings.ToLower(host) || strings.ContainsAny(host, "/* "):
+			return fmt.Errorf("origin %s: the name must be a host in lower case, with or without a port", host)
+		}
+	}
+	e.mapped.Store(&origins)
+	return nil
 }
 
 // Close closes idle connections.
@@ -193,10 +205,11 @@ func (o *outbound) fetch(w http.ResponseWriter, r *http.Request) error {
 // origin finds the operator's server for a host; an entry with a port goes
 // before one without.
 func (e *Egress) origin(host, port string) *url.URL {
-	if u := e.options.Origins[net.JoinHostPort(host, port)]; u != nil {
+	origins := *e.mapped.Load()
+	if u := origins[net.JoinHostPort(host, port)]; u != nil {
 		return u
 	}
-	return e.options.Origins[host]
+	return origins[host]
 }
 
 // under puts the path of u below that of base.

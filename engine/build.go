@@ -100,7 +100,7 @@ func (e *Engine) plan(ctx context.Context, v *config.Version, o planOptions) (_ 
 		}
 		user.Bindings = append(user.Bindings, workerd.Binding{Name: b.Name, Value: value})
 	}
-	if user.GlobalOutbound, err = p.serveAlone(e, egressService, e.o.Egress(v)); err != nil {
+	if user.GlobalOutbound, err = p.serveAlone(e, egressService, e.timed("fetch", e.o.Egress(v))); err != nil {
 		return nil, err
 	}
 	user.CacheAPI = p.serve(e, "cache", e.o.Cache(v))
@@ -203,7 +203,7 @@ func (e *Engine) mount(p *plan, v *config.Version, b config.Binding, trial bool)
 			HTTP:    workerd.HTTPOptions{ForwardedProto: hop.ProtoHeader, CfBlob: hop.CFHeader, CapnpConnectHost: connectHost},
 		}})
 	case m.Handler != nil:
-		p.serve(e, name, m.Handler)
+		p.serve(e, name, e.timed(b.Type, m.Handler))
 	}
 	return m.Value, nil
 }

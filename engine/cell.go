@@ -109,6 +109,7 @@ func tryCell(ctx context.Context, p *pool, binary string, lock *os.File) (_ *cel
 		return nil, err
 	}
 	pl.closeOwn()
+	e.starts.Add(1)
 	c.started = time.Now()
 	c.watch.lastActive = c.started
 	c.hop = hop.New(hop.Options{Dial: dialUnix(pl.userSocket)})

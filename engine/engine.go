@@ -65,6 +65,9 @@ type Options struct {
 	Lines func(telemetry.Line)
 	// Invocations receives tail events. May be nil.
 	Invocations func(telemetry.Invocation)
+	// Calls is told of each call of a Worker to a binding that we serve, by its
+	// type, and to the network as "fetch". May be nil.
+	Calls func(kind string, status int, took time.Duration)
 	// MapStack rewrites the positions in a stack or error text to those of the
 	// user's sources. May be nil.
 	MapStack func(v *config.Version, stack string) string
@@ -142,6 +145,8 @@ type Engine struct {
 	cellCount   atomic.Int64 // names cells
 	socketCount atomic.Int64 // names sockets of bindings
 	warned      sync.Map     // version id + binding name whose warning was given
+
+	starts, crashes, waiting atomic.Int64 // see Stats
 
 	updating sync.Mutex // so that an older snapshot never follows a newer one
 
@@ -299,6 +304,19 @@ func (e *Engine) Observe(worker string) (release func()) {
 	e.mu.Unlock()
 	w.observe(+1)
 	return sync.OnceFunc(func() { w.observe(-1) })
+}
+
+// Stats are counts since the engine was made.
+type Stats struct {
+	// Starts are cells that became ready, Crashes those that ended unexpectedly.
+	Starts, Crashes int
+	// Waiting is how many requests and events wait for a cell to start now.
+	Waiting int
+}
+
+// Stats returns the engine's counts.
+func (e *Engine) Stats() Stats {
+	return Stats{Starts: int(e.starts.Load()), Crashes: int(e.crashes.Load()), Waiting: int(e.waiting.Load())}
 }
 
 // CellInfo describes a running cell.

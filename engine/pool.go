@@ -110,14 +110,21 @@ func (p *pool) acquire(ctx context.Context) (*cell, error) {
 		if err != nil {
 			return nil, err
 		}
-		select {
-		case <-s.done:
-			if s.err != nil {
-				return nil, s.err
-			}
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+		if err := p.await(ctx, s); err != nil {
+			return nil, err
 		}
+	}
+}
+
+// await returns when s has ended.
+func (p *pool) await(ctx context.Context, s *start) error {
+	p.w.e.waiting.Add(1)
+	defer p.w.e.waiting.Add(-1)
+	select {
+	case <-s.done:
+		return s.err
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
 }
 
@@ -230,6 +237,7 @@ func (p *pool) endedLocked(c *cell) {
 		return
 	}
 	p.restarts++
+	e.crashes.Add(1)
 	if time.Since(c.started) > longLife {
 		p.failures = 0
 	}

@@ -1,8 +1,8 @@
 package platform
 
 import (
+	"context"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -10,6 +10,9 @@ import (
 	"time"
 
 	"github.com/selvage-edge/selvage/api"
+	"github.com/selvage-edge/selvage/auth"
+	"github.com/selvage-edge/selvage/control"
+	"github.com/selvage-edge/selvage/state"
 )
 
 // Local serves the REST API on a unix socket that only this user can reach. It
@@ -35,7 +38,10 @@ func ServeLocal(handler http.Handler) (*Local, error) {
 		os.RemoveAll(dir)
 		return nil, fmt.Errorf("serve local API: %w", err)
 	}
-	l.server = &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
+	l.server = &http.Server{
+		Handler: handler, ReadHeaderTimeout: 10 * time.Second,
+		BaseContext: func(net.Listener) context.Context { return control.WithIdentity(context.Background(), localIdentity) },
+	}
 	go l.server.Serve(listener)
 	return l, nil
 }
@@ -47,27 +53,36 @@ func (l *Local) Close() error {
 	return err
 }
 
-// localAPI mounts routes for a caller who needs no token.
-func localAPI(account string, log *slog.Logger, lists ...[]api.Route) http.Handler {
+// localIdentity is whoever can open the socket, in the audit log.
+var localIdentity = auth.Identity{ID: "cli", Name: "cli", Scopes: []string{"*"}}
+
+// local adds the stores' local routes to the REST API.
+func (s *Stores) local(rest http.Handler) http.Handler {
 	mux := http.NewServeMux()
-	lists = append(lists, []api.Route{{
-		Method: http.MethodGet, Path: "/accounts",
-		Handle: func(w http.ResponseWriter, r *http.Request) error {
-			list, info := api.Paginate(r, []map[string]string{{"id": account, "name": "selvage"}}, 20)
-			return api.WriteList(w, list, info)
-		},
-	}})
-	for _, routes := range lists {
-		for _, route := range routes {
-			mux.HandleFunc(route.Method+" /client/v4"+route.Path, func(w http.ResponseWriter, r *http.Request) {
-				if err := route.Handle(w, r); err != nil {
-					if _, ok := err.(*api.Error); !ok {
-						log.Error("local API failed", "method", r.Method, "path", r.URL.Path, "err", err)
-					}
-					api.WriteError(w, err)
+	mux.Handle("/", rest)
+	for _, route := range s.localRoutes() {
+		mux.HandleFunc(route.Method+" /client/v4"+route.Path, func(w http.ResponseWriter, r *http.Request) {
+			if route.Edit {
+				r = r.WithContext(state.WithActor(r.Context(), &state.Actor{
+					Token: localIdentity.ID, TokenName: localIdentity.Name, Action: route.Method + " " + route.Path,
+				}))
+			}
+			if err := route.Handle(w, r); err != nil {
+				if _, ok := err.(*api.Error); !ok {
+					s.log.Error("local API", "method", r.Method, "path", r.URL.Path, "err", err)
 				}
-			})
-		}
+				api.WriteError(w, err)
+			}
+		})
 	}
 	return mux
+}
+
+// ServeLocal serves the stores' API beside no running platform: for one command.
+func (s *Stores) ServeLocal(ctx context.Context) (*Local, error) {
+	rest, err := s.API(ctx, control.Options{})
+	if err != nil {
+		return nil, err
+	}
+	return ServeLocal(s.local(rest))
 }

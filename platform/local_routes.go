@@ -1,10 +1,13 @@
 package platform
 
 import (
+	"errors"
 	"net/http"
+	"time"
 
 	"github.com/selvage-edge/selvage/api"
 	"github.com/selvage-edge/selvage/d1"
+	"github.com/selvage-edge/selvage/state"
 )
 
 // MigrationsRequest is the body of POST /local/d1/{id}/migrations. The folder
@@ -41,6 +44,9 @@ func (s *Stores) localRoutes() []api.Route {
 			return api.Write(w, nil)
 		}},
 		{Method: http.MethodPost, Path: "/local/d1/{id}/migrations", Edit: true, Handle: s.migrate},
+		{Method: http.MethodPost, Path: "/local/tokens", Edit: true, Handle: s.createToken},
+		{Method: http.MethodGet, Path: "/local/tokens", Handle: s.listTokens},
+		{Method: http.MethodDelete, Path: "/local/tokens/{token}", Edit: true, Handle: s.revokeToken},
 	}
 }
 
@@ -64,4 +70,56 @@ func (s *Stores) migrate(w http.ResponseWriter, r *http.Request) error {
 		result.Error = err.Error() // beside what was applied before it
 	}
 	return api.Write(w, result)
+}
+
+// TokenRequest is the body of POST /local/tokens.
+type TokenRequest struct {
+	Name string `json:"name"`
+	// Scopes as auth.CheckScope has them; none means all.
+	Scopes []string `json:"scopes"`
+	// Life is in seconds; zero means without end.
+	Life float64 `json:"life"`
+}
+
+func (s *Stores) createToken(w http.ResponseWriter, r *http.Request) error {
+	var request TokenRequest
+	if err := api.Decode(r, &request); err != nil {
+		return err
+	}
+	token, err := s.Auth.Create(r.Context(), request.Name, request.Scopes, time.Duration(request.Life*float64(time.Second)))
+	if err != nil {
+		return api.Errorf(http.StatusBadRequest, 10001, "%v", err)
+	}
+	return api.Write(w, map[string]string{"value": token})
+}
+
+// TokenInfo is an API token without its secret.
+type TokenInfo struct {
+	ID      string    `json:"id"`
+	Name    string    `json:"name"`
+	Scopes  []string  `json:"scopes"`
+	Created time.Time `json:"created"`
+	Expires time.Time `json:"expires,omitzero"`
+}
+
+func (s *Stores) listTokens(w http.ResponseWriter, r *http.Request) error {
+	tokens, err := s.Auth.List(r.Context())
+	if err != nil {
+		return err
+	}
+	list := make([]TokenInfo, len(tokens))
+	for i, t := range tokens {
+		list[i] = TokenInfo{ID: t.ID, Name: t.Name, Scopes: t.Scopes, Created: t.Created, Expires: t.Expires}
+	}
+	return api.Write(w, list)
+}
+
+func (s *Stores) revokeToken(w http.ResponseWriter, r *http.Request) error {
+	if err := s.Auth.Revoke(r.Context(), r.PathValue("token")); err != nil {
+		if errors.Is(err, state.ErrNotFound) {
+			return api.Errorf(http.StatusNotFound, 10001, "there is no API token with the id or name %q; see: selvage token list", r.PathValue("token"))
+		}
+		return api.Errorf(http.StatusBadRequest, 10001, "%v", err)
+	}
+	return api.Write(w, nil)
 }

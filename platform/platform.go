@@ -16,21 +16,30 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/selvage-edge/selvage/binding"
 	"github.com/selvage-edge/selvage/config"
+	"github.com/selvage-edge/selvage/control"
 	"github.com/selvage-edge/selvage/cron"
 	"github.com/selvage-edge/selvage/edge"
 	"github.com/selvage-edge/selvage/egress"
 	"github.com/selvage-edge/selvage/engine"
 	"github.com/selvage-edge/selvage/telemetry"
+	"github.com/selvage-edge/selvage/unsupported"
 	"github.com/selvage-edge/selvage/workerd"
 )
 
-// Options configure a Platform. Data and Source are required.
+// Options configure a Platform. Data is required.
 type Options struct {
 	// Data is the data directory; it is created if it is missing.
 	Data string
-	// Source says what should run.
+	// Source says what should run. Nil: what was deployed through the REST API.
 	Source config.Source
+	// WorkersDomain is the suffix under which deployed Workers answer. Default
+	// "localhost".
+	WorkersDomain string
+	// Scheme and Port are where Workers answer, for the URLs that the REST API
+	// shows: "https" and ":8443". Default "http" and no port.
+	Scheme, Port string
 	// Dev shows the causes of errors to clients.
 	Dev bool
 	// CreateMissing makes KV namespaces and D1 databases when a Worker that
@@ -53,10 +62,14 @@ type Options struct {
 	Stages []edge.Stage
 	// StuckAfter is how long a Worker may block its process. Default 30 s.
 	StuckAfter time.Duration
+	// MaxMemory bounds the resident memory of a cell, in bytes. Default 512 MiB.
+	MaxMemory int64
 	// Lines, Invocations and Requests receive what happens. Any may be nil.
 	Lines       func(telemetry.Line)
 	Invocations func(telemetry.Invocation)
 	Requests    func(edge.Record)
+	// Metrics count requests, calls to bindings and cells. May be nil.
+	Metrics *telemetry.Metrics
 	// MapStack rewrites a stack to the user's sources. May be nil.
 	MapStack func(v *config.Version, stack string) string
 	// Progress shows the download of the engine. May be nil.
@@ -70,7 +83,11 @@ type Platform struct {
 	Stores *Stores
 	Engine *engine.Engine
 	Edge   *edge.Edge
+	// API is the REST API for clients with a token.
+	API http.Handler
 
+	tails  telemetry.Hub
+	source config.Source
 	egress *egress.Egress
 	local  *Local
 	crons  context.CancelFunc
@@ -98,9 +115,14 @@ func (p *Platform) open(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
-	if p.Stores, _, err = OpenStores(o.Data); err != nil {
+	p.Stores, _, err = OpenStores(ctx, StoreOptions{Dir: o.Data, WorkersDomain: o.WorkersDomain, Logger: o.Logger})
+	if err != nil {
 		return err
 	}
+	if o.Source == nil {
+		o.Source = p.Stores.State
+	}
+	p.source = o.Source
 	p.egress, err = egress.New(egress.Options{
 		Origins:      o.Origins,
 		AllowPrivate: o.AllowPrivate,
@@ -115,17 +137,26 @@ func (p *Platform) open(ctx context.Context, o Options) (err error) {
 	if o.Inspect {
 		inspector = func(string) string { return "127.0.0.1:0" }
 	}
+	kinds := p.Stores.kinds(o.CreateMissing)
 	p.Engine, err = engine.New(engine.Options{
-		Binary:        func(context.Context) (string, error) { return binary, nil },
-		Dir:           o.Data,
-		Source:        o.Source,
-		Kinds:         p.Stores.kinds(o.CreateMissing),
-		Egress:        p.egress.For,
-		Observe:       o.Observe,
-		Lines:         o.Lines,
-		Invocations:   o.Invocations,
+		Binary:  func(context.Context) (string, error) { return binary, nil },
+		Dir:     o.Data,
+		Source:  o.Source,
+		Kinds:   kinds,
+		Egress:  p.egress.For,
+		Observe: o.Observe,
+		Lines:   o.Lines,
+		Invocations: func(i telemetry.Invocation) {
+			p.tails.Publish(i)
+			if o.Invocations != nil {
+				o.Invocations(i)
+			}
+		},
 		MapStack:      o.MapStack,
 		StuckAfter:    o.StuckAfter,
+		MaxMemory:     o.MaxMemory,
+		Confine:       true,
+		Calls:         o.Metrics.Call,
 		InspectorAddr: inspector,
 		Logger:        o.Logger,
 	})
@@ -138,10 +169,23 @@ func (p *Platform) open(ctx context.Context, o Options) (err error) {
 		Stages:  pipeline(o.Stages),
 		Trusted: o.Trusted,
 		Dev:     o.Dev,
-		Access:  o.Requests,
+		Access:  access(o.Metrics, o.Requests),
 		Logger:  o.Logger,
 	})
-	if p.local, err = ServeLocal(p.Stores.API()); err != nil {
+	p.measure(o.Metrics)
+	p.API, err = p.Stores.API(ctx, control.Options{
+		Check:    p.check,
+		Validate: validate(kinds),
+		Tail: func(worker string, f func(telemetry.Invocation)) func() {
+			cancel, release := p.tails.Subscribe(worker, f), p.Engine.Observe(worker)
+			return func() { release(); cancel() }
+		},
+		Scheme: o.Scheme, Port: o.Port,
+	})
+	if err != nil {
+		return err
+	}
+	if p.local, err = ServeLocal(p.Stores.local(p.API)); err != nil {
 		return err
 	}
 	if err := p.Stores.lock.Announce(p.local.Socket); err != nil {
@@ -151,6 +195,33 @@ func (p *Platform) open(ctx context.Context, o Options) (err error) {
 		p.startCrons(o.Source)
 	}
 	return nil
+}
+
+// SetOrigins replaces the origins. Connections that are open stay.
+func (p *Platform) SetOrigins(origins map[string]*url.URL) error { return p.egress.SetOrigins(origins) }
+
+// check starts an uploaded version on trial.
+func (p *Platform) check(ctx context.Context, v *config.Version) (control.Report, error) {
+	r, err := p.Engine.Check(ctx, v)
+	return control.Report{StartupTime: r.StartTime, Handlers: r.Handlers}, err
+}
+
+// validate says what is wrong with an uploaded binding.
+func validate(kinds []binding.Kind) func(config.Binding) error {
+	byType := map[string]binding.Kind{}
+	for _, k := range kinds {
+		byType[k.Type()] = k
+	}
+	return func(b config.Binding) error {
+		if reason := unsupported.Reason(b.Type); reason != "" {
+			return fmt.Errorf("binding %s: %s", b.Name, reason)
+		}
+		kind := byType[b.Type]
+		if kind == nil {
+			return fmt.Errorf("binding %s: there is no kind of binding named %q here", b.Name, b.Type)
+		}
+		return kind.Validate(b)
+	}
 }
 
 func (p *Platform) startCrons(source config.Source) {

@@ -1,26 +1,26 @@
 package platform
 
 import (
-	"crypto/rand"
-	"encoding/hex"
+	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net/http"
-	"os"
 	"path/filepath"
-	"strings"
 
+	"github.com/selvage-edge/selvage/api"
+	"github.com/selvage-edge/selvage/auth"
 	"github.com/selvage-edge/selvage/blob"
+	"github.com/selvage-edge/selvage/control"
 	"github.com/selvage-edge/selvage/d1"
 	"github.com/selvage-edge/selvage/keyed"
 	"github.com/selvage-edge/selvage/kv"
 	"github.com/selvage-edge/selvage/ratelimit"
+	"github.com/selvage-edge/selvage/state"
 )
 
-// Stores are the bindings' stores in one data directory. Holding them open
-// means holding the directory's lock.
+// Stores are what a data directory holds: the bindings' stores and the control
+// plane's state. Holding them open means holding the directory's lock.
 type Stores struct {
 	// Dir is the data directory.
 	Dir string
@@ -31,63 +31,68 @@ type Stores struct {
 	D1      *d1.Store
 	// Limits are the rate limiting counters: in memory only.
 	Limits *ratelimit.Store
+	// State is what the control plane knows, and Auth its API tokens.
+	State *state.Store
+	Auth  *auth.Auth
 
 	lock  *Lock
 	keyed *keyed.DB
-	log   *slog.Logger
+	// values are KV's large values, code the modules and static files.
+	values, code *blob.Store
+	log          *slog.Logger
+}
+
+// StoreOptions say which data directory is opened, and how.
+type StoreOptions struct {
+	// Dir is the data directory; it is created if it is missing. Required.
+	Dir string
+	// WorkersDomain is the suffix under which Workers answer. Default "localhost".
+	WorkersDomain string
+	// Logger of the stores' own events. Default slog.Default().
+	Logger *slog.Logger
 }
 
 // OpenStores takes the data directory and opens its stores. While another
 // process has it, the error is ErrInUse and holder says who.
-func OpenStores(dir string) (stores *Stores, holder Holder, err error) {
-	lock, holder, err := Acquire(dir)
+func OpenStores(ctx context.Context, o StoreOptions) (stores *Stores, holder Holder, err error) {
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	lock, holder, err := Acquire(o.Dir)
 	if err != nil {
 		return nil, holder, err
 	}
-	s := &Stores{Dir: dir, lock: lock, log: slog.Default()}
-	if err := s.open(); err != nil {
-		return nil, Holder{}, errors.Join(fmt.Errorf("open data directory %s: %w", dir, err), s.Close())
+	s := &Stores{Dir: o.Dir, lock: lock, log: o.Logger}
+	if err := s.open(ctx, o); err != nil {
+		return nil, Holder{}, errors.Join(fmt.Errorf("open data directory %s: %w", o.Dir, err), s.Close())
 	}
 	return s, Holder{}, nil
 }
 
-func (s *Stores) open() (err error) {
-	if s.Account, err = account(s.Dir); err != nil {
+func (s *Stores) open(ctx context.Context, o StoreOptions) (err error) {
+	if err := checkFormat(s.Dir); err != nil {
 		return err
 	}
-	if s.keyed, err = keyed.Open(filepath.Join(s.Dir, "keyed"), keyed.Options{Logger: s.log}); err != nil {
+	if s.code, err = blob.Open(filepath.Join(s.Dir, "blob", "control")); err != nil {
 		return err
 	}
-	values, err := blob.Open(filepath.Join(s.Dir, "blob", "kv"))
+	s.State, err = state.Open(ctx, state.Options{Dir: s.Dir, Blobs: s.code, WorkersDomain: o.WorkersDomain, Log: s.log})
 	if err != nil {
 		return err
 	}
-	if s.KV, err = kv.Open(s.keyed, values, kv.Options{Logger: s.log}); err != nil {
+	s.Account, s.Auth = s.State.Account(), auth.New(s.State, s.log)
+	if s.keyed, err = keyed.Open(filepath.Join(s.Dir, "keyed"), keyed.Options{Logger: s.log}); err != nil {
+		return err
+	}
+	if s.values, err = blob.Open(filepath.Join(s.Dir, "blob", "kv")); err != nil {
+		return err
+	}
+	if s.KV, err = kv.Open(s.keyed, s.values, kv.Options{Logger: s.log}); err != nil {
 		return err
 	}
 	s.Limits = ratelimit.New(nil)
 	s.D1, err = d1.Open(filepath.Join(s.Dir, "d1"), d1.Options{})
 	return err
-}
-
-// account reads the account id, or makes it in a new directory.
-func account(dir string) (string, error) {
-	path := filepath.Join(dir, "account")
-	data, err := os.ReadFile(path)
-	if err == nil {
-		return strings.TrimSpace(string(data)), nil
-	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return "", err
-	}
-	var random [16]byte
-	rand.Read(random[:])
-	id := hex.EncodeToString(random[:])
-	temporary := path + ".new"
-	if err := os.WriteFile(temporary, []byte(id+"\n"), 0o600); err != nil {
-		return "", err
-	}
-	return id, os.Rename(temporary, path)
 }
 
 // Close closes what is open, in the reverse order, and gives the directory up.
@@ -102,10 +107,16 @@ func (s *Stores) Close() error {
 	if s.keyed != nil {
 		errs = append(errs, s.keyed.Close())
 	}
+	if s.State != nil {
+		errs = append(errs, s.State.Close())
+	}
 	return errors.Join(append(errs, s.lock.Release())...)
 }
 
-// API is the stores' REST API for a caller that needs no token.
-func (s *Stores) API() http.Handler {
-	return localAPI(s.Account, s.log, s.KV.Routes(), s.D1.Routes(), s.localRoutes())
+// API is the REST API of the control plane and of the stores. o says what else
+// it works with; its State, Auth, Routes and Log are set here.
+func (s *Stores) API(ctx context.Context, o control.Options) (http.Handler, error) {
+	o.State, o.Auth, o.Log = s.State, s.Auth, s.log
+	o.Routes = [][]api.Route{s.KV.Routes(), s.D1.Routes()}
+	return control.New(ctx, o)
 }

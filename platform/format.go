@@ -1,0 +1,48 @@
+package platform
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// dataFormat is the layout of a data directory, in its file "format". What lies
+// inside a store has a version of its own.
+const dataFormat = 1
+
+// restoring is the folder in which a restore unpacks. A directory that has one
+// is not whole.
+const restoring = "restoring"
+
+// checkFormat refuses a directory that this program cannot read and gives a new
+// one its format file.
+func checkFormat(dir string) error {
+	if _, err := os.Stat(filepath.Join(dir, restoring)); err == nil {
+		return errors.New("a restore into it was interrupted: empty the directory and restore again")
+	}
+	path := filepath.Join(dir, "format")
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		temporary := path + ".new"
+		if err := os.WriteFile(temporary, []byte(strconv.Itoa(dataFormat)+"\n"), 0o600); err != nil {
+			return err
+		}
+		return os.Rename(temporary, path)
+	}
+	if err != nil {
+		return err
+	}
+	text := strings.TrimSpace(string(data))
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		return fmt.Errorf("%s holds %q, not the number of a format", path, text)
+	}
+	if n > dataFormat {
+		return fmt.Errorf("its format %d was written by a newer program (this one knows %d): upgrade selvage", n, dataFormat)
+	}
+	return nil
+}

@@ -1,0 +1,71 @@
+package platform
+
+import (
+	"context"
+
+	"github.com/selvage-edge/selvage/edge"
+	"github.com/selvage-edge/selvage/state"
+	"github.com/selvage-edge/selvage/telemetry"
+)
+
+// access tells both the metrics and next of finished requests.
+func access(m *telemetry.Metrics, next func(edge.Record)) func(edge.Record) {
+	if m == nil {
+		return next
+	}
+	return func(r edge.Record) {
+		code := -1
+		if r.Fault != nil {
+			code = r.Fault.Code
+		}
+		m.Request(r.Worker, r.Status, code, r.Duration)
+		if next != nil {
+			next(r)
+		}
+	}
+}
+
+// measure adds what can be asked for at any time.
+func (p *Platform) measure(m *telemetry.Metrics) {
+	pool := func(name string, depth func() int) {
+		m.Gauge("selvage_queue_depth", "How many wait, by pool.", map[string]string{"pool": name}, func() float64 { return float64(depth()) })
+	}
+	pool("cell starts", func() int { return p.Engine.Stats().Waiting })
+	m.Gauge("selvage_connections", "Connections open at the edge.", nil, func() float64 { return float64(p.Edge.Connections()) })
+	m.Gauge("selvage_deployed_workers", "Workers with a deployment.", nil, func() float64 { return float64(len(p.source.Current().Workers)) })
+	m.Counter("selvage_cell_starts_total", "Cells started.", func() float64 { return float64(p.Engine.Stats().Starts) })
+	m.Counter("selvage_cell_restarts_total", "Cells that ended unexpectedly.", func() float64 { return float64(p.Engine.Stats().Crashes) })
+	for _, state := range []string{"running", "draining"} {
+		m.Gauge("selvage_cells", "Cells that run, by state.", map[string]string{"state": state}, func() float64 {
+			n := 0
+			for _, c := range p.Engine.Cells() {
+				if c.State == state {
+					n++
+				}
+			}
+			return float64(n)
+		})
+	}
+	m.Gauge("selvage_cell_memory_bytes", "Resident memory of all cells; shared pages count in each.", nil, func() float64 {
+		var sum int64
+		for _, c := range p.Engine.Cells() {
+			sum += c.Memory
+		}
+		return float64(sum)
+	})
+	m.Gauge("selvage_requests_in_flight", "Requests and events in cells.", nil, func() float64 {
+		n := 0
+		for _, c := range p.Engine.Cells() {
+			n += c.InFlight
+		}
+		return float64(n)
+	})
+}
+
+// Ping asks the stores whether they answer.
+func (s *Stores) Ping(ctx context.Context) error {
+	return s.State.View(ctx, func(tx *state.Tx) error {
+		_, err := tx.Setting("account")
+		return err
+	})
+}

@@ -1,0 +1,82 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// adminServer answers on the admin address: the REST API, health and metrics.
+type adminServer struct {
+	http  *http.Server
+	ready atomic.Bool
+}
+
+func (a *adminServer) open(s *server) {
+	mux := http.NewServeMux()
+	mux.Handle("/client/v4/", s.platform.API)
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok\n") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
+		defer cancel()
+		switch err := s.platform.Stores.Ping(ctx); {
+		case !a.ready.Load():
+			http.Error(w, "stopping", http.StatusServiceUnavailable)
+		case err != nil:
+			s.log.Error("not ready", "err", err)
+			http.Error(w, "the data directory does not answer; the server's log has the details", http.StatusServiceUnavailable)
+		default:
+			io.WriteString(w, "ok\n")
+		}
+	})
+	mux.Handle("GET /metrics", s.guardMetrics(s.metrics.Handler()))
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		http.Error(w, "this is the admin address: the REST API is at /client/v4; there are /healthz, /readyz and /metrics", http.StatusNotFound)
+	})
+	a.http = &http.Server{
+		Handler:           mux,
+		ReadHeaderTimeout: 15 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+}
+
+func (a *adminServer) serve(l net.Listener) error {
+	if err := a.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// close lets calls finish. Live tails, which never do, are cut off by the end
+// of the process.
+func (a *adminServer) close(ctx context.Context) error {
+	if err := a.http.Shutdown(ctx); err != nil {
+		return a.http.Close()
+	}
+	return nil
+}
+
+// guardMetrics lets loopback through, unless something in front of us makes
+// everyone look like loopback; everyone else needs an API token.
+func (s *server) guardMetrics(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		from, _ := netip.ParseAddrPort(r.RemoteAddr)
+		if !from.Addr().Unmap().IsLoopback() || s.settings.Load().AdminInsecure {
+			token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+			id, err := s.platform.Stores.Auth.Verify(r.Context(), token, from.Addr().Unmap())
+			if err != nil || !id.Allows("account", false) {
+				http.Error(w, "metrics need an API token with the scope account:read: Authorization: Bearer …", http.StatusUnauthorized)
+				return
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}

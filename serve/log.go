@@ -1,0 +1,38 @@
+package serve
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/selvage-edge/selvage/edge"
+	"github.com/selvage-edge/selvage/settings"
+	"github.com/selvage-edge/selvage/telemetry"
+)
+
+func (s *server) logger(c *settings.Settings) *slog.Logger {
+	o := &slog.HandlerOptions{Level: &s.level}
+	if c.LogJSON {
+		return slog.New(slog.NewJSONHandler(s.options.Stderr, o))
+	}
+	return slog.New(slog.NewTextHandler(s.options.Stderr, o))
+}
+
+var levels = map[string]slog.Level{"debug": slog.LevelDebug, "warn": slog.LevelWarn, "error": slog.LevelError}
+
+// line logs what a Worker or its cell writes.
+func (s *server) line(l telemetry.Line) {
+	if !s.settings.Load().LogWorkers {
+		return
+	}
+	level := levels[l.Level] // info for the others
+	s.log.Log(context.Background(), level, l.Message, "worker", l.Worker, "version", l.Version, "runtime", l.Runtime)
+}
+
+// request logs a finished request. Failures have been logged by the edge.
+func (s *server) request(r edge.Record) {
+	if !s.settings.Load().LogRequests {
+		return
+	}
+	s.log.Info("request", "ray", r.Request.Ray, "client", r.Request.ClientIP, "method", r.Method, "host", r.Host, "path", r.Path,
+		"worker", r.Worker, "status", r.Status, "bytes", r.Bytes, "took", r.Duration, "aborted", r.Aborted)
+}

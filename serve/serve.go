@@ -1,0 +1,156 @@
+// Package serve is `selvage serve`: a platform with listeners, an admin
+// address, logs, a reload at SIGHUP and a graceful end.
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"sync/atomic"
+
+	"github.com/selvage-edge/selvage/edge"
+	"github.com/selvage-edge/selvage/platform"
+	"github.com/selvage-edge/selvage/settings"
+	"github.com/selvage-edge/selvage/telemetry"
+)
+
+// Options of a server.
+type Options struct {
+	// Settings say what it does. Required.
+	Settings *settings.Settings
+	// Load reads the settings again, at each Reload. May be nil.
+	Load func() (*settings.Settings, error)
+	// Reload asks for the settings to be read again: SIGHUP. May be nil.
+	Reload <-chan os.Signal
+
+	Stdout, Stderr io.Writer
+}
+
+// server is a running server. Its settings are those in force.
+type server struct {
+	options  Options
+	log      *slog.Logger
+	level    slog.LevelVar
+	metrics  *telemetry.Metrics
+	settings atomic.Pointer[settings.Settings]
+	limits   *edge.Limits
+	certs    certificates
+	admin    adminServer
+	platform *platform.Platform
+}
+
+// Run serves until ctx ends, and then lets requests finish. It prints a line
+// that starts with "Ready on http" once it answers.
+func Run(ctx context.Context, o Options) error {
+	s := &server{options: o, metrics: telemetry.NewMetrics(), limits: &edge.Limits{}}
+	s.settings.Store(o.Settings)
+	s.log = s.logger(o.Settings)
+	slog.SetDefault(s.log)
+	if err := s.certs.load(o.Settings); err != nil {
+		return err
+	}
+	s.apply(o.Settings)
+	listeners, err := s.listen(o.Settings)
+	if err != nil {
+		return err
+	}
+	defer listeners.close()
+	if err := s.open(ctx, listeners); err != nil {
+		return err
+	}
+	if err := s.addZones(ctx, o.Settings.Zones); err != nil {
+		return errors.Join(err, s.close())
+	}
+	ended := make(chan error, len(listeners.edge)+1)
+	for _, l := range listeners.edge {
+		go func() { ended <- s.platform.Serve(ctx, l.Listener, l.tls) }()
+	}
+	go func() { ended <- s.admin.serve(listeners.admin) }()
+	s.admin.ready.Store(true)
+	fmt.Fprintf(o.Stdout, "Ready on %s\n", listeners.url())
+	s.log.Info("control plane", "url", listeners.adminURL()+"/client/v4", "account", s.platform.Account())
+
+	for err == nil {
+		select {
+		case <-ctx.Done():
+			s.log.Info("stopping", "limit", s.settings.Load().DrainTimeout)
+			return s.close()
+		case err = <-ended: // a listener broke
+			if err == nil {
+				<-ctx.Done()
+				return s.close()
+			}
+		case <-o.Reload:
+			s.reload(ctx)
+		}
+	}
+	return errors.Join(err, s.close())
+}
+
+func (s *server) open(ctx context.Context, l *listeners) (err error) {
+	c := s.settings.Load()
+	scheme, port := l.public()
+	s.platform, err = platform.Open(ctx, platform.Options{
+		Data: c.Data, WorkersDomain: c.WorkersDomain, Scheme: scheme, Port: port,
+		Crons: true, Origins: c.Origins, AllowPrivate: c.AllowPrivate, Trusted: c.TrustedProxies,
+		Stages: []edge.Stage{s.limits}, StuckAfter: c.MaxCPU, MaxMemory: c.MaxMemory,
+		Lines: s.line, Requests: s.request, Metrics: s.metrics,
+		Progress: s.options.Stderr, Logger: s.log,
+	})
+	if err != nil {
+		return err
+	}
+	s.admin.open(s)
+	return nil
+}
+
+// close stops accepting, lets requests and Workers finish, and writes
+// everything to disk.
+func (s *server) close() error {
+	s.admin.ready.Store(false)
+	ctx, cancel := context.WithTimeout(context.Background(), s.settings.Load().DrainTimeout)
+	defer cancel()
+	// The API ends first: a deployment is whole or has not begun.
+	err := s.admin.close(ctx)
+	return errors.Join(err, s.platform.Close(ctx))
+}
+
+// apply brings into force what can change while a server runs.
+func (s *server) apply(c *settings.Settings) {
+	s.level.Set(c.LogLevel)
+	s.limits.SetBody(c.MaxBody)
+	s.limits.SetWall(c.MaxWall)
+	s.settings.Store(c)
+}
+
+// reload reads the settings again. Settings that cannot be used change nothing.
+func (s *server) reload(ctx context.Context) {
+	if s.options.Load == nil {
+		return
+	}
+	before := s.settings.Load()
+	next, err := s.options.Load()
+	if err == nil {
+		err = s.certs.load(next)
+	}
+	if err == nil {
+		err = s.addZones(ctx, next.Zones)
+	}
+	if err == nil {
+		err = s.platform.SetOrigins(next.Origins)
+	}
+	if err != nil {
+		s.log.Error("configuration not reloaded; the server goes on with the old one", "err", err)
+		return
+	}
+	fixed := before.Fixed(next)
+	s.apply(next)
+	if len(fixed) > 0 {
+		s.log.Warn("configuration reloaded; some changes need a restart", "keys", fixed)
+		return
+	}
+	s.log.Info("configuration reloaded")
+}

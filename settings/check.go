@@ -1,0 +1,247 @@
+package settings
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"net"
+	"net/netip"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Settings checks every value and fills in the defaults. The error is Problems.
+func (f *File) Settings() (*Settings, error) {
+	c := checker{file: f}
+	s := &Settings{
+		Data:           cmp.Or(f.Data, ".selvage"),
+		WorkersDomain:  c.hostname("workers_domain", cmp.Or(f.WorkersDomain, "localhost")),
+		TrustedProxies: c.prefixes("trusted_proxies", f.TrustedProxies),
+		DrainTimeout:   c.duration("drain_timeout", f.DrainTimeout, 30*time.Second, time.Hour),
+		Origins:        map[string]*url.URL{},
+		HTTP:           c.addresses("http.listen", f.HTTP.Listen),
+		HTTPS:          c.addresses("https.listen", f.HTTPS.Listen),
+		Certificates:   f.HTTPS.Certificates,
+		Admin:          c.address("admin.listen", cmp.Or(f.Admin.Listen, "127.0.0.1:8081")),
+		AdminCert:      Certificate{f.Admin.Cert, f.Admin.Key},
+		AdminInsecure:  f.Admin.Insecure,
+		AllowPrivate:   c.prefixes("egress.allow_private", f.Egress.AllowPrivate),
+		MaxBody:        c.size("limits.body", f.Limits.Body, 100<<20, 1),
+		MaxWall:        c.duration("limits.wall_time", f.Limits.WallTime, 0, 24*time.Hour),
+		MaxCPU:         c.duration("limits.cpu", f.Limits.CPU, 30*time.Second, time.Hour),
+		// A cell that serves nothing has about 60 MB resident, shared pages included.
+		MaxMemory:   c.size("limits.memory", f.Limits.Memory, 512<<20, 128<<20),
+		LogRequests: f.Log.Requests,
+		LogWorkers:  f.Log.Workers == nil || *f.Log.Workers,
+	}
+	if len(f.HTTP.Listen) == 0 && len(f.HTTPS.Listen) == 0 {
+		s.HTTP = []string{":8080"}
+	}
+	for _, zone := range f.Zones {
+		s.Zones = append(s.Zones, c.hostname("zones", zone))
+	}
+	for host, text := range f.Origins {
+		key := "origins." + host
+		u, err := url.Parse(text)
+		switch {
+		case err != nil || u.Host == "" || u.User != nil || u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "tcp":
+			c.errorf(key, "%q is not an origin; use http://host:port, https://host:port or tcp://host:port", text)
+		case u.Scheme == "tcp" && u.Port() == "":
+			c.errorf(key, "%q has no port; use tcp://host:port", text)
+		case u.RawQuery != "" || u.Fragment != "":
+			c.errorf(key, "%q must not have a query", text)
+		default:
+			s.Origins[strings.ToLower(host)] = u
+		}
+	}
+	c.certificates(s)
+	c.log(s)
+	c.admin(s)
+	if len(c.problems) > 0 {
+		slices.SortStableFunc(c.problems, func(a, b Problem) int { return a.Line - b.Line })
+		return nil, c.problems
+	}
+	return s, nil
+}
+
+type checker struct {
+	file     *File
+	problems Problems
+}
+
+func (c *checker) errorf(key, format string, args ...any) {
+	c.problems = append(c.problems, c.file.problem(key, format, args...))
+}
+
+func (c *checker) hostname(key, name string) string {
+	name = strings.ToLower(name)
+	if err := checkHostname(name); err != nil {
+		c.errorf(key, "%q is not a hostname: %v", name, err)
+	}
+	return name
+}
+
+func checkHostname(name string) error {
+	if len(name) > 253 {
+		return errors.New("it has more than 253 characters")
+	}
+	for label := range strings.SplitSeq(name, ".") {
+		if len(label) == 0 || len(label) > 63 || strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" ||
+			label[0] == '-' || label[len(label)-1] == '-' {
+			return fmt.Errorf("the label %q must have 1 to 63 letters, digits and inner dashes", label)
+		}
+	}
+	return nil
+}
+
+func (c *checker) prefixes(key string, list []string) []netip.Prefix {
+	var prefixes []netip.Prefix
+	for _, text := range list {
+		p, err := netip.ParsePrefix(text)
+		if err != nil {
+			a, aerr := netip.ParseAddr(text)
+			if aerr != nil || a.Zone() != "" {
+				c.errorf(key, "%q is neither an address nor a network such as 10.0.0.0/8", text)
+				continue
+			}
+			p = netip.PrefixFrom(a, a.BitLen())
+		}
+		prefixes = append(prefixes, p.Masked())
+	}
+	return prefixes
+}
+
+func (c *checker) duration(key, text string, fallback, most time.Duration) time.Duration {
+	if text == "" {
+		return fallback
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d < 0 || d > most {
+		c.errorf(key, "%q is not a duration from 0s to %v, such as \"30s\"", text, most)
+	}
+	return d
+}
+
+var units = []struct {
+	suffix string
+	bytes  float64
+}{
+	{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"B", 1},
+}
+
+func (c *checker) size(key, text string, fallback, least int64) int64 {
+	if text == "" {
+		return fallback
+	}
+	for _, u := range units {
+		number, ok := strings.CutSuffix(text, u.suffix)
+		if !ok {
+			continue
+		}
+		n, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
+		n *= u.bytes
+		if err != nil || math.IsNaN(n) || n > 1<<50 {
+			break
+		}
+		if int64(n) < least {
+			c.errorf(key, "%q is too small; the least is %d bytes", text, least)
+			return fallback
+		}
+		return int64(n)
+	}
+	c.errorf(key, "%q is not a size such as \"100MB\" or \"512MiB\"", text)
+	return fallback
+}
+
+func (c *checker) addresses(key string, list []string) []string {
+	for _, a := range list {
+		c.address(key, a)
+	}
+	return list
+}
+
+func (c *checker) address(key, text string) string {
+	_, port, err := net.SplitHostPort(text)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil {
+		c.errorf(key, "%q is not an address such as \":8080\" or \"127.0.0.1:8080\"", text)
+	}
+	return text
+}
+
+func (c *checker) certificates(s *Settings) {
+	if len(s.HTTPS) > 0 && len(s.Certificates) == 0 {
+		c.errorf("https.listen", "HTTPS needs a certificate; add certificates = [{ cert = \"cert.pem\", key = \"key.pem\" }] to [https]")
+	}
+	for _, x := range s.Certificates {
+		if x.Cert == "" || x.Key == "" {
+			c.errorf("https.certificates", "each certificate needs both cert and key, the paths of PEM files")
+		}
+	}
+	if (s.AdminCert.Cert == "") != (s.AdminCert.Key == "") {
+		c.errorf("admin.cert", "HTTPS needs both admin.cert and admin.key, the paths of PEM files")
+	}
+}
+
+func (c *checker) log(s *Settings) {
+	levels := map[string]slog.Level{"": slog.LevelInfo, "debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}
+	level, ok := levels[c.file.Log.Level]
+	if !ok {
+		c.errorf("log.level", "%q is not one of debug, info, warn, error", c.file.Log.Level)
+	}
+	s.LogLevel = level
+	switch c.file.Log.Format {
+	case "", "text":
+	case "json":
+		s.LogJSON = true
+	default:
+		c.errorf("log.format", "%q is not one of text, json", c.file.Log.Format)
+	}
+}
+
+// admin refuses to send API tokens over a network in clear.
+func (c *checker) admin(s *Settings) {
+	if s.AdminCert.Cert != "" || s.AdminInsecure || isLoopback(s.Admin) {
+		return
+	}
+	c.errorf("admin.listen", "%s is reachable from other machines, and API tokens would cross the network in clear: "+
+		"listen on 127.0.0.1, set admin.cert and admin.key, or say admin.insecure = true (--insecure-admin) if something in front adds TLS", s.Admin)
+}
+
+// isLoopback reports whether an address can be reached from this machine only.
+func isLoopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return true // reported elsewhere
+	}
+	if host == "localhost" {
+		return true
+	}
+	a, err := netip.ParseAddr(host)
+	return err == nil && a.IsLoopback()
+}
+
+// Relative makes the paths of the file relative to the folder it is in. Those
+// that flags have set are left as they are.
+func (f *File) Relative() {
+	fix := func(key string, path *string) {
+		if *path != "" && f.from[key] == "" && !filepath.IsAbs(*path) {
+			*path = filepath.Join(filepath.Dir(f.path), *path)
+		}
+	}
+	fix("data", &f.Data)
+	for i := range f.HTTPS.Certificates {
+		fix("https.certificates", &f.HTTPS.Certificates[i].Cert)
+		fix("https.certificates", &f.HTTPS.Certificates[i].Key)
+	}
+	fix("admin.cert", &f.Admin.Cert)
+	fix("admin.key", &f.Admin.Key)
+}

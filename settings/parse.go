@@ -1,0 +1,194 @@
+package settings
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2"
+	"github.com/pelletier/go-toml/v2/unstable"
+)
+
+// Problem is one thing that is wrong with a file, or with what overrides it.
+type Problem struct {
+	// File is the path as it was given, or "--flag" or "SELVAGE_VARIABLE".
+	File string
+	// Line counts from 1; 0 means that no line is to blame.
+	Line int
+	// Key is dotted: "limits.body".
+	Key string
+	// Message says what is wrong and what would be right.
+	Message string
+}
+
+// Error is "file:line: key: message".
+func (p Problem) Error() string {
+	var b strings.Builder
+	if p.File != "" {
+		b.WriteString(p.File)
+		if p.Line > 0 {
+			fmt.Fprintf(&b, ":%d", p.Line)
+		}
+		b.WriteString(": ")
+	}
+	if p.Key != "" {
+		b.WriteString(p.Key + ": ")
+	}
+	return b.String() + p.Message
+}
+
+// Problems are all that is wrong.
+type Problems []Problem
+
+// Error is one problem to a line.
+func (ps Problems) Error() string {
+	lines := make([]string, len(ps))
+	for i, p := range ps {
+		lines[i] = p.Error()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Read parses the file at path.
+func Read(path string) (*File, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read configuration: %w", err)
+	}
+	return Parse(path, data)
+}
+
+// Parse reads data; path is for messages. The error is Problems.
+func Parse(path string, data []byte) (*File, error) {
+	f := &File{path: path, from: map[string]string{}}
+	d := toml.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	err := d.Decode(f)
+	var missing *toml.StrictMissingError
+	var wrong *toml.DecodeError
+	switch {
+	case err == nil:
+	case errors.As(err, &missing):
+		var ps Problems
+		for _, e := range missing.Errors {
+			line, _ := e.Position()
+			ps = append(ps, Problem{File: path, Line: line, Key: strings.Join(e.Key(), "."), Message: unknown(e.Key())})
+		}
+		return nil, ps
+	case errors.As(err, &wrong):
+		line, _ := wrong.Position()
+		return nil, Problems{{File: path, Line: line, Key: strings.Join(wrong.Key(), "."), Message: strings.TrimPrefix(wrong.Error(), "toml: ")}}
+	default:
+		return nil, Problems{{File: path, Message: strings.TrimPrefix(err.Error(), "toml: ")}}
+	}
+	f.lines = lines(data)
+	return f, nil
+}
+
+// Override notes that a key's value comes from elsewhere: "--listen".
+func (f *File) Override(key, from string) {
+	if f.from == nil {
+		f.from = map[string]string{}
+	}
+	f.from[key] = from
+}
+
+// problem is about the value of a key. Of an element of a list the line is the
+// list's.
+func (f *File) problem(key, format string, args ...any) Problem {
+	p := Problem{File: f.path, Line: f.lines[key], Key: key, Message: fmt.Sprintf(format, args...)}
+	if from := f.from[key]; from != "" {
+		p.File, p.Line, p.Key = from, 0, ""
+	}
+	return p
+}
+
+// lines finds the line of each key. The decoder has accepted data before.
+func lines(data []byte) map[string]int {
+	found := map[string]int{}
+	var p unstable.Parser
+	p.Reset(data)
+	table := ""
+	for p.NextExpression() {
+		e := p.Expression()
+		var parts []string
+		line := 0
+		for keys := e.Key(); keys.Next(); {
+			n := keys.Node()
+			parts = append(parts, string(n.Data))
+			if line == 0 {
+				line = 1 + bytes.Count(data[:n.Raw.Offset], []byte("\n"))
+			}
+		}
+		key := strings.Join(parts, ".")
+		switch e.Kind {
+		case unstable.Table, unstable.ArrayTable:
+			table = key + "."
+		case unstable.KeyValue:
+			key = table + key
+		default:
+			continue
+		}
+		if _, ok := found[key]; !ok {
+			found[key] = line
+		}
+	}
+	return found
+}
+
+// known are the keys by the table they are in; "" is the top.
+var known = map[string][]string{
+	"":                   {"data", "workers_domain", "zones", "trusted_proxies", "drain_timeout", "origins", "http", "https", "admin", "egress", "limits", "log"},
+	"http":               {"listen"},
+	"https":              {"listen", "certificates"},
+	"https.certificates": {"cert", "key"},
+	"admin":              {"listen", "cert", "key", "insecure"},
+	"egress":             {"allow_private"},
+	"limits":             {"body", "wall_time", "cpu", "memory"},
+	"log":                {"level", "format", "requests", "workers"},
+}
+
+// unknown says that a key does not exist and which one may have been meant.
+func unknown(key []string) string {
+	if len(key) == 0 {
+		return "there is no such key"
+	}
+	table, name := strings.Join(key[:len(key)-1], "."), key[len(key)-1]
+	candidates := known[table]
+	best, distance := "", len(name)/2+1
+	for _, c := range candidates {
+		if d := edits(name, c); d < distance {
+			best, distance = c, d
+		}
+	}
+	switch {
+	case best != "":
+		return fmt.Sprintf("there is no such key; did you mean %q?", best)
+	case len(candidates) > 0:
+		return "there is no such key; there are " + strings.Join(candidates, ", ")
+	}
+	return "there is no such key"
+}
+
+// edits is the number of characters to insert, delete or replace to make b of a.
+func edits(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		diagonal := row[0]
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			cost := diagonal
+			if a[i-1] != b[j-1] {
+				cost++
+			}
+			diagonal = row[j]
+			row[j] = min(cost, row[j]+1, row[j-1]+1)
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,163 @@
+// Package settings reads selvage.toml, the configuration of a server.
+//
+// Every key has a default, so an empty file and no file are the same. A key
+// that does not exist, a value of the wrong type and a value that cannot be
+// used are errors that name file, line and key.
+package settings
+
+import (
+	"log/slog"
+	"net/netip"
+	"net/url"
+	"slices"
+	"time"
+)
+
+// File is selvage.toml as it is written. [Parse] reads one, [File.Override]
+// changes it and [File.Settings] makes sense of it.
+type File struct {
+	// Data is the data directory. Default ".selvage" in the working directory.
+	Data string `toml:"data"`
+	// WorkersDomain is the suffix under which Workers answer: api.localhost.
+	// Default "localhost".
+	WorkersDomain string `toml:"workers_domain"`
+	// Zones are domains whose hostnames can be routed to Workers. They are added
+	// to those that were made through the API; none is ever removed.
+	Zones []string `toml:"zones"`
+	// TrustedProxies are addresses and networks whose X-Forwarded-For is believed.
+	TrustedProxies []string `toml:"trusted_proxies"`
+	// DrainTimeout bounds how long requests may finish at shutdown. Default "30s".
+	DrainTimeout string `toml:"drain_timeout"`
+	// Origins maps private hostnames to servers, for Workers' fetch() and
+	// connect(): "http://10.0.0.5:9000", "tcp://10.0.0.6:5432".
+	Origins map[string]string `toml:"origins"`
+	HTTP    HTTP              `toml:"http"`
+	HTTPS   HTTPS             `toml:"https"`
+	Admin   Admin             `toml:"admin"`
+	Egress  Egress            `toml:"egress"`
+	Limits  Limits            `toml:"limits"`
+	Log     Log               `toml:"log"`
+
+	path  string
+	lines map[string]int    // by dotted key
+	from  map[string]string // keys that something other than the file has set
+}
+
+// HTTP is the table [http].
+type HTTP struct {
+	// Listen is where Workers answer without TLS. Default [":8080"].
+	Listen []string `toml:"listen"`
+}
+
+// HTTPS is the table [https].
+type HTTPS struct {
+	// Listen is where Workers answer with TLS. Default: nowhere.
+	Listen []string `toml:"listen"`
+	// Certificates are chosen by the name that the client asks for; the first is
+	// the default.
+	Certificates []Certificate `toml:"certificates"`
+}
+
+// Certificate names the PEM files of a certificate chain and its key.
+type Certificate struct {
+	Cert string `toml:"cert"`
+	Key  string `toml:"key"`
+}
+
+// Admin is the table [admin].
+type Admin struct {
+	// Listen is where the REST API, health and metrics answer. Default
+	// "127.0.0.1:8081".
+	Listen string `toml:"listen"`
+	// Cert and Key make it HTTPS.
+	Cert string `toml:"cert"`
+	Key  string `toml:"key"`
+	// Insecure allows plain HTTP on an address that is not loopback, for use
+	// behind something that adds TLS.
+	Insecure bool `toml:"insecure"`
+}
+
+// Egress is the table [egress].
+type Egress struct {
+	// AllowPrivate are addresses and networks that Workers may reach although
+	// they are not public.
+	AllowPrivate []string `toml:"allow_private"`
+}
+
+// Limits is the table [limits].
+type Limits struct {
+	// Body is the largest body of a request. Default "100MiB", which is
+	// Cloudflare's; more is answered with 413.
+	Body string `toml:"body"`
+	// WallTime bounds a request from its first byte to its last. Default "0s",
+	// which as on Cloudflare means no bound. WebSockets are not bounded.
+	WallTime string `toml:"wall_time"`
+	// CPU is how long a Worker may keep its process from answering, for versions
+	// that set no limits.cpu_ms. Default "30s".
+	CPU string `toml:"cpu"`
+	// Memory bounds one Worker's process. Default "512MiB".
+	Memory string `toml:"memory"`
+}
+
+// Log is the table [log].
+type Log struct {
+	// Level is debug, info (default), warn or error.
+	Level string `toml:"level"`
+	// Format is text (default) or json.
+	Format string `toml:"format"`
+	// Requests logs each request at level info.
+	Requests bool `toml:"requests"`
+	// Workers logs what Workers write with console.log. Default true.
+	Workers *bool `toml:"workers"`
+}
+
+// Settings are what a File means. Values are checked and defaults filled in.
+type Settings struct {
+	Data           string
+	WorkersDomain  string
+	Zones          []string
+	TrustedProxies []netip.Prefix
+	DrainTimeout   time.Duration
+	Origins        map[string]*url.URL
+
+	HTTP, HTTPS  []string
+	Certificates []Certificate
+
+	Admin         string
+	AdminCert     Certificate // zero without TLS
+	AdminInsecure bool
+
+	AllowPrivate []netip.Prefix
+
+	// MaxBody and MaxMemory are in bytes. MaxWall zero is no bound.
+	MaxBody, MaxMemory int64
+	MaxWall, MaxCPU    time.Duration
+
+	LogLevel    slog.Level
+	LogJSON     bool
+	LogRequests bool
+	LogWorkers  bool
+}
+
+// Fixed names the keys whose values differ between two settings and cannot
+// change while a server runs. Everything else can.
+func (s *Settings) Fixed(next *Settings) []string {
+	var keys []string
+	check := func(key string, same bool) {
+		if !same {
+			keys = append(keys, key)
+		}
+	}
+	check("data", s.Data == next.Data)
+	check("workers_domain", s.WorkersDomain == next.WorkersDomain)
+	check("trusted_proxies", slices.Equal(s.TrustedProxies, next.TrustedProxies))
+	check("http.listen", slices.Equal(s.HTTP, next.HTTP))
+	check("https.listen", slices.Equal(s.HTTPS, next.HTTPS))
+	check("admin.listen", s.Admin == next.Admin)
+	check("admin.cert", (s.AdminCert == Certificate{}) == (next.AdminCert == Certificate{}))
+	check("egress.allow_private", slices.Equal(s.AllowPrivate, next.AllowPrivate))
+	check("limits.cpu", s.MaxCPU == next.MaxCPU)
+	check("limits.memory", s.MaxMemory == next.MaxMemory)
+	check("log.format", s.LogJSON == next.LogJSON)
+	return keys
+}

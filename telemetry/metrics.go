@@ -1,0 +1,148 @@
+package telemetry
+
+import (
+	"net/http"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// MaxMetricWorkers is how many Workers have series of their own; the others
+// share those of the Worker "(other)", so that no number of deployments makes
+// a scrape grow without bound.
+const MaxMetricWorkers = 1000
+
+// Metrics counts what happens, for Prometheus. A nil Metrics counts nothing.
+// It is safe for concurrent use.
+type Metrics struct {
+	registry *prometheus.Registry
+
+	requests *prometheus.CounterVec
+	faults   *prometheus.CounterVec
+	duration *prometheus.HistogramVec
+	calls    *prometheus.HistogramVec
+	failed   *prometheus.CounterVec
+
+	workers sync.Map // name → *workerSeries
+	known   atomic.Int64
+	kinds   sync.Map // kind of binding → *kindSeries
+}
+
+// workerSeries are the series of one Worker, looked up once.
+type workerSeries struct {
+	status   [6]prometheus.Counter // by the first digit of the status
+	duration prometheus.Observer
+	label    string
+}
+
+type kindSeries struct {
+	duration prometheus.Observer
+	failed   prometheus.Counter
+}
+
+// NewMetrics returns metrics that already hold those of the process and of Go.
+func NewMetrics() *Metrics {
+	m := &Metrics{
+		registry: prometheus.NewRegistry(),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "selvage_requests_total", Help: "Requests answered, by Worker and class of status."}, []string{"worker", "status"}),
+		faults: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "selvage_request_errors_total", Help: "Requests answered with an error page, by Worker and Cloudflare's error number (0: plain HTTP)."}, []string{"worker", "code"}),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "selvage_request_duration_seconds", Help: "From the header of a request to the end of its response, by Worker.",
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10, 60}}, []string{"worker"}),
+		calls: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "selvage_binding_duration_seconds", Help: "Calls of Workers to their bindings, by kind; fetch is the way out.",
+			Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .1, .5, 2.5, 10}}, []string{"kind"}),
+		failed: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "selvage_binding_errors_total", Help: "Calls to bindings answered with a status of 500 and above, by kind."}, []string{"kind"}),
+	}
+	m.registry.MustRegister(m.requests, m.faults, m.duration, m.calls, m.failed,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+// Request counts a finished request. worker is empty for one that reached none;
+// code is the number of the error page, negative without one.
+func (m *Metrics) Request(worker string, status, code int, took time.Duration) {
+	if m == nil {
+		return
+	}
+	s := m.worker(worker)
+	s.status[min(max(status/100, 0), 5)].Inc()
+	s.duration.Observe(took.Seconds())
+	if code >= 0 {
+		m.faults.WithLabelValues(s.label, codeLabel(code)).Inc()
+	}
+}
+
+// Call counts a call to a binding.
+func (m *Metrics) Call(kind string, status int, took time.Duration) {
+	if m == nil {
+		return
+	}
+	v, ok := m.kinds.Load(kind)
+	if !ok {
+		v, _ = m.kinds.LoadOrStore(kind, &kindSeries{m.calls.WithLabelValues(kind), m.failed.WithLabelValues(kind)})
+	}
+	s := v.(*kindSeries)
+	s.duration.Observe(took.Seconds())
+	if status >= 500 {
+		s.failed.Inc()
+	}
+}
+
+// Gauge adds a value that is asked for at each scrape. labels are constant, in
+// pairs of name and value.
+func (m *Metrics) Gauge(name, help string, labels map[string]string, f func() float64) {
+	if m != nil {
+		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: labels}, f))
+	}
+}
+
+// Counter adds a count that is asked for at each scrape.
+func (m *Metrics) Counter(name, help string, f func() float64) {
+	if m != nil {
+		m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, f))
+	}
+}
+
+// Handler answers a scrape.
+func (m *Metrics) Handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+}
+
+func (m *Metrics) worker(name string) *workerSeries {
+	if s, ok := m.workers.Load(name); ok {
+		return s.(*workerSeries)
+	}
+	label := name
+	if m.known.Load() >= MaxMetricWorkers {
+		label = "(other)"
+		if s, ok := m.workers.Load(label); ok {
+			return s.(*workerSeries)
+		}
+	}
+	s := &workerSeries{duration: m.duration.WithLabelValues(label), label: label}
+	for i, class := range []string{"none", "1xx", "2xx", "3xx", "4xx", "5xx"} {
+		s.status[i] = m.requests.WithLabelValues(label, class)
+	}
+	v, known := m.workers.LoadOrStore(label, s)
+	if !known {
+		m.known.Add(1)
+	}
+	return v.(*workerSeries)
+}
+
+// codeLabel keeps the label to Cloudflare's numbers.
+func codeLabel(code int) string {
+	if code >= 500 && code < 600 || code >= 1000 && code < 1200 {
+		return strconv.Itoa(code)
+	}
+	return "0"
+}
