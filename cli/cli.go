@@ -21,6 +21,10 @@ import (
 // commands is the whole grammar; kong reads the tags.
 type commands struct {
 	Dev     devCommand     `cmd:"" help:"Run Workers projects here and reload them on save."`
+	Serve   serveCommand   `cmd:"" help:"Run a server that wrangler deploys to."`
+	Account accountCommand `cmd:"" help:"Print the account id of a server."`
+	Token   tokenCommand   `cmd:"" help:"Make, list and revoke API tokens."`
+	Config  configCommand  `cmd:"" help:"Work with a server's configuration."`
 	D1      d1Command      `cmd:"" name:"d1" help:"Query D1 databases and apply their migrations."`
 	KV      kvCommand      `cmd:"" name:"kv" help:"Read and write Workers KV."`
 	Version versionCommand `cmd:"" help:"Print the version of selvage and of the engine."`

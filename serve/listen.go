@@ -166,3 +166,7 @@ func (c *chain) get(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	}
 	return &list[0], nil
 }
+
+// Check says what is wrong with settings beyond their form: certificates that
+// cannot be read. It opens nothing.
+func Check(s *settings.Settings) error { return new(certificates).load(s) }

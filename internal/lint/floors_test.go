@@ -16,13 +16,13 @@ const module = "github.com/selvage-edge/selvage"
 var floors = [][]string{
 	{"config", "fault", "telemetry", "api"},                                          // words and tools
 	{"workerd", "sandbox", "sqlite", "blob", "keyed", "bundle", "hop"},               // storage and processes
-	{"binding", "manifest"},                                                          // contracts
+	{"binding", "manifest", "settings"},                                              // contracts
 	{"kv", "d1", "assets", "ratelimit", "vars", "service", "durable", "unsupported"}, // bindings
 	{"engine"}, // which version runs where
 	{"edge", "egress", "auth", "state", "cron"}, // the planes' parts
-	{"control"},      // the REST API
-	{"platform"},     // the one place where everything is put together
-	{"dev"}, {"cli"}, // selvage dev
+	{"control"},               // the REST API
+	{"platform"},              // the one place where everything is put together
+	{"dev", "serve"}, {"cli"}, // the commands
 	{""},                           // the library
 	{"selvagetest", "cmd/selvage"}, // programs
 }
