@@ -86,7 +86,7 @@ func Run(ctx context.Context, o Options) error {
 	s.platform, err = platform.Open(ctx, platform.Options{
 		Data: s.options.Data, Source: &s.source, Logger: log,
 		Dev: true, CreateMissing: true, Observe: o.Observe,
-		Origins: o.Origins, StuckAfter: o.StuckAfter, Inspect: o.Inspect != "",
+		Hosts: hosts(listener), Origins: o.Origins, StuckAfter: o.StuckAfter, Inspect: o.Inspect != "",
 		Stages:      s.stages(),
 		Lines:       s.console.line,
 		Requests:    s.console.access,
@@ -141,6 +141,16 @@ func (s *server) start(ctx context.Context, listener net.Listener, log *slog.Log
 	fmt.Fprintf(s.options.Stdout, "Ready on %s\n", s.url(listener))
 	go w.run(ctx, func(paths map[string]bool) { s.reload(ctx, w, paths) })
 	return <-served
+}
+
+// hosts are the names of this machine under which l is reached from here.
+func hosts(l net.Listener) []string {
+	host, port, _ := net.SplitHostPort(l.Addr().String())
+	var list []string
+	for _, h := range []string{host, "localhost", "127.0.0.1", "::1"} {
+		list = append(list, net.JoinHostPort(h, port))
+	}
+	return list
 }
 
 func (s *server) url(l net.Listener) string {

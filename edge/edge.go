@@ -18,6 +18,8 @@ import (
 	"net/http"
 	"net/netip"
 	"runtime/debug"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -64,6 +66,9 @@ type Options struct {
 	Target func(w http.ResponseWriter, r *http.Request, worker, version string) error
 	// Stages run in this order before Target, also for hosts nobody serves.
 	Stages []Stage
+	// Hosts are the "host:port" at which clients reach this edge itself. A
+	// Worker's fetch() of one of them stays inside, whatever Worker answers there.
+	Hosts []string
 	// Trusted are the proxies whose X-Forwarded-For, X-Forwarded-Proto and
 	// CF-Connecting-IP are believed. Default: none.
 	Trusted []netip.Prefix
@@ -289,7 +294,8 @@ func (e *Edge) Connections() int { return len(e.slots) }
 // the limits on loops. The scheme is taken from r.URL.Scheme, and CF-Worker,
 // which the caller sets, is kept.
 func (e *Edge) Local(host string) http.Handler {
-	if !validHost(host) || !e.table.Load().serves(canonical(host)) {
+	own := slices.Contains(e.options.Hosts, strings.ToLower(host))
+	if !validHost(host) || !own && !e.table.Load().serves(canonical(host)) {
 		return nil
 	}
 	return http.HandlerFunc(e.serveInternal)

@@ -53,7 +53,7 @@ type Options struct {
 	// tcp://host:port for connect(). The Host header stays what the Worker
 	// asked for, and the server's address may be private.
 	Origins map[string]*url.URL
-	// Local returns the handler of a host that is served here, else nil. It gets
+	// Local returns the handler of a "host:port" that is served here, else nil. It gets
 	// the request with the scheme in URL.Scheme. May be nil.
 	Local func(host string) http.Handler
 	// AllowPrivate are addresses that Workers may reach although they are not
@@ -189,7 +189,7 @@ func (o *outbound) fetch(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if o.options.Local != nil {
-		if h := o.options.Local(host); h != nil {
+		if h := o.options.Local(call.Host); h != nil {
 			out := *r
 			u := *r.URL
 			u.Scheme, u.Host = scheme, r.Host

@@ -266,7 +266,7 @@ func TestOriginsThatCannotBe(t *testing.T) {
 
 func TestHostsServedHere(t *testing.T) {
 	w := start(t, Options{Local: func(host string) http.Handler {
-		if host != "here.example" {
+		if host != "here.example:8443" {
 			return nil
 		}
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

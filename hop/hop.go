@@ -97,7 +97,7 @@ func New(o Options) *Hop {
 			if err != nil {
 				return nil, &Error{Kind: Dial, Err: err}
 			}
-			return conn, nil
+			return &earlyConn{Conn: conn}, nil
 		},
 		TLSClientConfig:        o.TLS,
 		TLSHandshakeTimeout:    o.DialTimeout,
@@ -276,5 +276,8 @@ func (x *exchange) stop() {
 func (x *exchange) gotConn(info httptrace.GotConnInfo) {
 	x.mu.Lock()
 	x.reused = info.Reused
+	if c, ok := info.Conn.(*earlyConn); ok {
+		c.begun.Store(false)
+	}
 	x.mu.Unlock()
 }

@@ -158,5 +158,9 @@ func switchProtocols(w http.ResponseWriter, r *http.Request, res *http.Response,
 	if err := buffered.Flush(); err != nil {
 		return 0, nil // the client has left: there is nobody to tell
 	}
-	return Join(r.Context(), client, io.MultiReader(io.LimitReader(buffered.Reader, int64(buffered.Reader.Buffered())), client), upstream), nil
+	from := io.MultiReader(io.LimitReader(buffered.Reader, int64(buffered.Reader.Buffered())), client)
+	if strings.EqualFold(up, "websocket") {
+		return join(r.Context(), client, from, upstream, websocketLinger), nil
+	}
+	return Join(r.Context(), client, from, upstream), nil
 }

@@ -56,6 +56,9 @@ type Options struct {
 	// AllowPrivate are private networks that Workers' fetch() and connect() may
 	// reach. Default: none.
 	AllowPrivate []netip.Prefix
+	// Hosts are the "host:port" at which clients reach the edge, for Workers
+	// that fetch their own address.
+	Hosts []string
 	// Trusted are proxies in front of us whose forwarding headers are believed.
 	Trusted []netip.Prefix
 	// Stages run before the platform's own.
@@ -167,6 +170,7 @@ func (p *Platform) open(ctx context.Context, o Options) (err error) {
 		Source:  o.Source,
 		Target:  p.Engine.Dispatch,
 		Stages:  pipeline(o.Stages),
+		Hosts:   o.Hosts,
 		Trusted: o.Trusted,
 		Dev:     o.Dev,
 		Access:  access(o.Metrics, o.Requests),
