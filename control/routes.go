@@ -52,6 +52,7 @@ func (s *server) routes() []api.Route {
 		read("GET", worker, scripts, s.getWorker),
 		read("GET", script+"/references", scripts, s.getReferences),
 		read("GET", script+"/content", scripts, s.getContent),
+		edit("PUT", script+"/content", scripts, s.putContent),
 		read("GET", script+"/content/v2", scripts, s.getContent),
 		read("GET", env+"/content", scripts, s.getContent),
 		read("GET", env+"/content/v2", scripts, s.getContent),
@@ -93,6 +94,7 @@ func (s *server) routes() []api.Route {
 		edit("PUT", account+"/workers/subdomain", scripts, s.putAccountSubdomain),
 		read("GET", script+"/subdomain", scripts, s.getSubdomain),
 		edit("POST", script+"/subdomain", scripts, s.postSubdomain),
+		edit("DELETE", script+"/subdomain", scripts, s.deleteSubdomain),
 		read("GET", env+"/subdomain", scripts, s.getSubdomain),
 
 		// schedule.go

@@ -264,6 +264,35 @@ func (s *server) getReferences(w http.ResponseWriter, r *http.Request) error {
 	})
 }
 
+// putContent deploys other code with the settings of the newest version.
+func (s *server) putContent(w http.ResponseWriter, r *http.Request) error {
+	u, err := readUpload(w, r)
+	if err != nil {
+		return err
+	}
+	d, err := s.begin(r, r.PathValue("script"))
+	if err != nil {
+		return err
+	}
+	defer d.end()
+	if d.before == nil {
+		return notFound(d.worker.Name)
+	}
+	d.copyBefore()
+	d.MainModule, d.ServiceWorker, d.Modules = u.MainModule+u.BodyPart, u.BodyPart != "", nil
+	if err := d.storeModules(u.modules); err != nil {
+		return err
+	}
+	d.Annotations = annotate(nil, "upload")
+	if err := d.check(); err != nil {
+		return err
+	}
+	if err := d.storeDeployed(d.Annotations); err != nil {
+		return err
+	}
+	return api.Write(w, scriptJSON(d.worker, &d.Version))
+}
+
 // getContent downloads the modules of the newest version, or of ?version=.
 func (s *server) getContent(w http.ResponseWriter, r *http.Request) error {
 	var v state.Version

@@ -85,3 +85,14 @@ func (s *server) postSubdomain(w http.ResponseWriter, r *http.Request) error {
 	}
 	return api.Write(w, subdomainJSON(worker))
 }
+
+func (s *server) deleteSubdomain(w http.ResponseWriter, r *http.Request) error {
+	worker, err := s.changeWorker(r, func(w *state.Worker) error {
+		w.Subdomain, w.Previews = false, false
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return api.Write(w, subdomainJSON(worker))
+}

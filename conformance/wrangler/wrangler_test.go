@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/selvage-edge/selvage/internal/servertest"
 )
 
 // install puts the pinned wrangler into the user's cache directory, once, and
@@ -69,23 +71,20 @@ func TestWrangler(t *testing.T) {
 		Dir:                 "testdata",
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
-			s := start(env.T().(testing.TB))
-			host, port, _ := strings.Cut(s.edge, ":")
-			_ = host
+			s := servertest.Start(env.T().(testing.TB))
 			env.Setenv("PATH", bin+string(filepath.ListSeparator)+env.Getenv("PATH"))
 			home := filepath.Join(env.WorkDir, ".home")
 			for name, value := range map[string]string{
 				"HOME": home, "XDG_CONFIG_HOME": home,
-				"CLOUDFLARE_API_BASE_URL":     s.admin + "/client/v4",
-				"CLOUDFLARE_API_TOKEN":        s.token,
-				"CLOUDFLARE_ACCOUNT_ID":       s.account,
+				"CLOUDFLARE_API_BASE_URL":     s.API,
+				"CLOUDFLARE_API_TOKEN":        s.Token,
+				"CLOUDFLARE_ACCOUNT_ID":       s.Account,
 				"CI":                          "true",
 				"NO_COLOR":                    "1",
 				"WRANGLER_SEND_METRICS":       "false",
 				"WRANGLER_HIDE_BANNER":        "true", // the banner looks for updates
 				"CLOUDFLARE_CF_FETCH_ENABLED": "false",
-				"EDGE":                        s.edge,
-				"PORT":                        port,
+				"EDGE":                        s.Edge,
 			} {
 				env.Setenv(name, value)
 			}

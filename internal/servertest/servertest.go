@@ -1,10 +1,12 @@
-package wrangler
+// Package servertest runs a whole server, with real cells, inside a test: for
+// tests that speak to it as its clients do.
+package servertest
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"net/http/httptest"
 	"path/filepath"
 	"slices"
@@ -31,15 +33,18 @@ import (
 	"github.com/selvage-edge/selvage/workerd"
 )
 
-// server is a whole Selvage in this process.
-type server struct {
-	// admin is the URL of the REST API and edge the address Workers answer on.
-	admin, edge    string
-	account, token string
-	state          *state.Store
+// Server is a running server.
+type Server struct {
+	// API is the base URL of the REST API, as in CLOUDFLARE_API_BASE_URL.
+	API string
+	// Edge is the host and port on which Workers answer.
+	Edge string
+	// Account is the account's id and Token one that may do everything.
+	Account, Token string
 }
 
-func start(t testing.TB) *server {
+// Start runs a server that ends with the test.
+func Start(t testing.TB) *Server {
 	t.Helper()
 	dir := t.TempDir()
 	fatal := func(err error) {
@@ -100,7 +105,7 @@ func start(t testing.TB) *server {
 		},
 		Validate: func(b config.Binding) error {
 			if reason := unsupported.Reason(b.Type); reason != "" {
-				return &reasonError{b.Name, reason}
+				return fmt.Errorf("binding %s: %s", b.Name, reason)
 			}
 			return nil
 		},
@@ -112,11 +117,5 @@ func start(t testing.TB) *server {
 	fatal(err)
 	admin := httptest.NewServer(h)
 	t.Cleanup(admin.Close)
-	return &server{admin: admin.URL, edge: listener.Addr().String(), account: st.Account(), token: token, state: st}
+	return &Server{API: admin.URL + "/client/v4", Edge: listener.Addr().String(), Account: st.Account(), Token: token}
 }
-
-type reasonError struct{ name, reason string }
-
-func (e *reasonError) Error() string { return "binding " + e.name + ": " + e.reason }
-
-var _ http.Handler = (*edge.Edge)(nil)
