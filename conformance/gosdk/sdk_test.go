@@ -2,9 +2,12 @@
 package gosdk
 
 import (
+	"bytes"
 	"fmt"
 	"io"
+	"mime/multipart"
 	"net/http"
+	"net/textproto"
 	"strings"
 	"testing"
 
@@ -28,20 +31,23 @@ func TestWorkers(t *testing.T) {
 
 	upload := func(code string) *workers.ScriptUpdateResponse {
 		t.Helper()
-		script, err := client.Workers.Scripts.Update(ctx, "api", workers.ScriptUpdateParams{
-			AccountID: account,
-			Metadata: cloudflare.F(workers.ScriptUpdateParamsMetadata{
-				MainModule:        cloudflare.F("index.js"),
-				CompatibilityDate: cloudflare.F("2026-01-01"),
-				Bindings: cloudflare.F([]workers.ScriptUpdateParamsMetadataBindingUnion{
-					workers.ScriptUpdateParamsMetadataBindingsWorkersBindingKindPlainText{
-						Name: cloudflare.F("NAME"), Text: cloudflare.F("value"),
-						Type: cloudflare.F(workers.ScriptUpdateParamsMetadataBindingsWorkersBindingKindPlainTextTypePlainText),
-					},
-				}),
-			}),
-			Files: cloudflare.F([]io.Reader{cloudflare.FileParam(strings.NewReader(code), "index.js", "application/javascript+module").Value}),
+		// The client writes metadata as one form field per leaf, which loses the
+		// types of its values; the form of the API's documentation goes in its place.
+		var form bytes.Buffer
+		w := multipart.NewWriter(&form)
+		w.WriteField("metadata", `{"main_module":"index.js","compatibility_date":"2026-01-01","bindings":[{"name":"NAME","type":"plain_text","text":"value"}]}`)
+		part, err := w.CreatePart(textproto.MIMEHeader{
+			"Content-Disposition": {multipart.FileContentDisposition("index.js", "index.js")},
+			"Content-Type":        {"application/javascript+module"},
 		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.WriteString(part, code)
+		w.Close()
+		script, err := client.Workers.Scripts.Update(ctx, "api", workers.ScriptUpdateParams{
+			AccountID: account, Metadata: cloudflare.F(workers.ScriptUpdateParamsMetadata{}),
+		}, option.WithRequestBody(w.FormDataContentType(), form.Bytes()))
 		if err != nil {
 			t.Fatal(err)
 		}
