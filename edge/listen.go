@@ -95,10 +95,14 @@ func (l *listener) Accept() (net.Conn, error) {
 	}
 }
 
-// Close implements net.Listener.
+// Close implements net.Listener. The end of a context and Shutdown may both
+// call it.
 func (l *listener) Close() error {
 	l.stop(net.ErrClosed)
-	return l.Listener.Close()
+	if err := l.Listener.Close(); !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return nil
 }
 
 // slot is a connection that counts against the limit until it is closed.

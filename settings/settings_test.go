@@ -1,0 +1,185 @@
+package settings
+
+import (
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestEveryKey(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("testdata", "full.toml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := Parse("full.toml", text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := f.Settings()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := s.Origins["db.internal"].String(); got != "tcp://10.0.0.6:5432" {
+		t.Errorf("origin: %s", got)
+	}
+	s.Origins = nil
+	want := &Settings{
+		Data: "/var/lib/selvage", WorkersDomain: "workers.example.com", Zones: []string{"example.com"},
+		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")},
+		DrainTimeout:   10 * time.Second, HTTP: []string{":80"}, HTTPS: []string{":443"},
+		Certificates: []Certificate{{"a.pem", "a.key"}}, Admin: ":8081", AdminCert: Certificate{"b.pem", "b.key"},
+		AllowPrivate: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")},
+		MaxBody:      50e6, MaxMemory: 256 << 20, MaxWall: time.Minute, MaxCPU: 10 * time.Second,
+		LogLevel: slog.LevelWarn, LogJSON: true, LogRequests: true,
+	}
+	if !reflect.DeepEqual(s, want) {
+		t.Errorf("got  %+v\nwant %+v", s, want)
+	}
+}
+
+func TestDefaults(t *testing.T) {
+	s, err := (&File{}).Settings()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Data != ".selvage" || s.WorkersDomain != "localhost" || s.HTTP[0] != ":8080" || s.Admin != "127.0.0.1:8081" ||
+		s.MaxBody != 100<<20 || s.MaxWall != 0 || s.MaxCPU != 30*time.Second || s.MaxMemory != 512<<20 || !s.LogWorkers {
+		t.Errorf("%+v", s)
+	}
+	f, err := Parse("empty.toml", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if empty, err := f.Settings(); err != nil || !reflect.DeepEqual(s, empty) {
+		t.Errorf("an empty file differs from none: %+v, %v", empty, err)
+	}
+}
+
+// What is wrong is named with file, line and key.
+func TestProblems(t *testing.T) {
+	for _, c := range []struct{ name, text, want string }{
+		{"unknown key", "data = 'x'\nworker_domain = 'y'\n", `s.toml:2: worker_domain: there is no such key; did you mean "workers_domain"?`},
+		{"unknown key in a table", "[limits]\ncpus = '3s'\n", `s.toml:2: limits.cpus: there is no such key; did you mean "cpu"?`},
+		{"unknown table", "[listeners]\nhttp = 'x'\n", "s.toml:1: listeners: there is no such key"},
+		{"wrong type", "\nzones = 3\n", "s.toml:2: zones: "},
+		{"not TOML", "data = \n", "s.toml:1: "},
+		{"size", "[limits]\n\nbody = '100 cookies'\n", `s.toml:3: limits.body: "100 cookies" is not a size such as "100MB" or "512MiB"`},
+		{"small memory", "limits.memory = '1MB'", `s.toml:1: limits.memory: "1MB" is too small; the least is 134217728 bytes`},
+		{"duration", "drain_timeout = '3'", `s.toml:1: drain_timeout: "3" is not a duration`},
+		{"address", "[http]\nlisten = ['8080']", `s.toml:2: http.listen: "8080" is not an address such as ":8080"`},
+		{"network", "trusted_proxies = ['10.0.0.0/40']", `s.toml:1: trusted_proxies: "10.0.0.0/40" is neither an address nor a network`},
+		{"origin", "[origins]\n'db.internal' = 'db:5432'", `s.toml:2: origins.db.internal: "db:5432" is not an origin`},
+		{"zone", "zones = ['exa mple.com']", `s.toml:1: zones: "exa mple.com" is not a hostname`},
+		{"HTTPS without certificate", "https.listen = [':443']", "s.toml:1: https.listen: HTTPS needs a certificate"},
+		{"half a certificate", "admin.cert = 'a.pem'", "s.toml:1: admin.cert: HTTPS needs both"},
+		{"tokens in clear", "[admin]\nlisten = ':8081'", "s.toml:2: admin.listen: :8081 is reachable from other machines"},
+		{"level", "log.level = 'loud'", `s.toml:1: log.level: "loud" is not one of debug, info, warn, error`},
+		{"two at once", "log.level = 'loud'\nlog.format = 'xml'", "s.toml:1: log.level: \"loud\" is not one of debug, info, warn, error\ns.toml:2: log.format: \"xml\" is not one of text, json"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f, err := Parse("s.toml", []byte(c.text))
+			if err == nil {
+				_, err = f.Settings()
+			}
+			if err == nil || !strings.HasPrefix(err.Error(), c.want) {
+				t.Errorf("got  %v\nwant %s", err, c.want)
+			}
+		})
+	}
+}
+
+// A value from a flag is blamed on the flag.
+func TestOverride(t *testing.T) {
+	f, err := Parse("s.toml", []byte("admin.listen = '127.0.0.1:1'"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Admin.Listen = "0.0.0.0:8081"
+	f.Override("admin.listen", "--admin")
+	if _, err := f.Settings(); err == nil || !strings.HasPrefix(err.Error(), "--admin: 0.0.0.0:8081 is reachable") {
+		t.Error(err)
+	}
+	f.Admin.Insecure = true
+	if _, err := f.Settings(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestRelative(t *testing.T) {
+	f, err := Parse("/etc/selvage/selvage.toml", []byte("data = 'data'\nadmin.cert = 'a.pem'\nadmin.key = '/k.pem'"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Relative()
+	if f.Data != "/etc/selvage/data" || f.Admin.Cert != "/etc/selvage/a.pem" || f.Admin.Key != "/k.pem" {
+		t.Errorf("%+v", f)
+	}
+}
+
+func TestFixed(t *testing.T) {
+	a, _ := (&File{}).Settings()
+	b, _ := (&File{Data: "elsewhere", Zones: []string{"example.com"}, Limits: Limits{Body: "1MB", Memory: "1GiB"}}).Settings()
+	if got := a.Fixed(b); !reflect.DeepEqual(got, []string{"data", "limits.memory"}) {
+		t.Errorf("got %v", got)
+	}
+	if got := a.Fixed(a); len(got) > 0 {
+		t.Errorf("got %v", got)
+	}
+}
+
+// Every key of the structs is known to the hints, and the other way round.
+func TestKnownKeys(t *testing.T) {
+	found := map[string][]string{}
+	var walk func(table string, x reflect.Type)
+	walk = func(table string, x reflect.Type) {
+		for i := range x.NumField() {
+			field := x.Field(i)
+			if !field.IsExported() {
+				continue
+			}
+			name := field.Tag.Get("toml")
+			found[table] = append(found[table], name)
+			y := field.Type
+			if y.Kind() == reflect.Slice {
+				y = y.Elem()
+			}
+			if y.Kind() == reflect.Struct {
+				walk(strings.TrimPrefix(table+"."+name, "."), y)
+			}
+		}
+	}
+	walk("", reflect.TypeFor[File]())
+	if !reflect.DeepEqual(found, known) {
+		t.Errorf("structs %v\nhints   %v", found, known)
+	}
+}
+
+// Whatever the text, there is an answer, and settings that are accepted hold
+// to their bounds.
+func FuzzParse(f *testing.F) {
+	full, err := os.ReadFile(filepath.Join("testdata", "full.toml"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, seed := range []string{string(full), "", "a = 1", "[limits]\nbody = '1e99GiB'", "[[https.certificates]]\ncert = 'x'", "origins = { 'a' = 'http://b' }", "\"\" = 1", "[a]\n[a.b]\nc=[{d=1}]"} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		file, err := Parse("s.toml", text)
+		if err != nil {
+			return
+		}
+		s, err := file.Settings()
+		if err != nil {
+			return
+		}
+		if s.MaxBody <= 0 || s.MaxMemory < 128<<20 || s.MaxWall < 0 || len(s.HTTP)+len(s.HTTPS) == 0 {
+			t.Errorf("%+v", s)
+		}
+	})
+}
