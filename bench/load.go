@@ -2,14 +2,17 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httputil"
 	"net/url"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 )
@@ -22,20 +25,32 @@ type load struct {
 }
 
 type result struct {
+	requests int
 	// rate is successful requests per second.
 	rate     float64
 	p50, p99 time.Duration
 	// failed counts answers other than 200; any is reported.
 	failed int
+	// cpu is the processor time that the side's processes spent per request,
+	// and of it what was spent in workerd; load is the generator's own.
+	cpu, engine, load time.Duration
 }
 
-// run measures GET requests to target after a short warm-up.
-func (l load) run(ctx context.Context, target string) (result, error) {
+// run measures GET requests for a row of s after a short warm-up.
+func (l load) run(ctx context.Context, s *side, row string) (result, error) {
 	warm := load{connections: l.connections, duration: l.duration / 6}
-	if _, err := warm.once(ctx, target); err != nil {
+	if _, err := warm.once(ctx, s.url(row)); err != nil {
 		return result{}, err
 	}
-	return l.once(ctx, target)
+	all, engine, own := s.cpu()
+	r, err := l.once(ctx, s.url(row))
+	if err != nil {
+		return result{}, err
+	}
+	allAfter, engineAfter, ownAfter := s.cpu()
+	n := time.Duration(r.requests)
+	r.cpu, r.engine, r.load = (allAfter-all)/n, (engineAfter-engine)/n, (ownAfter-own)/n
+	return r, nil
 }
 
 func (l load) once(ctx context.Context, target string) (result, error) {
@@ -72,6 +87,8 @@ func (l load) once(ctx context.Context, target string) (result, error) {
 	}
 	slices.Sort(latencies)
 	return result{
+		requests: len(latencies) + failed,
+
 		rate:   float64(len(latencies)) / took.Seconds(),
 		p50:    latencies[len(latencies)/2],
 		p99:    latencies[len(latencies)*99/100],
@@ -79,36 +96,73 @@ func (l load) once(ctx context.Context, target string) (result, error) {
 	}, nil
 }
 
-// oneConnection keeps one connection busy. It writes requests by hand: the
-// load generator shares the cores with what it measures, so it must be cheap.
+// oneConnection keeps one connection busy. It writes requests and reads answers
+// by hand: the load generator shares the cores with what it measures.
 func oneConnection(ctx context.Context, u *url.URL) (latencies []time.Duration, failed int, err error) {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", u.Host)
 	if err != nil {
 		return nil, 0, err
 	}
 	defer conn.Close()
+	if end, ok := ctx.Deadline(); ok {
+		conn.SetDeadline(end.Add(10 * time.Second)) // longer than any answer should take
+	}
 	request := []byte("GET " + u.RequestURI() + " HTTP/1.1\r\nHost: " + u.Host + "\r\n\r\n")
 	reader := bufio.NewReader(conn)
 	for ctx.Err() == nil {
 		start := time.Now()
-		conn.SetDeadline(start.Add(10 * time.Second))
 		if _, err := conn.Write(request); err != nil {
 			return latencies, failed, err
 		}
-		response, err := http.ReadResponse(reader, nil)
+		status, err := readAnswer(reader)
 		if err != nil {
 			return latencies, failed, err
 		}
-		_, err = io.Copy(io.Discard, response.Body)
-		response.Body.Close()
-		if err != nil {
-			return latencies, failed, err
-		}
-		if response.StatusCode != http.StatusOK {
+		if status != http.StatusOK {
 			failed++
 			continue
 		}
 		latencies = append(latencies, time.Since(start))
 	}
 	return latencies, failed, nil
+}
+
+// readAnswer reads one whole response and returns its status.
+func readAnswer(r *bufio.Reader) (status int, err error) {
+	line, err := r.ReadSlice('\n')
+	if err != nil {
+		return 0, err
+	}
+	if len(line) < len("HTTP/1.1 200") || string(line[:7]) != "HTTP/1." {
+		return 0, fmt.Errorf("not a response: %.40q", line)
+	}
+	status, err = strconv.Atoi(string(line[9:12]))
+	if err != nil {
+		return 0, fmt.Errorf("not a response: %.40q", line)
+	}
+	length := -1
+	for {
+		if line, err = r.ReadSlice('\n'); err != nil {
+			return 0, err
+		}
+		if len(line) <= len("\r\n") {
+			break
+		}
+		const name = "content-length:"
+		if line[0]|0x20 == 'c' && len(line) > len(name) && bytes.EqualFold(line[:len(name)], []byte(name)) {
+			if length, err = strconv.Atoi(string(bytes.TrimSpace(line[len(name):]))); err != nil {
+				return 0, err
+			}
+		}
+	}
+	if length >= 0 {
+		_, err = r.Discard(length)
+		return status, err
+	}
+	// Without a length the body is chunked, on every side.
+	_, err = io.Copy(io.Discard, httputil.NewChunkedReader(r))
+	if err == nil {
+		_, err = r.ReadSlice('\n') // the empty trailer
+	}
+	return status, err
 }

@@ -80,7 +80,7 @@ func run(ctx context.Context, out io.Writer, o options) error {
 			for i := range running {
 				i = (i + round) % len(running) // nobody always goes first
 				fmt.Fprintf(os.Stderr, "%s: round %d, %s\n", row, round+1, running[i].name)
-				r, err := o.load.run(ctx, running[i].url(row))
+				r, err := o.load.run(ctx, running[i], row)
 				if err != nil {
 					return fmt.Errorf("%s on %s: %w", row, running[i].name, err)
 				}

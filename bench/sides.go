@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"embed"
 	"errors"
@@ -87,57 +86,6 @@ func (s *side) stop() {
 		syscall.Kill(-p.Process.Pid, syscall.SIGKILL) // the whole group
 		p.Wait()
 	}
-}
-
-// memory adds up the proportional set sizes of the side's processes and all
-// their descendants.
-func (s *side) memory() int64 {
-	parents := map[int]int{}
-	entries, _ := os.ReadDir("/proc")
-	for _, e := range entries {
-		pid, err := strconv.Atoi(e.Name())
-		if err != nil {
-			continue
-		}
-		stat, err := os.ReadFile(filepath.Join("/proc", e.Name(), "stat"))
-		if err != nil {
-			continue
-		}
-		_, after, _ := bytes.Cut(stat, []byte(") "))
-		if fields := strings.Fields(string(after)); len(fields) > 1 {
-			parents[pid], _ = strconv.Atoi(fields[1])
-		}
-	}
-	var total int64
-	for pid := range parents {
-		for p := pid; p > 1; p = parents[p] {
-			if s.owns(p) {
-				total += pss(pid)
-				break
-			}
-		}
-	}
-	return total
-}
-
-func (s *side) owns(pid int) bool {
-	for _, p := range s.processes {
-		if p.Process.Pid == pid {
-			return true
-		}
-	}
-	return false
-}
-
-func pss(pid int) int64 {
-	data, _ := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
-	for line := range strings.Lines(string(data)) {
-		if rest, ok := strings.CutPrefix(line, "Pss:"); ok {
-			kb, _ := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 64)
-			return kb << 10
-		}
-	}
-	return 0
 }
 
 // unpack writes the two projects into dir/name and returns that folder.

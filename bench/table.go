@@ -64,9 +64,31 @@ func (t *table) print(out io.Writer, o options) {
 		fmt.Fprintf(out, " %.2f |", float64(t.memory[0])/float64(m))
 	}
 	fmt.Fprintln(out)
+	t.printCPU(out)
 	fmt.Fprintln(out, "\nWhat an acknowledged write means on each side:")
 	for _, s := range t.sides {
 		fmt.Fprintf(out, "- %s: %s\n", s.name, s.promise)
+	}
+}
+
+// printCPU prints what a request costs, which depends less on what else the
+// machine does than rates do.
+func (t *table) printCPU(out io.Writer) {
+	fmt.Fprint(out, "\n| processor time per request, microseconds (of it in workerd) |")
+	for _, s := range t.sides {
+		fmt.Fprintf(out, " %s |", s.title)
+	}
+	fmt.Fprint(out, " load generator |\n|---|")
+	for range len(t.sides) + 1 {
+		fmt.Fprint(out, "---:|")
+	}
+	fmt.Fprintln(out)
+	for _, row := range t.rows {
+		fmt.Fprintf(out, "| %s |", row.name)
+		for _, c := range row.cells {
+			fmt.Fprintf(out, " %d (%d) |", c.cpu.Microseconds(), c.engine.Microseconds())
+		}
+		fmt.Fprintf(out, " %d |\n", row.cells[0].load.Microseconds())
 	}
 }
 
