@@ -112,7 +112,7 @@ func tryCell(ctx context.Context, p *pool, binary string, lock *os.File) (_ *cel
 	e.starts.Add(1)
 	c.started = time.Now()
 	c.watch.lastActive = c.started
-	c.hop = hop.New(hop.Options{Dial: dialUnix(pl.userSocket)})
+	c.hop = hop.New(hop.Options{Dial: dialUnix(pl.userSocket), Single: true})
 	c.events = &http.Client{Transport: &http.Transport{DialContext: dialUnix(pl.eventSocket), MaxIdleConnsPerHost: 8}}
 	c.objects = hop.New(hop.Options{Dial: dialUnix(pl.eventSocket)})
 	e.add(c)

@@ -34,6 +34,7 @@ func BenchmarkForward(b *testing.B) {
 	defer srv.Close()
 
 	hop := New(Options{Dial: unix(path)})
+	single := New(Options{Dial: unix(path), Single: true})
 	proxy := func(t *http.Transport, p httputil.BufferPool) http.Handler {
 		to := &url.URL{Scheme: "http", Host: "cell"}
 		return &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(to) }, Transport: t, BufferPool: p}
@@ -44,6 +45,7 @@ func BenchmarkForward(b *testing.B) {
 		h    http.Handler
 	}{
 		{"Hop", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { hop.Forward(w, r, Call{}) })},
+		{"HopSingle", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { single.Forward(w, r, Call{}) })},
 		{"ReverseProxyTuned", proxy(tuned, &pool{sync.Pool{New: func() any { return make([]byte, 32<<10) }}})},
 		{"ReverseProxyDefaults", proxy(&http.Transport{DialContext: unix(path)}, nil)},
 	} {

@@ -7,8 +7,11 @@
 // nothing of its own: no User-Agent, no Accept-Encoding, no X-Forwarded-For,
 // no sniffed Content-Type.
 //
-// Who may ask for what is decided before a request gets here. DESIGN.md in this
-// folder has the reasons and the measurements.
+// Who may ask for what is decided before a request gets here.
+//
+// There are two ways. [http.Transport] knows everything and is always there;
+// requests without a body to a cell take the short one of direct.go.
+// DESIGN.md in this folder has the reasons and the measurements.
 package hop
 
 import (
@@ -45,9 +48,13 @@ type Options struct {
 	DialTimeout time.Duration
 	// TLS is used for the scheme https. Default: the system's roots.
 	TLS *tls.Config
+	// Single says that Dial leads to the same upstream whatever Call.Host is, as
+	// for a cell. Requests without a body then take a shorter way to it.
+	Single bool
 	// HTTP2 lets TLS connections negotiate h2. Cells speak HTTP/1.1 only.
 	HTTP2 bool
-	// MaxIdle is the number of idle connections kept per host. Default 256.
+	// MaxIdle is the number of idle connections kept per host; with Single, once
+	// for requests with and once for those without a body. Default 256.
 	MaxIdle int
 	// MaxIdleTotal bounds them over all hosts. Default 4 x MaxIdle.
 	MaxIdleTotal int
@@ -63,6 +70,7 @@ type Options struct {
 // Hop is a pool of connections. It is safe for concurrent use.
 type Hop struct {
 	transport *http.Transport
+	direct    *direct // nil unless Options.Single
 }
 
 // New makes a Hop. It connects to nothing yet.
@@ -89,13 +97,20 @@ func New(o Options) *Hop {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(o.HTTP2)
-	return &Hop{transport: &http.Transport{
+	connect := func(ctx context.Context, network, addr string) (net.Conn, error) {
+		ctx, cancel := context.WithTimeout(ctx, o.DialTimeout)
+		defer cancel()
+		conn, err := dial(ctx, network, addr)
+		if err != nil {
+			return nil, &Error{Kind: Dial, Err: err}
+		}
+		return conn, nil
+	}
+	h := &Hop{transport: &http.Transport{
 		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-			ctx, cancel := context.WithTimeout(ctx, o.DialTimeout)
-			defer cancel()
-			conn, err := dial(ctx, network, addr)
+			conn, err := connect(ctx, network, addr)
 			if err != nil {
-				return nil, &Error{Kind: Dial, Err: err}
+				return nil, err
 			}
 			return &earlyConn{Conn: conn}, nil
 		},
@@ -109,11 +124,23 @@ func New(o Options) *Hop {
 		ResponseHeaderTimeout:  o.HeaderTimeout,
 		MaxResponseHeaderBytes: o.MaxHeaderBytes,
 	}}
+	if o.Single {
+		h.direct = &direct{
+			dial:    func(ctx context.Context) (net.Conn, error) { return connect(ctx, "tcp", "cell:80") },
+			maxIdle: o.MaxIdle, idleTimeout: o.IdleTimeout, headerTimeout: o.HeaderTimeout, maxHeader: int(o.MaxHeaderBytes),
+		}
+	}
+	return h
 }
 
 // Close closes the idle connections. Requests in flight go on; their
 // connections are closed when they end up idle for IdleTimeout.
-func (h *Hop) Close() { h.transport.CloseIdleConnections() }
+func (h *Hop) Close() {
+	h.transport.CloseIdleConnections()
+	if h.direct != nil {
+		h.direct.close()
+	}
+}
 
 // Call is what one request adds to its Hop.
 type Call struct {
@@ -202,23 +229,15 @@ func (h *Hop) Forward(w http.ResponseWriter, r *http.Request, c Call) (Result, e
 		return Result{}, ErrMethod
 	}
 	up := upgrade(r)
-	out, body := h.request(r, &c, up)
-
-	x := exchange{w: w}
-	ctx := httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{
-		GotConn:        x.gotConn,
-		Got1xxResponse: x.informational,
-	})
-	res, err := h.transport.RoundTrip(out.WithContext(ctx))
-	x.stop()
+	res, body, reused, err := h.send(w, r, &c, up)
 	if err != nil {
 		err := classify(r.Context(), err, body)
 		if body != nil && err.Kind != Dial { // after Dial the body is untouched, for another try
 			body.release(w)
 		}
-		return Result{Reused: x.reused}, err
+		return Result{Reused: reused}, err
 	}
-	result := Result{Status: res.StatusCode, Reused: x.reused}
+	result := Result{Status: res.StatusCode, Reused: reused}
 	if c.Inspect != nil {
 		if err := c.Inspect(res); err != nil {
 			res.Body.Close()
@@ -235,6 +254,32 @@ func (h *Hop) Forward(w http.ResponseWriter, r *http.Request, c Call) (Result, e
 	result.Sent = respond(w, r, res, body)
 	return result, nil
 }
+
+// send makes the round trip. The returned body is nil for a request without one.
+func (h *Hop) send(w http.ResponseWriter, r *http.Request, c *Call, up string) (res *http.Response, body *body, reused bool, err error) {
+	if h.direct != nil && h.direct.suits(r, c, up) {
+		header := headers.Get().(http.Header)
+		outgoing(header, r, c, up)
+		res, reused, ok, err := h.direct.roundTrip(w, r, c, header)
+		clear(header)
+		headers.Put(header)
+		if ok {
+			return res, nil, reused, err
+		}
+	}
+	out, body := h.request(r, c, up)
+	x := exchange{w: w}
+	ctx := httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{
+		GotConn:        x.gotConn,
+		Got1xxResponse: x.informational,
+	})
+	res, err = h.transport.RoundTrip(out.WithContext(ctx))
+	x.stop()
+	return res, body, x.reused, err
+}
+
+// headers are reused by requests on the direct way, where nothing keeps them.
+var headers = sync.Pool{New: func() any { return make(http.Header, 24) }}
 
 // classify turns an error of the transport into an Error.
 func classify(ctx context.Context, err error, body *body) *Error {

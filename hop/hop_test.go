@@ -30,7 +30,7 @@ func upstream(t testing.TB, h http.Handler) *Hop {
 	srv := &http.Server{Handler: h}
 	go srv.Serve(l)
 	t.Cleanup(func() { srv.Close() })
-	hop := New(Options{Dial: unix(path)})
+	hop := New(Options{Dial: unix(path), Single: true})
 	t.Cleanup(hop.Close)
 	return hop
 }
@@ -320,14 +320,14 @@ func TestErrors(t *testing.T) {
 				}()
 			}
 		}()
-		return New(Options{Dial: unix(l.Addr().String())})
+		return New(Options{Dial: unix(l.Addr().String()), Single: true})
 	}
 	for _, c := range []struct {
 		name, request string
 		hop           *Hop
 		want          string
 	}{
-		{"no listener", "GET / HTTP/1.1\r\nHost: a\r\n\r\n", New(Options{Dial: unix("/nonexistent")}), "dial"},
+		{"no listener", "GET / HTTP/1.1\r\nHost: a\r\n\r\n", New(Options{Dial: unix("/nonexistent"), Single: true}), "dial"},
 		{"closed at once", "GET / HTTP/1.1\r\nHost: a\r\n\r\n", hang(t, ""), "broken connection"},
 		{"not HTTP", "GET / HTTP/1.1\r\nHost: a\r\n\r\n", hang(t, "220 mail\r\n"), "broken connection"},
 		{"unasked 101", "GET / HTTP/1.1\r\nHost: a\r\n\r\n", hang(t, "HTTP/1.1 101 x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"), "broken connection"},
@@ -399,7 +399,7 @@ func TestIdleConnectionClosed(t *testing.T) {
 			}()
 		}
 	}()
-	srv := front(t, New(Options{Dial: unix(path)}), Call{})
+	srv := front(t, New(Options{Dial: unix(path), Single: true}), Call{})
 	for range 50 {
 		res, err := srv.Client().Get(srv.URL)
 		if err != nil || res.StatusCode != 200 || text(t, res) != "ok" {

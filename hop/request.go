@@ -46,27 +46,10 @@ func upgrade(r *http.Request) string {
 // request makes the outgoing request. The returned body is nil without one.
 func (h *Hop) request(r *http.Request, c *Call, up string) (*http.Request, *body) {
 	header := make(http.Header, len(r.Header)+8)
-	for k, v := range r.Header {
-		header[k] = v
-	}
-	trailers := httpguts.HeaderValuesContainsToken(header["Te"], "trailers")
-	removeHopByHop(header)
-	// The server side answers 100 Continue itself, when the body is first read.
-	delete(header, "Expect")
-	if trailers {
-		header["Te"] = []string{"trailers"}
-	}
-	if up != "" {
-		header["Connection"] = []string{"Upgrade"}
-		header["Upgrade"] = []string{up}
-	}
-	if c.Set != nil {
-		c.Set(header)
-	}
+	outgoing(header, r, c, up)
 	if _, ok := header["User-Agent"]; !ok {
 		header["User-Agent"] = nil // keeps the transport from sending its own
 	}
-
 	out := &http.Request{
 		Method:        r.Method,
 		URL:           target(r.URL, c),
@@ -85,6 +68,27 @@ func (h *Hop) request(r *http.Request, c *Call, up string) (*http.Request, *body
 	b := &body{src: r.Body, http1: r.ProtoMajor == 1}
 	out.Body = b
 	return out, b
+}
+
+// outgoing puts the header of the outgoing request into header.
+func outgoing(header http.Header, r *http.Request, c *Call, up string) {
+	for k, v := range r.Header {
+		header[k] = v
+	}
+	trailers := httpguts.HeaderValuesContainsToken(header["Te"], "trailers")
+	removeHopByHop(header)
+	// The server side answers 100 Continue itself, when the body is first read.
+	delete(header, "Expect")
+	if trailers {
+		header["Te"] = []string{"trailers"}
+	}
+	if up != "" {
+		header["Connection"] = []string{"Upgrade"}
+		header["Upgrade"] = []string{up}
+	}
+	if c.Set != nil {
+		c.Set(header)
+	}
 }
 
 // target is u at the upstream of c, byte for byte as the client wrote it.
