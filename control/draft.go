@@ -2,7 +2,6 @@ package control
 
 import (
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -298,6 +297,3 @@ func raw(v json.RawMessage, none any) any {
 	}
 	return v
 }
-
-// detached is the context of a request without its end.
-func detached(r *http.Request) context.Context { return context.WithoutCancel(r.Context()) }

@@ -1,36 +1,20 @@
-// Package servertest runs a whole server, with real cells, inside a test: for
-// tests that speak to it as its clients do.
+// Package servertest runs `selvage serve` as a process of its own, for tests
+// that speak to it as its clients do.
 package servertest
 
 import (
-	"context"
+	"bufio"
+	"bytes"
+	"encoding/json"
 	"fmt"
-	"log/slog"
-	"net"
-	"net/http/httptest"
+	"os"
+	"os/exec"
 	"path/filepath"
-	"slices"
+	"strings"
+	"sync"
+	"syscall"
 	"testing"
-
-	"github.com/selvage-edge/selvage/api"
-	"github.com/selvage-edge/selvage/assets"
-	"github.com/selvage-edge/selvage/auth"
-	"github.com/selvage-edge/selvage/binding"
-	"github.com/selvage-edge/selvage/blob"
-	"github.com/selvage-edge/selvage/config"
-	"github.com/selvage-edge/selvage/control"
-	"github.com/selvage-edge/selvage/d1"
-	"github.com/selvage-edge/selvage/durable"
-	"github.com/selvage-edge/selvage/edge"
-	"github.com/selvage-edge/selvage/engine"
-	"github.com/selvage-edge/selvage/keyed"
-	"github.com/selvage-edge/selvage/kv"
-	"github.com/selvage-edge/selvage/service"
-	"github.com/selvage-edge/selvage/state"
-	"github.com/selvage-edge/selvage/telemetry"
-	"github.com/selvage-edge/selvage/unsupported"
-	"github.com/selvage-edge/selvage/vars"
-	"github.com/selvage-edge/selvage/workerd"
+	"time"
 )
 
 // Server is a running server.
@@ -43,79 +27,90 @@ type Server struct {
 	Account, Token string
 }
 
-// Start runs a server that ends with the test.
+// program builds selvage, once per test binary, and returns its path. The
+// folder it is in is left to the operating system's own tidying.
+var program = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "selvage-test-")
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, "selvage")
+	if out, err := exec.Command("go", "build", "-o", path, "github.com/selvage-edge/selvage/cmd/selvage").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build selvage: %w\n%s", err, out)
+	}
+	return path, nil
+})
+
+// Start runs a server with an empty data directory that ends with the test.
 func Start(t testing.TB) *Server {
 	t.Helper()
-	dir := t.TempDir()
-	fatal := func(err error) {
+	selvage, err := program()
+	if err != nil {
+		t.Fatal(err)
+	}
+	data := filepath.Join(t.TempDir(), "data")
+	ask := func(args ...string) string {
 		t.Helper()
+		cmd := exec.Command(selvage, append(args, "--data", data)...)
+		var stderr bytes.Buffer
+		cmd.Stderr = &stderr
+		out, err := cmd.Output()
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("selvage %s: %v\n%s", strings.Join(args, " "), err, &stderr)
+		}
+		return strings.TrimSpace(string(out))
+	}
+	s := &Server{Token: ask("token", "create", "--name", "laptop"), Account: ask("account")}
+
+	cmd := exec.Command(selvage, "serve", "--data", data, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--log-format", "json")
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	admin := make(chan string, 1)
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		lines := bufio.NewScanner(stderr)
+		for lines.Scan() {
+			fmt.Fprintf(&log, "%s\n", lines.Bytes())
+			var line struct{ Msg, URL string }
+			if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "control plane" {
+				admin <- line.URL
+			}
+		}
+	}()
+	t.Cleanup(func() {
+		cmd.Process.Signal(syscall.SIGTERM)
+		<-read
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("selvage serve ended with %v", err)
+		}
+		if t.Failed() {
+			t.Logf("selvage serve said:\n%s", &log)
+		}
+	})
+	lines := bufio.NewScanner(stdout)
+	for lines.Scan() {
+		if url, ok := strings.CutPrefix(lines.Text(), "Ready on http://"); ok {
+			s.Edge = strings.TrimSuffix(url, "/")
+			break
 		}
 	}
-	code, err := blob.Open(filepath.Join(dir, "blob", "control"))
-	fatal(err)
-	values, err := blob.Open(filepath.Join(dir, "blob", "kv"))
-	fatal(err)
-	db, err := keyed.Open(filepath.Join(dir, "keyed"), keyed.Options{})
-	fatal(err)
-	t.Cleanup(func() { db.Close() })
-	keys, err := kv.Open(db, values, kv.Options{})
-	fatal(err)
-	t.Cleanup(func() { keys.Close() })
-	databases, err := d1.Open(filepath.Join(dir, "d1"), d1.Options{})
-	fatal(err)
-	t.Cleanup(func() { databases.Close() })
-	st, err := state.Open(t.Context(), state.Options{Dir: dir, Blobs: code})
-	fatal(err)
-	t.Cleanup(func() { st.Close() })
-	users := auth.New(st, nil)
-	token, err := users.Create(t.Context(), "laptop", nil, 0)
-	fatal(err)
-
-	kinds := slices.Concat(vars.Kinds(), []binding.Kind{
-		kv.NewKind(keys), d1.NewKind(databases, false), assets.Kind{}, service.Kind{}, durable.Kind{},
-	}, unsupported.Kinds())
-	var tails telemetry.Hub
-	e, err := engine.New(engine.Options{
-		Binary:      func(ctx context.Context) (string, error) { return workerd.Binary(ctx, nil) },
-		Dir:         dir,
-		Source:      st,
-		Kinds:       kinds,
-		Invocations: tails.Publish,
-	})
-	fatal(err)
-	t.Cleanup(func() { e.Close(context.Background()) })
-
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	fatal(err)
-	front := edge.New(edge.Options{Source: st, Target: e.Dispatch, Logger: slog.New(slog.DiscardHandler)})
-	ctx, stop := context.WithCancel(context.Background())
-	t.Cleanup(stop)
-	go front.Serve(ctx, listener, nil)
-	_, port, err := net.SplitHostPort(listener.Addr().String())
-	fatal(err)
-
-	h, err := control.New(t.Context(), control.Options{
-		State: st, Auth: users, Port: ":" + port, Scheme: "http",
-		Routes: [][]api.Route{keys.Routes(), databases.Routes()},
-		Check: func(ctx context.Context, v *config.Version) (control.Report, error) {
-			r, err := e.Check(ctx, v)
-			return control.Report{StartupTime: r.StartTime, Handlers: r.Handlers}, err
-		},
-		Validate: func(b config.Binding) error {
-			if reason := unsupported.Reason(b.Type); reason != "" {
-				return fmt.Errorf("binding %s: %s", b.Name, reason)
-			}
-			return nil
-		},
-		Tail: func(worker string, f func(telemetry.Invocation)) func() {
-			release, cancel := e.Observe(worker), tails.Subscribe(worker, f)
-			return func() { cancel(); release() }
-		},
-	})
-	fatal(err)
-	admin := httptest.NewServer(h)
-	t.Cleanup(admin.Close)
-	return &Server{API: admin.URL + "/client/v4", Edge: listener.Addr().String(), Account: st.Account(), Token: token}
+	select {
+	case s.API = <-admin:
+	case <-read:
+		t.Fatalf("selvage serve ended before it was ready:\n%s", &log)
+	case <-time.After(30 * time.Second):
+		t.Fatal("selvage serve is not ready after 30 s")
+	}
+	return s
 }
