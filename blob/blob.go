@@ -60,6 +60,7 @@ type Store struct {
 
 	mu     sync.Mutex // guards pins; held from checking to deleting a file
 	pins   map[Digest]int
+	holds  int             // while positive nothing is deleted
 	folder map[string]bool // folders known to exist durably
 }
 
@@ -199,12 +200,25 @@ func (s *Store) Has(d Digest) (bool, error) {
 	return true, nil
 }
 
+// Hold keeps every blob from being deleted until release is called. What would
+// have been deleted meanwhile is left to the next Sweep.
+func (s *Store) Hold() (release func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.holds++
+	return sync.OnceFunc(func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.holds--
+	})
+}
+
 // Delete removes a blob unless it is pinned or live, and reports whether it
 // did. A crash may bring the file back; the next Sweep removes it again.
 func (s *Store) Delete(d Digest, live Live) (bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.pins[d] > 0 {
+	if s.pins[d] > 0 || s.holds > 0 {
 		return false, nil
 	}
 	if keep, err := live(d); err != nil || keep {

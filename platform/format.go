@@ -18,11 +18,21 @@ const dataFormat = 1
 // is not whole.
 const restoring = "restoring"
 
+// backingUp begins the names of the folders in which backups keep what they
+// copy.
+const backingUp = "backup-"
+
 // checkFormat refuses a directory that this program cannot read and gives a new
 // one its format file.
 func checkFormat(dir string) error {
 	if _, err := os.Stat(filepath.Join(dir, restoring)); err == nil {
 		return errors.New("a restore into it was interrupted: empty the directory and restore again")
+	}
+	left, _ := filepath.Glob(filepath.Join(dir, backingUp+"*"))
+	for _, path := range left { // of a backup that was killed
+		if err := os.RemoveAll(path); err != nil {
+			return err
+		}
 	}
 	path := filepath.Join(dir, "format")
 	data, err := os.ReadFile(path)

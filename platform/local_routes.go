@@ -44,6 +44,7 @@ func (s *Stores) localRoutes() []api.Route {
 			return api.Write(w, nil)
 		}},
 		{Method: http.MethodPost, Path: "/local/d1/{id}/migrations", Edit: true, Handle: s.migrate},
+		{Method: http.MethodGet, Path: "/local/backup", Handle: s.backup},
 		{Method: http.MethodPost, Path: "/local/tokens", Edit: true, Handle: s.createToken},
 		{Method: http.MethodGet, Path: "/local/tokens", Handle: s.listTokens},
 		{Method: http.MethodDelete, Path: "/local/tokens/{token}", Edit: true, Handle: s.revokeToken},
@@ -122,4 +123,16 @@ func (s *Stores) revokeToken(w http.ResponseWriter, r *http.Request) error {
 		return api.Errorf(http.StatusBadRequest, 10001, "%v", err)
 	}
 	return api.Write(w, nil)
+}
+
+// backup streams a backup; ?key=true includes the key of the secrets. When it
+// fails the response breaks off.
+func (s *Stores) backup(w http.ResponseWriter, r *http.Request) error {
+	w.Header().Set("Content-Type", "application/zstd")
+	err := s.Backup(r.Context(), w, r.URL.Query().Get("key") == "true")
+	if err != nil {
+		s.log.Error("backup", "err", err)
+		panic(http.ErrAbortHandler)
+	}
+	return nil
 }
