@@ -1,6 +1,7 @@
 package assets_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -191,8 +192,8 @@ const config :Workerd.Config = (
 		defer server.Close()
 		client := server.Client()
 		client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-		client.Transport = &http.Transport{DisableCompression: true, Dial: func(network, _ string) (net.Conn, error) {
-			return net.Dial(network, server.Listener.Addr().String())
+		client.Transport = &http.Transport{DisableCompression: true, DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, network, server.Listener.Addr().String())
 		}}
 		for _, host := range []string{"example.com", "www.example.com"} {
 			if host != "example.com" && a.Headers == "" {

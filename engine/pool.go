@@ -30,8 +30,7 @@ type pool struct {
 	retryAt  time.Time
 	restarts int
 	// absent are entrypoints that other Workers call and this version lacks.
-	absent   map[string]bool
-	draining sync.WaitGroup
+	absent map[string]bool
 }
 
 // start is one attempt to start a cell. Its fields are set before done closes.

@@ -26,8 +26,8 @@ const MaxKeys = shardCount * maxKeysPerShard
 
 // The two periods that exist.
 const (
-	TenSeconds = 10 * time.Second
-	Minute     = 60 * time.Second
+	ShortPeriod = 10 * time.Second
+	LongPeriod  = 60 * time.Second
 )
 
 // ErrPeriod says that a period is neither 10 nor 60 seconds.

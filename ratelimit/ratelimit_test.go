@@ -40,7 +40,7 @@ func allowed(t *testing.T, l *Limiter, key string) bool {
 func TestWindowsAreAlignedToTheEpoch(t *testing.T) {
 	var c clock
 	c.unix.Store(1_000_009)
-	l := limiter(t, New(c.now), "1", 2, TenSeconds)
+	l := limiter(t, New(c.now), "1", 2, ShortPeriod)
 	for i, want := range []bool{true, true, false, false} {
 		if got := allowed(t, l, "a"); got != want {
 			t.Errorf("use %d: %v", i, got)
@@ -55,21 +55,21 @@ func TestWindowsAreAlignedToTheEpoch(t *testing.T) {
 func TestCountersAreApart(t *testing.T) {
 	var c clock
 	s := New(c.now)
-	one := limiter(t, s, "1", 1, Minute)
+	one := limiter(t, s, "1", 1, LongPeriod)
 	if !allowed(t, one, "a") || allowed(t, one, "a") {
 		t.Fatal("a limit of 1 does not mean one")
 	}
 	for name, ok := range map[string]bool{
 		"other key":       allowed(t, one, "b"),
-		"other namespace": allowed(t, limiter(t, s, "2", 1, Minute), "a"),
-		"other period":    allowed(t, limiter(t, s, "1", 1, TenSeconds), "a"),
-		"higher limit":    allowed(t, limiter(t, s, "1", 2, Minute), "a"),
+		"other namespace": allowed(t, limiter(t, s, "2", 1, LongPeriod), "a"),
+		"other period":    allowed(t, limiter(t, s, "1", 1, ShortPeriod), "a"),
+		"higher limit":    allowed(t, limiter(t, s, "1", 2, LongPeriod), "a"),
 	} {
 		if !ok {
 			t.Errorf("%s: refused", name)
 		}
 	}
-	if allowed(t, limiter(t, s, "1", 2, Minute), "a") {
+	if allowed(t, limiter(t, s, "1", 2, LongPeriod), "a") {
 		t.Error("limiters of one namespace do not share counters")
 	}
 }
@@ -77,7 +77,7 @@ func TestCountersAreApart(t *testing.T) {
 // Under concurrency exactly as many pass as the limit says.
 func TestExact(t *testing.T) {
 	var c clock
-	l := limiter(t, New(c.now), "1", 100, Minute)
+	l := limiter(t, New(c.now), "1", 100, LongPeriod)
 	var passed atomic.Int64
 	var wg sync.WaitGroup
 	for range 8 {
@@ -98,7 +98,7 @@ func TestExact(t *testing.T) {
 func TestMemoryIsBounded(t *testing.T) {
 	var c clock
 	s := New(c.now)
-	l := limiter(t, s, "1", 1, Minute)
+	l := limiter(t, s, "1", 1, LongPeriod)
 	if !allowed(t, l, "early") {
 		t.Fatal("refused")
 	}
@@ -115,14 +115,14 @@ func TestMemoryIsBounded(t *testing.T) {
 	if allowed(t, l, "early") {
 		t.Error("a flood of keys made room for a key that was at its limit")
 	}
-	if !allowed(t, limiter(t, s, "2", 1, Minute), "x") || allowed(t, limiter(t, s, "2", 1, Minute), "x") {
+	if !allowed(t, limiter(t, s, "2", 1, LongPeriod), "x") || allowed(t, limiter(t, s, "2", 1, LongPeriod), "x") {
 		t.Error("a flood in one namespace switched off another")
 	}
 }
 
 func TestRefusedSettings(t *testing.T) {
 	s := New(nil)
-	if _, err := s.Limiter("1", 0, Minute); err == nil {
+	if _, err := s.Limiter("1", 0, LongPeriod); err == nil {
 		t.Error("limit 0 is accepted")
 	}
 	if _, err := s.Limiter("1", 1, time.Second); err == nil {
@@ -196,7 +196,7 @@ func TestBindingInWorkerd(t *testing.T) {
 }
 
 func BenchmarkLimit(b *testing.B) {
-	l, _ := New(nil).Limiter("1", 1<<30, Minute)
+	l, _ := New(nil).Limiter("1", 1<<30, LongPeriod)
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
 		for i := 0; pb.Next(); i++ {

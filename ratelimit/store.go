@@ -78,9 +78,9 @@ func (s *Store) take(namespace, key string, limit float64, period time.Duration)
 
 func periodIndex(period time.Duration) (int, error) {
 	switch period {
-	case TenSeconds:
+	case ShortPeriod:
 		return 0, nil
-	case Minute:
+	case LongPeriod:
 		return 1, nil
 	}
 	return 0, ErrPeriod

@@ -14,7 +14,7 @@ import (
 // A record is one JSON document in data. Columns exist for what is looked up,
 // ordered or unique.
 var migrations = []string{
-	1 - 1: `
+	0: `
 CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE workers (name TEXT PRIMARY KEY, data TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE versions (
@@ -69,7 +69,7 @@ CREATE TABLE audit (seq INTEGER PRIMARY KEY AUTOINCREMENT, data TEXT NOT NULL);
 CREATE TRIGGER audit_no_update BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
 CREATE TRIGGER audit_no_delete BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
 `,
-	2 - 1: `
+	1: `
 CREATE TABLE asset_files (
 	hash TEXT PRIMARY KEY,
 	digest TEXT NOT NULL,
