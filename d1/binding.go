@@ -52,20 +52,9 @@ func (k kind) Mount(b config.Binding, at binding.Site) (binding.Mount, error) {
 		return binding.Mount{}, fmt.Errorf(
 			"binding %s (d1): the compatibility flag d1_binding_jsrpc is not supported; remove it from compatibility_flags", b.Name)
 	}
-	var s settings
-	if err := b.Decode(&s); err != nil {
-		return binding.Mount{}, err
-	}
-	find := k.store.Database
-	if k.create {
-		find = k.store.Ensure
-	}
-	db, err := find(context.Background(), s.ID)
-	if errors.Is(err, ErrNotFound) {
-		return binding.Mount{}, fmt.Errorf("binding %s (d1): there is no database with id %s; create one with `wrangler d1 create`", b.Name, s.ID)
-	}
+	db, err := k.database(b)
 	if err != nil {
-		return binding.Mount{}, fmt.Errorf("binding %s (d1): %w", b.Name, err)
+		return binding.Mount{}, err
 	}
 	return binding.Mount{
 		Value: workerd.WrappedValue{
@@ -74,4 +63,24 @@ func (k kind) Mount(b config.Binding, at binding.Site) (binding.Mount, error) {
 		},
 		Handler: Service(db),
 	}, nil
+}
+
+// database finds the database of a binding.
+func (k kind) database(b config.Binding) (*Database, error) {
+	var s settings
+	if err := b.Decode(&s); err != nil {
+		return nil, err
+	}
+	find := k.store.Database
+	if k.create {
+		find = k.store.Ensure
+	}
+	db, err := find(context.Background(), s.ID)
+	if errors.Is(err, ErrNotFound) {
+		return nil, fmt.Errorf("binding %s (d1): there is no database with id %s; create one with `wrangler d1 create`", b.Name, s.ID)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("binding %s (d1): %w", b.Name, err)
+	}
+	return db, nil
 }

@@ -204,6 +204,11 @@ func (k *call) statement(text string, params []any, last bool) error {
 	if !readOnly && keyword(text) == "VACUUM" {
 		return &Error{Message: textVacuum}
 	}
+	if last {
+		if params, err = positions(s, params); err != nil {
+			return err
+		}
+	}
 	switch n := s.BindCount(); {
 	case !last && n > 0:
 		return &Error{Message: textLastParams}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 
+	"github.com/selvage-edge/selvage/binding"
 	"github.com/selvage-edge/selvage/config"
 	"github.com/selvage-edge/selvage/fault"
 	"github.com/selvage-edge/selvage/hop"
@@ -18,20 +19,9 @@ import (
 // request is for, as JSON. The shim removes it.
 const objectHeader = "Selvage-Object"
 
-// Object names a Durable Object: by ID, 64 hexadecimal characters, or else by
-// Name.
-type Object struct {
-	// Worker has the class.
-	Worker string `json:"-"`
-	// Class is the exported class.
-	Class string `json:"class"`
-	ID    string `json:"id,omitempty"`
-	Name  string `json:"name,omitempty"`
-}
-
 // Object answers r by a Durable Object's fetch handler, obeying Dispatch's
 // rules.
-func (e *Engine) Object(w http.ResponseWriter, r *http.Request, o Object) error {
+func (e *Engine) Object(w http.ResponseWriter, r *http.Request, o binding.Object) error {
 	address, err := json.Marshal(o)
 	if err != nil {
 		return fault.Internal.With("", err)
@@ -45,7 +35,7 @@ func (e *Engine) Object(w http.ResponseWriter, r *http.Request, o Object) error 
 
 // ObjectID returns the id of the object that o.Name names or, without a name, a
 // new id that no object has.
-func (e *Engine) ObjectID(ctx context.Context, o Object) (string, error) {
+func (e *Engine) ObjectID(ctx context.Context, o binding.Object) (string, error) {
 	body, err := json.Marshal(o)
 	if err != nil {
 		return "", err
@@ -64,7 +54,7 @@ func (e *Engine) ObjectID(ctx context.Context, o Object) (string, error) {
 }
 
 // owner returns the cell in which the objects of o's class live; release it.
-func (e *Engine) owner(ctx context.Context, o Object) (*cell, error) {
+func (e *Engine) owner(ctx context.Context, o binding.Object) (*cell, error) {
 	for {
 		w, err := e.lookup(o.Worker)
 		if err != nil {

@@ -190,7 +190,7 @@ export class Counter extends DurableObject {
 export default { fetch() { return new Response("web") } }`)
 	v.Classes = []config.Class{{Name: "Counter", SQLite: true, Key: "counter"}}
 	b.deploy(v)
-	ask := func(o Object, path string) (*httptest.ResponseRecorder, error) {
+	ask := func(o binding.Object, path string) (*httptest.ResponseRecorder, error) {
 		r := httptest.NewRequest(http.MethodPost, path, strings.NewReader("body"))
 		r.Host = "object"
 		r = r.WithContext(telemetry.WithRequest(r.Context(), &telemetry.Request{Scheme: "https", CF: json.RawMessage(`{"colo":"X"}`)}))
@@ -200,24 +200,24 @@ export default { fetch() { return new Response("web") } }`)
 		return w, err
 	}
 	for n := 1; n <= 2; n++ {
-		w, err := ask(Object{Class: "Counter", Name: "a"}, "/path?q=1")
+		w, err := ask(binding.Object{Class: "Counter", Name: "a"}, "/path?q=1")
 		if want := fmt.Sprintf("%d a POST https://object/path?q=1 body  X", n); err != nil || w.Body.String() != want {
 			t.Errorf("%q %v, want %q", w.Body, err, want)
 		}
 	}
-	id, err := b.ObjectID(context.Background(), Object{Worker: "web", Class: "Counter", Name: "a"})
+	id, err := b.ObjectID(context.Background(), binding.Object{Worker: "web", Class: "Counter", Name: "a"})
 	if err != nil || len(id) != 64 {
 		t.Fatal(id, err)
 	}
-	if w, err := ask(Object{Class: "Counter", ID: id}, "/"); err != nil || !strings.HasPrefix(w.Body.String(), "3 ") {
+	if w, err := ask(binding.Object{Class: "Counter", ID: id}, "/"); err != nil || !strings.HasPrefix(w.Body.String(), "3 ") {
 		t.Errorf("by id: %q %v", w.Body, err)
 	}
-	fresh, err := b.ObjectID(context.Background(), Object{Worker: "web", Class: "Counter"})
+	fresh, err := b.ObjectID(context.Background(), binding.Object{Worker: "web", Class: "Counter"})
 	if err != nil || len(fresh) != 64 || fresh == id {
 		t.Errorf("new id %q %v", fresh, err)
 	}
-	_, err = ask(Object{Class: "Counter", Name: "a"}, "/throw")
+	_, err = ask(binding.Object{Class: "Counter", Name: "a"}, "/throw")
 	asFault(t, err, fault.ThrewException)
-	_, err = ask(Object{Class: "Missing", Name: "a"}, "/")
+	_, err = ask(binding.Object{Class: "Missing", Name: "a"}, "/")
 	asFault(t, err, fault.NotConfigured)
 }

@@ -53,9 +53,18 @@ func (k *Kind) Validate(b config.Binding) error {
 
 // Mount implements binding.Kind.
 func (k *Kind) Mount(b config.Binding, at binding.Site) (binding.Mount, error) {
-	id, err := namespaceID(b)
+	n, err := k.namespace(b)
 	if err != nil {
 		return binding.Mount{}, err
+	}
+	return binding.Mount{Value: workerd.KVValue(at.Service), Handler: n.Handler()}, nil
+}
+
+// namespace finds the namespace of a binding.
+func (k *Kind) namespace(b config.Binding) (*Namespace, error) {
+	id, err := namespaceID(b)
+	if err != nil {
+		return nil, err
 	}
 	find := k.Store.Namespace
 	if k.CreateMissing {
@@ -63,10 +72,10 @@ func (k *Kind) Mount(b config.Binding, at binding.Site) (binding.Mount, error) {
 	}
 	n, err := find(id)
 	if errors.Is(err, ErrNamespaceNotFound) {
-		return binding.Mount{}, fmt.Errorf("binding %s (kv_namespace): there is no KV namespace with id %q; create one with `wrangler kv namespace create %s` and use the id it prints", b.Name, id, b.Name)
+		return nil, fmt.Errorf("binding %s (kv_namespace): there is no KV namespace with id %q; create one with `wrangler kv namespace create %s` and use the id it prints", b.Name, id, b.Name)
 	}
 	if err != nil {
-		return binding.Mount{}, fmt.Errorf("binding %s (kv_namespace): %w", b.Name, err)
+		return nil, fmt.Errorf("binding %s (kv_namespace): %w", b.Name, err)
 	}
-	return binding.Mount{Value: workerd.KVValue(at.Service), Handler: n.Handler()}, nil
+	return n, nil
 }

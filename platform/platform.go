@@ -61,6 +61,14 @@ type Options struct {
 	Hosts []string
 	// Trusted are proxies in front of us whose forwarding headers are believed.
 	Trusted []netip.Prefix
+	// Builtins are the Workers that come with the program.
+	Builtins []Builtin
+	// Now is the clock of what is stored: expirations, rate limits, creation
+	// times. Default time.Now.
+	Now func() time.Time
+	// Binary finds the JavaScript engine when the first Worker needs it. Nil:
+	// workerd.Binary, before anything else starts.
+	Binary func(ctx context.Context) (string, error)
 	// Stages run before the platform's own.
 	Stages []edge.Stage
 	// StuckAfter is how long a Worker may block its process. Default 30 s.
@@ -114,17 +122,21 @@ func Open(ctx context.Context, o Options) (*Platform, error) {
 }
 
 func (p *Platform) open(ctx context.Context, o Options) (err error) {
-	binary, err := workerd.Binary(ctx, o.Progress)
-	if err != nil {
-		return err
+	if o.Binary == nil {
+		binary, err := workerd.Binary(ctx, o.Progress)
+		if err != nil {
+			return err
+		}
+		o.Binary = func(context.Context) (string, error) { return binary, nil }
 	}
-	p.Stores, _, err = OpenStores(ctx, StoreOptions{Dir: o.Data, WorkersDomain: o.WorkersDomain, Logger: o.Logger})
+	p.Stores, _, err = OpenStores(ctx, StoreOptions{Dir: o.Data, WorkersDomain: o.WorkersDomain, Now: o.Now, Logger: o.Logger})
 	if err != nil {
 		return err
 	}
 	if o.Source == nil {
 		o.Source = p.Stores.State
 	}
+	o.Source = withBuiltins(o.Source, o.Builtins)
 	p.source = o.Source
 	p.egress, err = egress.New(egress.Options{
 		Origins:      o.Origins,
@@ -142,13 +154,14 @@ func (p *Platform) open(ctx context.Context, o Options) (err error) {
 	}
 	kinds := p.Stores.kinds(o.CreateMissing)
 	p.Engine, err = engine.New(engine.Options{
-		Binary:  func(context.Context) (string, error) { return binary, nil },
-		Dir:     o.Data,
-		Source:  o.Source,
-		Kinds:   kinds,
-		Egress:  p.egress.For,
-		Observe: o.Observe,
-		Lines:   o.Lines,
+		Binary:   o.Binary,
+		Dir:      o.Data,
+		Source:   o.Source,
+		Kinds:    kinds,
+		Programs: programs(o.Builtins),
+		Egress:   p.egress.For,
+		Observe:  o.Observe,
+		Lines:    o.Lines,
 		Invocations: func(i telemetry.Invocation) {
 			p.tails.Publish(i)
 			if o.Invocations != nil {
@@ -176,6 +189,9 @@ func (p *Platform) open(ctx context.Context, o Options) (err error) {
 		Access:  access(o.Metrics, o.Requests),
 		Logger:  o.Logger,
 	})
+	if err := p.openBuiltins(o.Builtins); err != nil {
+		return err
+	}
 	p.measure(o.Metrics)
 	p.API, err = p.Stores.API(ctx, control.Options{
 		Check:    p.check,

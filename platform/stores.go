@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"path/filepath"
+	"time"
 
 	"github.com/selvage-edge/selvage/api"
 	"github.com/selvage-edge/selvage/auth"
@@ -48,6 +49,8 @@ type StoreOptions struct {
 	Dir string
 	// WorkersDomain is the suffix under which Workers answer. Default "localhost".
 	WorkersDomain string
+	// Now is the clock of KV, D1 and rate limits. Default time.Now.
+	Now func() time.Time
 	// Logger of the stores' own events. Default slog.Default().
 	Logger *slog.Logger
 }
@@ -87,11 +90,11 @@ func (s *Stores) open(ctx context.Context, o StoreOptions) (err error) {
 	if s.values, err = blob.Open(filepath.Join(s.Dir, "blob", "kv")); err != nil {
 		return err
 	}
-	if s.KV, err = kv.Open(s.keyed, s.values, kv.Options{Logger: s.log}); err != nil {
+	if s.KV, err = kv.Open(s.keyed, s.values, kv.Options{Now: o.Now, Logger: s.log}); err != nil {
 		return err
 	}
-	s.Limits = ratelimit.New(nil)
-	s.D1, err = d1.Open(filepath.Join(s.Dir, "d1"), d1.Options{})
+	s.Limits = ratelimit.New(o.Now)
+	s.D1, err = d1.Open(filepath.Join(s.Dir, "d1"), d1.Options{Now: o.Now})
 	return err
 }
 

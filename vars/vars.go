@@ -106,6 +106,12 @@ func versionMetadata(_ config.Binding, v *config.Version) (workerd.Value, error)
 	if v == nil {
 		return nil, nil
 	}
+	data, err := versionJSON(v)
+	return workerd.JSONValue(data), err
+}
+
+// versionJSON is what a Worker sees of its version.
+func versionJSON(v *config.Version) ([]byte, error) {
 	data, err := json.Marshal(struct {
 		ID        string `json:"id"`
 		Tag       string `json:"tag"`
@@ -114,7 +120,7 @@ func versionMetadata(_ config.Binding, v *config.Version) (workerd.Value, error)
 	if err != nil {
 		return nil, fmt.Errorf("version metadata: %w", err)
 	}
-	return workerd.JSONValue(data), nil
+	return data, nil
 }
 
 // blob finds the uploaded part that the binding names.

@@ -1,0 +1,130 @@
+package platform
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/selvage-edge/selvage/binding"
+	"github.com/selvage-edge/selvage/config"
+	"github.com/selvage-edge/selvage/engine"
+)
+
+// Builtin is a Worker that comes with the program rather than from the source
+// of snapshots: one written in Go, or a JavaScript project that is embedded. It
+// is part of every snapshot; a Worker of the same name from the source is not.
+type Builtin struct {
+	Worker *config.Worker
+	Routes []config.Route
+	// Program implements the Worker in this process. Nil: its versions have code.
+	Program engine.Program
+	// Open is called once everything is there but before the first request, to
+	// give a Program its bindings. May be nil.
+	Open func(*Platform) error
+	// MapStack rewrites a stack of the Worker to its sources. May be nil.
+	MapStack func(version, stack string) string
+}
+
+// programs lists the builtins that are implemented in this process.
+func programs(list []Builtin) map[string]engine.Program {
+	m := map[string]engine.Program{}
+	for _, b := range list {
+		if b.Program != nil {
+			m[b.Worker.Name] = b.Program
+		}
+	}
+	return m
+}
+
+// openBuiltins gives the Programs their bindings.
+func (p *Platform) openBuiltins(list []Builtin) error {
+	for _, b := range list {
+		if b.Open == nil {
+			continue
+		}
+		if err := b.Open(p); err != nil {
+			return fmt.Errorf("start Worker %q: %w", b.Worker.Name, err)
+		}
+	}
+	return nil
+}
+
+// Bind sets the variable that to points to, of a Worker written in Go, to what
+// a binding of its version gives. Namespaces and databases that do not exist
+// are made: whoever starts the program deploys the Worker.
+func (p *Platform) Bind(v *config.Version, b config.Binding, to any) error {
+	for _, k := range p.Stores.kinds(true) {
+		if k.Type() != b.Type {
+			continue
+		}
+		g, ok := k.(binding.GoKind)
+		if !ok {
+			return fmt.Errorf("a binding of type %s is for Workers in JavaScript", b.Type)
+		}
+		return g.Bind(b, binding.Host{Version: v, Call: p.Engine.Call, Object: p.Engine.Object, ObjectID: p.Engine.ObjectID}, to)
+	}
+	return fmt.Errorf("there is no kind of binding named %q here", b.Type)
+}
+
+// Imply returns the binding that a variable of a Worker written in Go has
+// without settings, or false if its type needs some.
+func Imply(name string, to any) (config.Binding, bool) {
+	for _, k := range new(Stores).kinds(true) {
+		if i, ok := k.(binding.Implier); ok {
+			if b, ok := i.Imply(name, to); ok {
+				return b, true
+			}
+		}
+	}
+	return config.Binding{}, false
+}
+
+// overlay is a source whose snapshots have the builtins.
+type overlay struct {
+	config.Source
+	builtins []Builtin
+
+	mu   sync.Mutex // guards both
+	from *config.Snapshot
+	with *config.Snapshot
+}
+
+func withBuiltins(source config.Source, list []Builtin) config.Source {
+	if len(list) == 0 {
+		return source
+	}
+	return &overlay{Source: source, builtins: list}
+}
+
+// Current implements config.Source.
+func (o *overlay) Current() *config.Snapshot { return o.add(o.Source.Current()) }
+
+// Subscribe implements config.Source.
+func (o *overlay) Subscribe(f func(*config.Snapshot)) (stop func()) {
+	return o.Source.Subscribe(func(s *config.Snapshot) { f(o.add(s)) })
+}
+
+// add returns s with the builtins; the same one for the same s.
+func (o *overlay) add(s *config.Snapshot) *config.Snapshot {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if s == o.from {
+		return o.with
+	}
+	with := *s
+	with.Workers = maps.Clone(s.Workers)
+	if with.Workers == nil {
+		with.Workers = map[string]*config.Worker{}
+	}
+	with.Routes = slices.Clone(s.Routes)
+	for _, b := range o.builtins {
+		with.Workers[b.Worker.Name] = b.Worker
+		with.Routes = append(with.Routes, b.Routes...)
+	}
+	if with.WorkersDomain == "" {
+		with.WorkersDomain = "localhost"
+	}
+	o.from, o.with = s, &with
+	return o.with
+}
