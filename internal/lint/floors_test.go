@@ -15,7 +15,7 @@ const module = "github.com/selvage-edge/selvage"
 // of lower floors, and of its own floor only where allowed says so.
 var floors = [][]string{
 	{"config", "fault", "telemetry", "api"},                                          // words and tools
-	{"workerd", "sandbox", "sqlite", "blob", "keyed", "backup", "bundle", "hop"},               // storage and processes
+	{"workerd", "sandbox", "sqlite", "blob", "keyed", "backup", "bundle", "hop"},     // storage and processes
 	{"binding", "manifest", "settings"},                                              // contracts
 	{"kv", "d1", "assets", "ratelimit", "vars", "service", "durable", "unsupported"}, // bindings
 	{"engine"}, // which version runs where
