@@ -43,6 +43,7 @@ func (d *devCommand) Run(ctx context.Context, streams IO) error {
 	if o.Origins, err = origins(d.Origin); err != nil {
 		return err
 	}
+	defer letGarbageGather()()
 	return dev.Run(ctx, o)
 }
 

@@ -93,6 +93,7 @@ func (s *serveCommand) Run(ctx context.Context, streams IO) error {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
+	defer letGarbageGather()()
 	return serve.Run(ctx, serve.Options{
 		Settings: first, Load: s.settings, Reload: hangup, Stdout: streams.Stdout, Stderr: streams.Stderr,
 	})

@@ -96,6 +96,13 @@ func (c *console) access(r edge.Record) {
 		c.paint(gray, fmt.Sprintf("(%dms)", r.Duration.Milliseconds()))))
 }
 
+// failed prints a finished request if it failed.
+func (c *console) failed(r edge.Record) {
+	if r.Status >= 400 || r.Aborted {
+		c.access(r)
+	}
+}
+
 // problem prints an error of ours: a build that failed, a Worker that does not start.
 func (c *console) problem(worker string, err error) { c.print(worker, red, "✘ "+err.Error()) }
 

@@ -89,7 +89,7 @@ func Run(ctx context.Context, o Options) error {
 		Hosts: hosts(listener), Origins: o.Origins, StuckAfter: o.StuckAfter, Inspect: o.Inspect != "",
 		Stages:      s.stages(),
 		Lines:       s.console.line,
-		Requests:    s.console.access,
+		Requests:    s.requests(),
 		Invocations: s.console.invocation,
 		MapStack:    s.mapStack,
 		Progress:    o.Stderr,

@@ -11,6 +11,14 @@ import (
 	"github.com/selvage-edge/selvage/fault"
 )
 
+// requests is what hears of finished requests.
+func (s *server) requests() func(edge.Record) {
+	if s.options.Observe {
+		return s.console.access
+	}
+	return s.console.failed
+}
+
 // stages are what dev puts in front of the Workers.
 func (s *server) stages() []edge.Stage {
 	return []edge.Stage{
