@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -83,6 +84,23 @@ func Binary(ctx context.Context, progress io.Writer) (string, error) {
 		progress: progress,
 	}
 	return d.path(ctx)
+}
+
+// Cached is Binary without a download: the error is fs.ErrNotExist when the
+// binary would have to be fetched first.
+func Cached() (string, error) {
+	if os.Getenv(Variable) != "" {
+		return Binary(context.Background(), nil)
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", fmt.Errorf("find workerd: no cache directory (%w): set XDG_CACHE_HOME, or %s to a workerd binary", err, Variable)
+	}
+	path := filepath.Join(cache, "selvage", "workerd", Version, "workerd")
+	if !present(path) {
+		return "", fmt.Errorf("find workerd: %s: %w", path, fs.ErrNotExist)
+	}
+	return path, nil
 }
 
 // download fetches one package into dir.
