@@ -63,7 +63,7 @@ func (e *Engine) forward(w http.ResponseWriter, r *http.Request, wk *worker, v *
 func (c *cell) forward(w http.ResponseWriter, r *http.Request) (err error, again bool) {
 	done := c.release
 	defer func() { done() }()
-	record := telemetry.RequestFrom(r.Context())
+	record, begin := telemetry.RequestFrom(r.Context()), time.Now()
 	_, err = c.hop.Forward(w, r, hop.Call{
 		Set: func(h http.Header) { privateHeaders(h, r, record) },
 		Inspect: func(res *http.Response) error {
@@ -94,6 +94,7 @@ func (c *cell) forward(w http.ResponseWriter, r *http.Request) (err error, again
 	case <-time.After(time.Second):
 		return fault.Unavailable.With("The connection to the Worker broke.", err), he.Kind == hop.Dial || repeatable(r)
 	}
+	c.reportExceeded(r, begin)
 	blamed := c.verdict.Load() != nil || c.outOfMemory.Load()
 	return c.cause(), !blamed && (he.Kind == hop.Dial || repeatable(r))
 }

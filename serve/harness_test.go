@@ -20,8 +20,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coder/websocket"
+
 	"github.com/selvage-edge/selvage/platform"
 	"github.com/selvage-edge/selvage/settings"
+	"github.com/selvage-edge/selvage/telemetry"
 )
 
 // TestMain lets this binary be the server that a test kills.
@@ -302,4 +305,51 @@ func write(t testing.TB, dir, name, text string) string {
 		t.Fatal(err)
 	}
 	return path
+}
+
+// tail begins to watch a Worker; next returns what is seen.
+func (r *running) tail(worker string) (next func() telemetry.Invocation) {
+	r.t.Helper()
+	var tail struct{ URL string }
+	if err := r.api("POST", "/workers/scripts/"+worker+"/tails", "application/json", strings.NewReader("{}"), &tail); err != nil {
+		r.t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	r.t.Cleanup(cancel)
+	conn, _, err := websocket.Dial(ctx, tail.URL, &websocket.DialOptions{Subprotocols: []string{"trace-v1"}})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(func() { conn.CloseNow() })
+	// The cells are replaced by ones that report.
+	seen := make(chan struct{})
+	go func() {
+		defer close(seen)
+		conn.Read(ctx)
+	}()
+	until(r.t, "the tail reports", func() bool {
+		r.ask(worker, "GET", "/tail-begins", nil)
+		select {
+		case <-seen:
+			return true
+		case <-time.After(50 * time.Millisecond):
+			return false
+		}
+	})
+	return func() telemetry.Invocation {
+		r.t.Helper()
+		for {
+			var i telemetry.Invocation
+			_, text, err := conn.Read(ctx)
+			if err == nil {
+				err = json.Unmarshal(text, &i)
+			}
+			if err != nil {
+				r.t.Fatal("tail: ", err)
+			}
+			if !strings.Contains(string(i.Event), "/tail-begins") {
+				return i
+			}
+		}
+	}
 }

@@ -165,7 +165,7 @@ func TestCellsAreConfined(t *testing.T) {
 // What a request uses beyond its limits ends with Cloudflare's error.
 func TestLimits(t *testing.T) {
 	s := testSettings(t.TempDir())
-	s.MaxBody, s.MaxWall = 1<<20, 3*time.Second
+	s.MaxBody, s.MaxWall, s.MaxMemory = 1<<20, 5*time.Second, 192<<20
 	r := start(t, s, Options{})
 	r.deploy("web", `export default { async fetch(r) {
   switch (new URL(r.url).pathname) {
@@ -178,7 +178,18 @@ func TestLimits(t *testing.T) {
 } }`, map[string]any{"limits": map[string]any{"cpu_ms": 50}})
 	r.want("web", "/", 200, "ok")
 	r.want("web", "/throw", 500, "error code: 1101")
+	next := r.tail("web")
 	r.want("web", "/spin", 503, "error code: 1102\nWorker exceeded resource limits")
+	if i := next(); i.Outcome != "exceededCpu" || i.Exceptions[0].Message != "Worker exceeded CPU time limit." {
+		t.Errorf("the tail shows %+v", i)
+	}
+	r.deploy("greedy", `const all = [];
+export default { fetch(r) { if (r.url.endsWith("/grow")) for (;;) all.push(new Uint8Array(1e6).fill(1)); return new Response("ok") } }`, nil)
+	next = r.tail("greedy")
+	r.want("greedy", "/grow", 503, "error code: 1102\nWorker exceeded resource limits")
+	if i := next(); i.Outcome != "exceededMemory" || i.Exceptions[0].Message != "Worker exceeded memory limit." {
+		t.Errorf("the tail shows %+v", i)
+	}
 	r.want("web", "/wait", 524, "A timeout occurred")
 	for _, c := range []struct {
 		name   string

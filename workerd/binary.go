@@ -264,8 +264,8 @@ type report struct {
 	w    io.Writer
 	size int64
 
-	start time.Time
-	read  int64
+	start   time.Time
+	read    int64
 	quarter int64
 }
 
