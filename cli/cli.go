@@ -16,6 +16,8 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/selvage-edge/selvage/platform"
 )
 
 // commands is the whole grammar; kong reads the tags.
@@ -39,17 +41,39 @@ type IO struct {
 	Stdout, Stderr io.Writer
 }
 
+// Additions are the Workers that a program brings along. They are made when a
+// command starts a platform; the zero value brings none.
+type Additions struct {
+	// Make makes the Workers and returns the function that adds them to a
+	// platform's options, the name of the first one and what to call at the end.
+	Make func(ctx context.Context) (configure func(*platform.Options), first string, end func(), err error)
+}
+
+// with calls run with what Make makes, or with nothing.
+func (a Additions) with(ctx context.Context, run func(configure func(*platform.Options), first string) error) error {
+	if a.Make == nil {
+		return run(nil, "")
+	}
+	configure, first, end, err := a.Make(ctx)
+	if err != nil {
+		return err
+	}
+	defer end()
+	return run(configure, first)
+}
+
 // Main runs the command line with the process's own arguments, streams and
 // signals, and exits. SIGINT and SIGTERM end a running server gracefully; a
 // second signal ends the process at once.
-func Main() {
+func Main(a Additions) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // from here on a second signal kills
-	os.Exit(Run(ctx, os.Args[1:], IO{os.Stdin, os.Stdout, os.Stderr}))
+	os.Exit(Run(ctx, os.Args[1:], IO{os.Stdin, os.Stdout, os.Stderr}, a))
 }
 
-// Run runs one command line and returns its exit code.
-func Run(ctx context.Context, args []string, streams IO) int {
+// Run runs one command line and returns its exit code. A program with Workers
+// of its own runs them as `dev` does when there are no arguments.
+func Run(ctx context.Context, args []string, streams IO, a Additions) int {
 	var c commands
 	code := -1
 	parser, err := kong.New(&c,
@@ -60,7 +84,7 @@ func Run(ctx context.Context, args []string, streams IO) int {
 		kong.Writers(streams.Stdout, streams.Stderr),
 		kong.Exit(func(n int) { code = n }),
 		kong.BindTo(ctx, (*context.Context)(nil)),
-		kong.Bind(streams),
+		kong.Bind(streams, a),
 	)
 	if err != nil {
 		fmt.Fprintln(streams.Stderr, "selvage:", err)
@@ -68,6 +92,9 @@ func Run(ctx context.Context, args []string, streams IO) int {
 	}
 	if len(args) == 0 {
 		args = []string{"--help"}
+		if a.Make != nil {
+			args = []string{"dev"}
+		}
 	}
 	parsed, err := parser.Parse(args)
 	if code >= 0 { // --help was asked for and printed

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/selvage-edge/selvage/dev"
+	"github.com/selvage-edge/selvage/platform"
 )
 
 type devCommand struct {
@@ -23,13 +24,13 @@ type devCommand struct {
 	Stuck   time.Duration     `name:"stuck-after" default:"30s" help:"Replace a Worker's process that does not yield for so long."`
 }
 
-func (d *devCommand) Run(ctx context.Context, streams IO) error {
+func (d *devCommand) Run(ctx context.Context, streams IO, a Additions) error {
 	o := dev.Options{
 		Projects: d.Dirs, Address: d.IP, Port: d.Port, Data: d.Data, Env: d.Env, Vars: map[string]string{},
 		Inspect: d.Inspect, HTTPS: d.HTTPS, Observe: d.Observe, StuckAfter: d.Stuck,
 		Stdout: streams.Stdout, Stderr: streams.Stderr,
 	}
-	if len(o.Projects) == 0 {
+	if len(o.Projects) == 0 && a.Make == nil {
 		o.Projects = []string{"."}
 	}
 	for _, v := range d.Var {
@@ -44,7 +45,10 @@ func (d *devCommand) Run(ctx context.Context, streams IO) error {
 		return err
 	}
 	defer letGarbageGather()()
-	return dev.Run(ctx, o)
+	return a.with(ctx, func(configure func(*platform.Options), first string) error {
+		o.Configure, o.Default = configure, first
+		return dev.Run(ctx, o)
+	})
 }
 
 // origins parses --origin HOST=URL.

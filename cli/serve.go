@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"github.com/selvage-edge/selvage/platform"
 	"github.com/selvage-edge/selvage/serve"
 	"github.com/selvage-edge/selvage/settings"
 )
@@ -85,7 +86,7 @@ type serveCommand struct {
 	serverFlags
 }
 
-func (s *serveCommand) Run(ctx context.Context, streams IO) error {
+func (s *serveCommand) Run(ctx context.Context, streams IO, a Additions) error {
 	first, err := s.settings()
 	if err != nil {
 		return err
@@ -94,8 +95,10 @@ func (s *serveCommand) Run(ctx context.Context, streams IO) error {
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
 	defer letGarbageGather()()
-	return serve.Run(ctx, serve.Options{
-		Settings: first, Load: s.settings, Reload: hangup, Stdout: streams.Stdout, Stderr: streams.Stderr,
+	return a.with(ctx, func(configure func(*platform.Options), _ string) error {
+		return serve.Run(ctx, serve.Options{
+			Settings: first, Load: s.settings, Reload: hangup, Configure: configure, Stdout: streams.Stdout, Stderr: streams.Stderr,
+		})
 	})
 }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/selvage-edge/selvage/config"
 	"github.com/selvage-edge/selvage/manifest"
 	"github.com/selvage-edge/selvage/platform"
+	wrangler "github.com/selvage-edge/selvage/project"
 )
 
 // Options of a development server.
@@ -50,6 +51,12 @@ type Options struct {
 	Observe bool
 	// StuckAfter is how long a Worker may block its process; default 30 s.
 	StuckAfter time.Duration
+	// Configure changes the platform's options: how a program adds its own
+	// Workers. May be nil.
+	Configure func(*platform.Options)
+	// Default names the Worker of Configure's that answers every host when
+	// there are no projects.
+	Default string
 
 	Stdout, Stderr io.Writer
 }
@@ -72,7 +79,10 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	if s.options.Data == "" {
-		s.options.Data = filepath.Join(s.projects[0].manifest.Dir, ".selvage")
+		s.options.Data = ".selvage"
+		if len(s.projects) > 0 {
+			s.options.Data = filepath.Join(s.projects[0].Manifest.Dir, ".selvage")
+		}
 	}
 	if err := prepareData(s.options.Data); err != nil {
 		return err
@@ -83,7 +93,7 @@ func Run(ctx context.Context, o Options) error {
 	}
 	defer listener.Close()
 	log := slog.New(slog.NewTextHandler(o.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	s.platform, err = platform.Open(ctx, platform.Options{
+	options := platform.Options{
 		Data: s.options.Data, Source: &s.source, Logger: log,
 		Dev: true, CreateMissing: true, Observe: o.Observe,
 		Hosts: hosts(listener), Origins: o.Origins, StuckAfter: o.StuckAfter, Inspect: o.Inspect != "",
@@ -93,8 +103,11 @@ func Run(ctx context.Context, o Options) error {
 		Invocations: s.console.invocation,
 		MapStack:    s.mapStack,
 		Progress:    o.Stderr,
-	})
-	if err != nil {
+	}
+	if o.Configure != nil {
+		o.Configure(&options)
+	}
+	if s.platform, err = platform.Open(ctx, options); err != nil {
 		return err
 	}
 	closing := func() error {
@@ -207,11 +220,11 @@ func prepareData(dir string) error {
 // loadAll reads the configurations of all projects and of those they call.
 func (s *server) loadAll() error {
 	load := func(path string) (*project, error) {
-		p := &project{path: path, options: manifest.Options{Env: s.options.Env}, output: s.options.Stderr}
+		p := &project{wrangler.Project{Path: path, Options: manifest.Options{Env: s.options.Env}, Output: s.options.Stderr}}
 		if len(s.projects) == 0 {
-			p.options.Vars = s.options.Vars
+			p.Options.Vars = s.options.Vars
 		}
-		warnings, err := p.load()
+		warnings, err := p.Load()
 		for _, w := range warnings {
 			s.console.warning("", w.Error())
 		}
@@ -223,8 +236,8 @@ func (s *server) loadAll() error {
 			return err
 		}
 		for _, other := range s.projects {
-			if other.manifest.Name == p.manifest.Name {
-				return fmt.Errorf("%s and %s are both called %q; give one of them another name", other.manifest.File, p.manifest.File, p.manifest.Name)
+			if other.Manifest.Name == p.Manifest.Name {
+				return fmt.Errorf("%s and %s are both called %q; give one of them another name", other.Manifest.File, p.Manifest.File, p.Manifest.Name)
 			}
 		}
 		s.projects = append(s.projects, p)
@@ -237,12 +250,12 @@ func (s *server) loadAll() error {
 
 // build makes a new version of a project and prints what is wrong with it.
 func (s *server) build(ctx context.Context, p *project) error {
-	warnings, err := p.build(ctx)
+	warnings, err := p.Build(ctx)
 	for _, w := range warnings {
-		s.console.warning(p.manifest.Name, w)
+		s.console.warning(p.Manifest.Name, w)
 	}
 	if err != nil && ctx.Err() == nil {
-		s.console.problem(p.manifest.Name, err)
+		s.console.problem(p.Manifest.Name, err)
 	}
 	return err
 }
@@ -253,12 +266,15 @@ func (s *server) publish() {
 		Account:       s.platform.Account(),
 		Workers:       map[string]*config.Worker{},
 		WorkersDomain: "localhost",
-		Default:       s.projects[0].manifest.Name,
+		Default:       s.options.Default,
+	}
+	if len(s.projects) > 0 {
+		snapshot.Default = s.projects[0].Manifest.Name
 	}
 	for _, p := range s.projects {
-		snapshot.Workers[p.manifest.Name] = &config.Worker{
-			Name: p.manifest.Name, Deployment: p.version.ID, Subdomain: true,
-			Shares: []config.Share{{Version: p.version, Percentage: 100}},
+		snapshot.Workers[p.Manifest.Name] = &config.Worker{
+			Name: p.Manifest.Name, Deployment: p.Version.ID, Subdomain: true,
+			Shares: []config.Share{{Version: p.Version, Percentage: 100}},
 		}
 	}
 	s.source.Set(snapshot)
@@ -274,7 +290,7 @@ func (s *server) reload(ctx context.Context, w *watcher, paths map[string]bool) 
 	for _, p := range s.projects {
 		switch {
 		case p.configChanged(paths):
-			warnings, err := p.load()
+			warnings, err := p.Load()
 			for _, warning := range warnings {
 				s.console.warning("", warning.Error())
 			}
@@ -283,13 +299,13 @@ func (s *server) reload(ctx context.Context, w *watcher, paths map[string]bool) 
 				ok = false
 				continue
 			}
-		case !p.sourcesChanged(paths) && p.version != nil:
+		case !p.sourcesChanged(paths) && p.Version != nil:
 			continue
 		}
 		if s.build(ctx, p) != nil {
 			ok = false
 		} else {
-			rebuilt = append(rebuilt, p.manifest.Name)
+			rebuilt = append(rebuilt, p.Manifest.Name)
 		}
 		p.watch(w)
 	}
@@ -297,7 +313,7 @@ func (s *server) reload(ctx context.Context, w *watcher, paths map[string]bool) 
 		return
 	}
 	for _, p := range s.projects {
-		if p.version == nil {
+		if p.Version == nil {
 			return // nothing can run before each project was built once
 		}
 	}
@@ -318,8 +334,8 @@ func (s *server) reload(ctx context.Context, w *watcher, paths map[string]bool) 
 // mapStack rewrites the positions of a stack to those of the sources.
 func (s *server) mapStack(v *config.Version, stack string) string {
 	for _, p := range s.projects {
-		if p.manifest.Name == v.Worker {
-			return p.mapStack(v.ID, stack)
+		if p.Manifest.Name == v.Worker {
+			return p.MapStack(v.ID, stack)
 		}
 	}
 	return stack

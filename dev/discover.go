@@ -30,18 +30,18 @@ func discover(projects []*project, load func(path string) (*project, error)) ([]
 	have := map[string]bool{}
 	var roots []string
 	for _, p := range projects {
-		have[p.manifest.Name] = true
-		roots = append(roots, p.manifest.Dir)
+		have[p.Manifest.Name] = true
+		roots = append(roots, p.Manifest.Dir)
 	}
 	for i := 0; i < len(projects); i++ { // grows: what is found may need more
-		for _, name := range serviceTargets(projects[i].manifest.Bindings) {
+		for _, name := range serviceTargets(projects[i].Manifest.Bindings) {
 			for _, root := range roots {
 				if have[name] {
 					break
 				}
 				found, err := findBelow(root, name, load)
 				if err != nil {
-					return nil, fmt.Errorf("look for the Worker %q that a service binding of %s names: %w", name, projects[i].manifest.Name, err)
+					return nil, fmt.Errorf("look for the Worker %q that a service binding of %s names: %w", name, projects[i].Manifest.Name, err)
 				}
 				if found != nil {
 					have[name] = true
@@ -72,7 +72,7 @@ func findBelow(root, name string, load func(path string) (*project, error)) (*pr
 		if err != nil {
 			return nil, err
 		}
-		if p.manifest.Name == name {
+		if p.Manifest.Name == name {
 			return p, nil
 		}
 	}

@@ -64,7 +64,7 @@ func localOnly(next http.Handler) http.Handler {
 func (s *server) inspectTargets(host string) []map[string]string {
 	targets := []map[string]string{}
 	for _, p := range s.projects {
-		name := p.manifest.Name
+		name := p.Manifest.Name
 		address := host + "/" + name
 		targets = append(targets, map[string]string{
 			"id": name, "title": "Worker " + name, "type": "node", "description": "workers",

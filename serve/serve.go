@@ -25,6 +25,9 @@ type Options struct {
 	Load func() (*settings.Settings, error)
 	// Reload asks for the settings to be read again: SIGHUP. May be nil.
 	Reload <-chan os.Signal
+	// Configure changes the platform's options: how a program adds its own
+	// Workers. May be nil.
+	Configure func(*platform.Options)
 
 	Stdout, Stderr io.Writer
 }
@@ -93,14 +96,17 @@ func Run(ctx context.Context, o Options) error {
 func (s *server) open(ctx context.Context, l *listeners) (err error) {
 	c := s.settings.Load()
 	scheme, port := l.public()
-	s.platform, err = platform.Open(ctx, platform.Options{
+	options := platform.Options{
 		Data: c.Data, WorkersDomain: c.WorkersDomain, Scheme: scheme, Port: port,
 		Crons: true, Origins: c.Origins, AllowPrivate: c.AllowPrivate, Trusted: c.TrustedProxies,
 		Stages: []edge.Stage{s.limits}, StuckAfter: c.MaxCPU, MaxMemory: c.MaxMemory,
 		Lines: s.line, Requests: s.request, Metrics: s.metrics,
 		Progress: s.options.Stderr, Logger: s.log,
-	})
-	if err != nil {
+	}
+	if s.options.Configure != nil {
+		s.options.Configure(&options)
+	}
+	if s.platform, err = platform.Open(ctx, options); err != nil {
 		return err
 	}
 	s.admin.open(s)

@@ -1,6 +1,6 @@
 // Command selvage runs Workers on your own machines.
 package main
 
-import "github.com/selvage-edge/selvage/cli"
+import "github.com/selvage-edge/selvage"
 
-func main() { cli.Main() }
+func main() { selvage.Main() }

@@ -20,9 +20,9 @@ var floors = [][]string{
 	{"kv", "d1", "assets", "ratelimit", "vars", "service", "durable", "unsupported"}, // bindings
 	{"engine"}, // which version runs where
 	{"edge", "egress", "auth", "state", "cron"}, // the planes' parts
-	{"control"},               // the REST API
-	{"platform"},              // the one place where everything is put together
-	{"dev", "serve"}, {"cli"}, // the commands
+	{"control"},                            // the REST API
+	{"platform"},                           // the one place where everything is put together
+	{"project"}, {"dev", "serve"}, {"cli"}, // the commands
 	{""},                           // the library
 	{"selvagetest", "cmd/selvage"}, // programs
 }

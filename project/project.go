@@ -1,0 +1,167 @@
+// Package project makes Worker versions of wrangler projects on this machine:
+// manifest, bundle and static files. `selvage dev` rebuilds them on save; a
+// program that embeds projects builds them once.
+package project
+
+import (
+	"context"
+	"io"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/selvage-edge/selvage/assets"
+	"github.com/selvage-edge/selvage/bundle"
+	"github.com/selvage-edge/selvage/config"
+	"github.com/selvage-edge/selvage/manifest"
+)
+
+// Project is one wrangler project. Load and Build are called by one goroutine
+// at a time; MapStack by any.
+type Project struct {
+	// Path is a folder or a configuration file.
+	Path    string
+	Options manifest.Options
+	// Output is where the project's own build command writes.
+	Output io.Writer
+
+	// Manifest is set by Load.
+	Manifest *manifest.Manifest
+	// Inputs are the source files of the last Build, Version is what it made.
+	Inputs  []string
+	Version *config.Version
+
+	bundler *bundle.Bundler
+	number  int // of the last version
+
+	mu   sync.Mutex // guards maps
+	maps map[string]*bundle.SourceMapper
+}
+
+// keepMaps is for how many versions stacks can be mapped: older cells have
+// drained by then.
+const keepMaps = 5
+
+// Load reads the configuration and prepares the bundler; on an error the
+// project stays as it was.
+func (p *Project) Load() (warnings []manifest.Warning, err error) {
+	m, warnings, err := manifest.Load(p.Path, p.Options)
+	if err != nil {
+		return warnings, err
+	}
+	p.Close()
+	p.Manifest = m
+	if m.Main != "" {
+		p.bundler, err = bundle.New(bundleOptions(m))
+	}
+	return warnings, err
+}
+
+func bundleOptions(m *manifest.Manifest) bundle.Options {
+	rules := make([]bundle.Rule, len(m.Build.Rules))
+	for i, r := range m.Build.Rules {
+		rules[i] = bundle.Rule{Type: r.Type, Globs: r.Globs, Fallthrough: r.Fallthrough != nil && *r.Fallthrough}
+	}
+	return bundle.Options{
+		Entry: m.Main, Dir: m.Dir, BaseDir: m.Build.BaseDir,
+		NoBundle: m.Build.NoBundle, FindAdditionalModules: m.Build.FindAdditionalModules,
+		Rules: rules, PreserveFileNames: m.Build.PreserveFileNames,
+		Define: m.Build.Define, Alias: m.Build.Alias,
+		NodejsCompat:      nodejsCompat(m),
+		CompatibilityDate: m.CompatibilityDate,
+		Minify:            m.Build.Minify, KeepNames: m.Build.KeepNames, TSConfig: m.Build.TSConfig,
+		JSXFactory: m.Build.JSXFactory, JSXFragment: m.Build.JSXFragment,
+	}
+}
+
+// nodejsCompatDate is from when on the flag nodejs_compat is the default.
+const nodejsCompatDate = "2026-08-04"
+
+func nodejsCompat(m *manifest.Manifest) bool {
+	return slices.Contains(m.CompatibilityFlags, "nodejs_compat") ||
+		m.CompatibilityDate >= nodejsCompatDate && !slices.Contains(m.CompatibilityFlags, "no_nodejs_compat")
+}
+
+// Build bundles the project into a new version.
+func (p *Project) Build(ctx context.Context) (warnings []string, err error) {
+	m := p.Manifest
+	v := &config.Version{
+		ID: uuid.NewString(), Number: p.number + 1, Worker: m.Name, Created: time.Now(),
+		CompatibilityDate: m.CompatibilityDate, CompatibilityFlags: m.CompatibilityFlags,
+		Bindings: m.Bindings, Classes: m.Classes, Limits: m.Limits,
+	}
+	var mapper *bundle.SourceMapper
+	if p.bundler != nil {
+		if m.Build.Command != "" {
+			if err := bundle.RunCommand(ctx, m.Build.Command, m.Build.Cwd, "dev", p.Output); err != nil {
+				return nil, err
+			}
+		}
+		result, err := p.bundler.Build()
+		if err != nil {
+			return nil, err
+		}
+		v.MainModule, v.ServiceWorker = result.MainModule, result.ServiceWorker
+		v.Code = append(slices.Clip(result.Modules), m.Parts...)
+		p.Inputs, mapper = result.Inputs, result.SourceMapper()
+		for _, w := range result.Warnings {
+			warnings = append(warnings, w.String())
+		}
+	}
+	if m.Assets != nil {
+		files, err := assets.OpenDir(m.Assets.Directory)
+		if err != nil {
+			return warnings, err
+		}
+		warnings = append(warnings, files.Warnings...)
+		v.Assets = &config.Assets{
+			HTMLHandling: m.Assets.HTMLHandling, NotFoundHandling: m.Assets.NotFoundHandling,
+			RunWorkerFirst: m.Assets.RunWorkerFirst, RunWorkerFirstPaths: m.Assets.RunWorkerFirstPaths,
+			Headers: files.Headers, Redirects: files.Redirects, Files: files,
+		}
+	}
+	p.number++
+	p.Version = v
+	p.remember(v.ID, mapper)
+	return warnings, nil
+}
+
+func (p *Project) remember(version string, mapper *bundle.SourceMapper) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.maps == nil || len(p.maps) >= keepMaps {
+		p.maps = map[string]*bundle.SourceMapper{} // stacks of older versions stay unmapped
+	}
+	p.maps[version] = mapper
+}
+
+// MapStack rewrites the positions of a stack to those of the sources.
+func (p *Project) MapStack(version, stack string) string {
+	p.mu.Lock()
+	mapper := p.maps[version]
+	p.mu.Unlock()
+	if mapper == nil {
+		return stack
+	}
+	return mapper.MapStack(stack)
+}
+
+// Worker is the Worker as it is deployed on its own: the last version takes all
+// traffic.
+func (p *Project) Worker() *config.Worker {
+	m := p.Manifest
+	return &config.Worker{
+		Name: m.Name, Deployment: p.Version.ID, Subdomain: true, Crons: m.Crons,
+		Shares: []config.Share{{Version: p.Version, Percentage: 100}},
+	}
+}
+
+// Close lets go of what the bundler holds.
+func (p *Project) Close() {
+	if p.bundler != nil {
+		p.bundler.Close()
+		p.bundler = nil
+	}
+}
