@@ -159,11 +159,7 @@ func newShell(t *testing.T, root string) *shell {
 
 // rewrite applies the replacements twice: one may bring in what another needs.
 func (s *shell) rewrite(text string) string {
-	once := s.ports.Replace(text)
-	if strings.Contains(once, "--port 8787") {
-		once = strings.Replace(once, "--port 8787", "--port "+s.ports.Replace("8787"), 1)
-	}
-	return once
+	return strings.Replace(s.ports.Replace(text), "--port 8787", "--port "+s.ports.Replace("8787"), 1)
 }
 
 func (s *shell) command(ctx context.Context, script string) *exec.Cmd {
