@@ -32,6 +32,7 @@ type commands struct {
 	Config  configCommand  `cmd:"" help:"Work with a server's configuration."`
 	D1      d1Command      `cmd:"" name:"d1" help:"Query D1 databases and apply their migrations."`
 	KV      kvCommand      `cmd:"" name:"kv" help:"Read and write Workers KV."`
+	Engine  engineCommand  `cmd:"" help:"Fetch the engine, if it is not here yet, and print where it is."`
 	Version versionCommand `cmd:"" help:"Print the version of selvage and of the engine."`
 }
 

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -16,5 +17,16 @@ func (*versionCommand) Run(streams IO) error {
 		version = info.Main.Version
 	}
 	fmt.Fprintf(streams.Stdout, "selvage %s\nworkerd %s\n%s %s/%s\n", version, workerd.Version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return nil
+}
+
+type engineCommand struct{}
+
+func (*engineCommand) Run(ctx context.Context, streams IO) error {
+	path, err := workerd.Binary(ctx, streams.Stderr)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(streams.Stdout, path)
 	return nil
 }

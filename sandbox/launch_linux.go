@@ -68,8 +68,13 @@ func noNewPrivileges() error {
 }
 
 // dropCapabilities empties the bounding set: what is exec'ed next has no
-// capability, even as root. Without CAP_SETPCAP there is nothing to drop.
+// capability, even as root. Without CAP_SETPCAP there is nothing to drop but
+// the ambient set, which a service manager may have filled to let us listen on
+// low ports.
 func dropCapabilities() error {
+	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil && !errors.Is(err, unix.EINVAL) {
+		return fmt.Errorf("drop ambient capabilities: %w", err)
+	}
 	for c := uintptr(0); c <= unix.CAP_LAST_CAP; c++ {
 		err := unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0)
 		if errors.Is(err, unix.EINVAL) { // the kernel is older than this capability
