@@ -309,7 +309,7 @@ func (c *upstreamConn) readHead(left *int) (begun bool, err error) {
 func parseHead(head string, r *http.Request) (*http.Response, error) {
 	line, rest, _ := strings.Cut(head, "\r\n")
 	proto, status, _ := strings.Cut(line, " ")
-	if proto != "HTTP/1.1" && proto != "HTTP/1.0" || len(status) < 3 || len(status) > 3 && status[3] != ' ' {
+	if proto != "HTTP/1.1" && proto != "HTTP/1.0" || len(status) < 3 || len(status) > 3 && status[3] != ' ' || !httpguts.ValidHeaderFieldValue(status) {
 		return nil, fmt.Errorf("malformed response: status line %.40q", line)
 	}
 	code := 0
@@ -335,7 +335,7 @@ func parseHead(head string, r *http.Request) (*http.Response, error) {
 			break
 		}
 		name, value, ok := strings.Cut(line, ":")
-		value = textproto.TrimString(value)
+		value = strings.Trim(value, " \t")
 		if !ok || !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(value) {
 			return nil, fmt.Errorf("malformed response: header %.40q", line)
 		}
@@ -488,7 +488,7 @@ func (b *upstreamBody) trailer() error {
 			return nil
 		}
 		name, value, colon := strings.Cut(text, ":")
-		value = textproto.TrimString(value)
+		value = strings.Trim(value, " \t")
 		if !ok || !colon || !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(value) || !httpguts.ValidTrailerHeader(name) {
 			return fmt.Errorf("malformed response: trailer %.40q", line)
 		}

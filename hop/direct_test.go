@@ -243,6 +243,8 @@ func TestDirectIdle(t *testing.T) {
 func FuzzParseHead(f *testing.F) {
 	f.Add("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nA: b\r\na:  c \r\n\r\n", "GET")
 	f.Add("HTTP/1.1 204\r\nTransfer-Encoding: chunked\r\nTrailer: X, Y\r\n\r\n", "HEAD")
+	f.Add("HTTP/1.1 200 OK\r\nA:\nB: c\r\n\r\n", "GET")
+	f.Add("HTTP/1.0 100 \n0\r\n\r\n", "GET")
 	f.Add("HTTP/1.0 304 x\r\nConnection: close\r\n\r\n", "GET")
 	f.Fuzz(func(t *testing.T, head, method string) {
 		end := strings.Index(head, "\r\n\r\n")
