@@ -52,8 +52,8 @@ func additions(options []Option) cli.Additions {
 
 // Project adds a Worker in JavaScript or TypeScript: the wrangler project in a
 // folder of a file system, an embed.FS say, so that one binary ships both. It
-// is bundled when the program starts. change may adjust its bindings. The
-// folder must hold all that the project imports.
+// is bundled when the program starts. change may add bindings, routes and cron
+// triggers, or make it private. The folder must hold all that the project imports.
 func Project(files fs.FS, dir string, change ...WorkerOption) Option {
 	return func(s *settings) {
 		s.workers = append(s.workers, func(ctx context.Context, b *built) (platform.Builtin, error) {
@@ -81,6 +81,7 @@ func Project(files fs.FS, dir string, change ...WorkerOption) Option {
 			}
 			p.Version.Bindings = d.bindings
 			w := p.Worker()
+			w.Subdomain = !d.private
 			w.Crons = append(w.Crons, d.crons...)
 			return platform.Builtin{Worker: w, Routes: append([]config.Route(nil), d.routes...), MapStack: p.MapStack}, nil
 		})

@@ -2,8 +2,6 @@ package selvage
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -51,6 +49,7 @@ type definition struct {
 	crons    []string
 	tailOf   []string
 	assets   *config.Assets
+	private  bool
 	problems []error
 }
 
@@ -118,6 +117,11 @@ func WithSecret(name, text string) WorkerOption {
 	return WithBinding(name, "secret_text", map[string]string{"text": text})
 }
 
+// WithPrivate gives the Worker no address of its own: only service bindings,
+// cron triggers and routes reach it. Otherwise it answers at <name>.localhost,
+// or below the workers domain, past any gateway in front of it.
+func WithPrivate() WorkerOption { return func(d *definition) { d.private = true } }
+
 // WithCron adds cron triggers in Cloudflare's dialect, UTC. The handler must be
 // a [Scheduler].
 func WithCron(expressions ...string) WorkerOption {
@@ -146,34 +150,13 @@ func WithTail(workers ...string) WorkerOption {
 }
 
 // WithAssets serves static files before the handler is asked, as Cloudflare
-// does. assets may be nil fields but for Files; package assets has
-// assets.OpenDir. A field `binding:"ASSETS"` of type http.Handler serves them
-// on demand.
+// does. name, when not empty, is a binding for a field of type http.Handler,
+// which serves them on demand. assets.OpenDir opens a folder.
 func WithAssets(name string, a *config.Assets) WorkerOption {
 	return func(d *definition) {
 		d.assets = a
 		if name != "" {
 			WithBinding(name, "assets", nil)(d)
-		}
-	}
-}
-
-// WithBindingsJSON adds bindings that are a JSON list in the form of the upload
-// API: [{"name": "…", "type": "…", …}].
-func WithBindingsJSON(list []byte) WorkerOption {
-	return func(d *definition) {
-		var raws []json.RawMessage
-		if err := json.Unmarshal(list, &raws); err != nil {
-			d.problems = append(d.problems, fmt.Errorf("read bindings: %w", err))
-			return
-		}
-		for _, raw := range raws {
-			var b struct{ Name, Type string }
-			if err := json.Unmarshal(raw, &b); err != nil {
-				d.problems = append(d.problems, fmt.Errorf("read bindings: %w", err))
-				continue
-			}
-			WithBinding(b.Name, b.Type, raw)(d)
 		}
 	}
 }

@@ -205,6 +205,7 @@ func build(ctx context.Context, options []Option) (_ *built, err error) {
 // configure adds the Workers to a platform's options.
 func (b *built) configure(o *platform.Options) {
 	o.Builtins = append(o.Builtins, b.builtins...)
+	o.Crons = true // also in dev, which gives projects none
 	mapStack := o.MapStack
 	o.MapStack = func(v *config.Version, stack string) string {
 		for _, w := range b.builtins {

@@ -88,7 +88,7 @@ func (d *definition) builtin(fields []field, start func() http.Handler) (platfor
 	p := &program{name: d.name, crons: len(d.crons) > 0, tailOf: d.tailOf, ready: make(chan struct{})}
 	b := platform.Builtin{
 		Worker: &config.Worker{
-			Name: d.name, Deployment: v.ID, Subdomain: true, Crons: slices.Clone(d.crons),
+			Name: d.name, Deployment: v.ID, Subdomain: !d.private, Crons: slices.Clone(d.crons),
 			Shares: []config.Share{{Version: v, Percentage: 100}},
 		},
 		Routes: d.routes, Program: p,

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/selvage-edge/selvage/edge"
+	"github.com/selvage-edge/selvage/engine"
 	"github.com/selvage-edge/selvage/state"
 	"github.com/selvage-edge/selvage/telemetry"
 )
@@ -53,6 +54,25 @@ func (p *Platform) measure(m *telemetry.Metrics) {
 		}
 		return float64(sum)
 	})
+	for _, w := range p.Engine.Programs() {
+		labels := map[string]string{"worker": w.Worker}
+		info := func(f func(engine.ProgramInfo) float64) func() float64 {
+			return func() float64 {
+				for _, i := range p.Engine.Programs() {
+					if i.Worker == w.Worker {
+						return f(i)
+					}
+				}
+				return 0
+			}
+		}
+		m.Gauge("selvage_program_in_flight", "Requests and events in Workers written in Go.", labels,
+			info(func(i engine.ProgramInfo) float64 { return float64(i.InFlight) }))
+		m.Gauge("selvage_program_waiting", "Those that have answered and whose WaitUntil functions run.", labels,
+			info(func(i engine.ProgramInfo) float64 { return float64(i.Waiting) }))
+		m.Gauge("selvage_program_oldest_seconds", "For how long the oldest of both has been running.", labels,
+			info(func(i engine.ProgramInfo) float64 { return i.Oldest.Seconds() }))
+	}
 	m.Gauge("selvage_requests_in_flight", "Requests and events in cells.", nil, func() float64 {
 		n := 0
 		for _, c := range p.Engine.Cells() {

@@ -100,7 +100,7 @@ func (a *api) stats(w http.ResponseWriter, r *http.Request) {
 	value, err := a.env.Stats.Get(r.Context(), "notes")
 	switch {
 	case errors.Is(err, kv.ErrNotFound):
-		answer(w, http.StatusNotFound, map[string]string{"error": "nothing was counted yet; the next tick is at most five minutes away"})
+		answer(w, http.StatusNotFound, map[string]string{"error": "nothing was counted yet; the next tick is at most a minute away"})
 	case err != nil:
 		fail(w, r, err)
 	default:

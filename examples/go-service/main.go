@@ -25,6 +25,6 @@ func main() { selvage.Main(workers()...) }
 func workers() []selvage.Option {
 	return []selvage.Option{
 		selvage.Project(projects, "gateway", selvage.WithSecret("JWT_SECRET", cmp.Or(os.Getenv("JWT_SECRET"), devSecret))),
-		selvage.Worker("api", newAPI, selvage.WithCron("*/5 * * * *")),
+		selvage.Worker("api", newAPI, selvage.WithPrivate(), selvage.WithCron("* * * * *")),
 	}
 }

@@ -1,0 +1,275 @@
+package selvage_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"testing/fstest"
+	"time"
+
+	"github.com/selvage-edge/selvage"
+	"github.com/selvage-edge/selvage/assets"
+	"github.com/selvage-edge/selvage/config"
+	"github.com/selvage-edge/selvage/d1"
+	"github.com/selvage-edge/selvage/kv"
+	"github.com/selvage-edge/selvage/ratelimit"
+)
+
+// ask starts a platform for an example and prints what its first Worker answers
+// to each path.
+func ask(paths []string, options ...selvage.Option) {
+	dir, err := os.MkdirTemp("", "selvage-example-")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(dir)
+	quiet := slog.New(slog.DiscardHandler)
+	p, err := selvage.New(context.Background(), append(options, selvage.WithData(dir), selvage.WithLogger(quiet))...)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer p.Close(context.Background())
+	for _, path := range paths {
+		w := httptest.NewRecorder()
+		p.Handler().ServeHTTP(w, httptest.NewRequest("GET", "http://localhost"+path, nil))
+		fmt.Println(w.Code, w.Body)
+	}
+}
+
+// A Worker that keeps counters in Workers KV.
+func Example_kv() {
+	type Env struct {
+		Counters *kv.Namespace `binding:"COUNTERS"`
+	}
+	counter := func(env *Env) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			old, err := env.Counters.Get(r.Context(), r.URL.Path)
+			if err != nil && !errors.Is(err, kv.ErrNotFound) {
+				panic(err) // error 1101
+			}
+			value := append(old, '|')
+			if err := env.Counters.Put(r.Context(), r.URL.Path, value, kv.PutOptions{ExpirationTTL: time.Hour}); err != nil {
+				panic(err)
+			}
+			w.Write(value)
+		})
+	}
+	ask([]string{"/a", "/a", "/b"}, selvage.Worker("counter", counter))
+	// Output:
+	// 200 |
+	// 200 ||
+	// 200 |
+}
+
+// A Worker with a D1 database, by D1's own calls.
+func Example_d1() {
+	type Env struct {
+		DB *d1.Database `binding:"DB"`
+	}
+	users := func(env *Env) http.Handler {
+		if _, err := env.DB.Exec(context.Background(), "CREATE TABLE IF NOT EXISTS user (name TEXT)"); err != nil {
+			panic(err)
+		}
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			results, err := env.DB.Batch(r.Context(), // one transaction
+				env.DB.Prepare("INSERT INTO user (name) VALUES (?)").Bind(r.URL.Path[1:]),
+				env.DB.Prepare("SELECT group_concat(name) AS names FROM user"))
+			if err != nil {
+				panic(err)
+			}
+			fmt.Fprint(w, results[1].Rows[0][0])
+		})
+	}
+	ask([]string{"/ada", "/grace"}, selvage.Worker("users", users))
+	// Output:
+	// 200 ada
+	// 200 ada,grace
+}
+
+// The same kind of binding through database/sql, with a transaction.
+func Example_sql() {
+	type Env struct {
+		DB *sql.DB `binding:"DB"`
+	}
+	bank := func(env *Env) http.Handler {
+		if _, err := env.DB.Exec("CREATE TABLE IF NOT EXISTS account (id INTEGER PRIMARY KEY, cents INTEGER CHECK (cents >= 0)); INSERT OR IGNORE INTO account VALUES (1, 100), (2, 0)"); err != nil {
+			panic(err)
+		}
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			tx, err := env.DB.BeginTx(r.Context(), nil)
+			if err != nil {
+				panic(err)
+			}
+			defer tx.Rollback()
+			_, err = tx.Exec("UPDATE account SET cents = cents + 70 WHERE id = :to", sql.Named("to", 2))
+			if err == nil {
+				_, err = tx.Exec("UPDATE account SET cents = cents - 70 WHERE id = ?", 1)
+			}
+			if err == nil {
+				err = tx.Commit()
+			}
+			var refused *d1.Error
+			if errors.As(err, &refused) {
+				http.Error(w, refused.Message, http.StatusConflict)
+				return
+			}
+			io.WriteString(w, "moved")
+		})
+	}
+	ask([]string{"/", "/"}, selvage.Worker("bank", bank))
+	// Output:
+	// 200 moved
+	// 409 CHECK constraint failed: cents >= 0: SQLITE_CONSTRAINT (extended: SQLITE_CONSTRAINT_CHECK)
+}
+
+// A Worker that sheds load.
+func Example_rateLimit() {
+	type Env struct {
+		Limit *ratelimit.Limiter `binding:"LIMIT"`
+	}
+	login := func(env *Env) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if ok, err := env.Limit.Limit(r.Context(), selvage.ClientIP(r.Context()).String()); err != nil || !ok {
+				http.Error(w, "slow down", http.StatusTooManyRequests)
+				return
+			}
+			io.WriteString(w, "welcome")
+		})
+	}
+	noon := func() time.Time { return time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC) }
+	ask([]string{"/", "/", "/"}, selvage.WithClock(noon),
+		selvage.Worker("login", login, selvage.WithRateLimit("LIMIT", "logins", 2, time.Minute)))
+	// Output:
+	// 200 welcome
+	// 200 welcome
+	// 429 slow down
+}
+
+// A Worker that calls another one. Whether that is written in Go or in
+// JavaScript makes no difference to the caller.
+func Example_service() {
+	type Env struct {
+		Billing selvage.Service `binding:"BILLING"` // or *http.Client
+	}
+	shop := func(env *Env) http.Handler {
+		client := env.Billing.Client()
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			// The context carries the request's identity on to the other Worker.
+			sub, _ := http.NewRequestWithContext(r.Context(), "GET", "http://billing/invoice"+r.URL.Path, nil)
+			res, err := client.Do(sub)
+			if err != nil {
+				panic(err)
+			}
+			defer res.Body.Close()
+			io.Copy(w, res.Body)
+		})
+	}
+	billing := func(*struct{}) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			fmt.Fprintf(w, "%s asks for %s", r.Host, r.URL.Path)
+		})
+	}
+	ask([]string{"/7"},
+		selvage.Worker("shop", shop, selvage.WithService("BILLING", "billing")),
+		selvage.Worker("billing", billing, selvage.WithPrivate()))
+	// Output: 200 billing asks for /invoice/7
+}
+
+// A Worker in Go in front of Durable Objects, whose class a project in
+// JavaScript has.
+func Example_durable() {
+	project := fstest.MapFS{
+		"rooms/wrangler.toml": {Data: []byte(`name = "rooms"
+main = "index.js"
+compatibility_date = "2026-01-01"
+[[migrations]]
+tag = "v1"
+new_sqlite_classes = ["Room"]
+`)},
+		"rooms/index.js": {Data: []byte(`import { DurableObject } from "cloudflare:workers";
+export class Room extends DurableObject {
+  async fetch() {
+    const visits = (await this.ctx.storage.get("visits") ?? 0) + 1;
+    await this.ctx.storage.put("visits", visits);
+    return new Response(this.ctx.id.name + ": visit " + visits);
+  }
+}
+export default {};`)},
+	}
+	type Env struct {
+		Rooms selvage.Durable `binding:"ROOMS"`
+	}
+	door := func(env *Env) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			room := env.Rooms.GetByName(r.URL.Path[1:]).Client()
+			sub, _ := http.NewRequestWithContext(r.Context(), "GET", "http://room/", nil)
+			res, err := room.Do(sub)
+			if err != nil {
+				panic(err)
+			}
+			defer res.Body.Close()
+			io.Copy(w, res.Body)
+		})
+	}
+	ask([]string{"/kitchen", "/kitchen", "/attic"},
+		selvage.Worker("door", door, selvage.WithDurable("ROOMS", "rooms", "Room")),
+		selvage.Project(project, "rooms", selvage.WithPrivate()))
+	// Output:
+	// 200 kitchen: visit 1
+	// 200 kitchen: visit 2
+	// 200 attic: visit 1
+}
+
+// A Worker whose static files answer first.
+func Example_assets() {
+	dir, _ := os.MkdirTemp("", "selvage-site-")
+	defer os.RemoveAll(dir)
+	os.WriteFile(filepath.Join(dir, "index.html"), []byte("home"), 0o600)
+	files, err := assets.OpenDir(dir)
+	if err != nil {
+		panic(err)
+	}
+	type Env struct {
+		Assets http.Handler `binding:"ASSETS"`
+	}
+	site := func(env *Env) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/start" {
+				r.URL.Path = "/"
+				env.Assets.ServeHTTP(w, r)
+				return
+			}
+			io.WriteString(w, "made for "+r.URL.Path)
+		})
+	}
+	ask([]string{"/", "/page", "/start"}, selvage.Worker("site", site, selvage.WithAssets("ASSETS", &config.Assets{Files: files})))
+	// Output:
+	// 200 home
+	// 200 made for /page
+	// 200 home
+}
+
+// Variables of any type, and a secret that does not show itself.
+func Example_vars() {
+	type Env struct {
+		Greeting string         `binding:"GREETING"`
+		Limits   map[string]int `binding:"LIMITS"`
+		Key      selvage.Secret `binding:"API_KEY"`
+	}
+	show := func(env *Env) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			fmt.Fprint(w, env.Greeting, " ", env.Limits["depth"], " ", env.Key, " ", len(env.Key.Reveal()))
+		})
+	}
+	ask([]string{"/"}, selvage.Worker("show", show,
+		selvage.WithVar("GREETING", "hello"), selvage.WithVar("LIMITS", map[string]int{"depth": 3}), selvage.WithSecret("API_KEY", "12345")))
+	// Output: 200 hello 3 [secret] 5
+}
