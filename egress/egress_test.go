@@ -256,6 +256,42 @@ func TestOrigins(t *testing.T) {
 	}
 }
 
+// Origins can be replaced while requests go on; one that cannot be used
+// changes nothing.
+func TestSetOrigins(t *testing.T) {
+	answer := func(text string) string {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, text) }))
+		t.Cleanup(server.Close)
+		return server.URL
+	}
+	e, err := New(Options{Origins: map[string]*url.URL{"web.internal": mustURL(answer("one"))}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	ask := func() string {
+		w, r := httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil)
+		r.Host = "web.internal"
+		e.For(&config.Version{Worker: "w"}).ServeHTTP(w, r)
+		return w.Body.String()
+	}
+	if got := ask(); got != "one" {
+		t.Errorf("got %q", got)
+	}
+	if err := e.SetOrigins(map[string]*url.URL{"web.internal": mustURL(answer("two"))}); err != nil {
+		t.Fatal(err)
+	}
+	if got := ask(); got != "two" {
+		t.Errorf("got %q", got)
+	}
+	if err := e.SetOrigins(map[string]*url.URL{"web.internal": mustURL("ftp://x")}); err == nil {
+		t.Error("accepted ftp")
+	}
+	if got := ask(); got != "two" {
+		t.Errorf("got %q", got)
+	}
+}
+
 func TestOriginsThatCannotBe(t *testing.T) {
 	for host, target := range map[string]string{"a": "127.0.0.1", "b": "ftp://x", "c": "http://u:p@x", "D": "http://x", "e/f": "http://x", "g": "tcp://x", "h": "http://x?y"} {
 		if _, err := New(Options{Origins: map[string]*url.URL{host: mustURL(target)}}); err == nil {

@@ -34,5 +34,5 @@ func (s *server) request(r edge.Record) {
 		return
 	}
 	s.log.Info("request", "ray", r.Request.Ray, "client", r.Request.ClientIP, "method", r.Method, "host", r.Host, "path", r.Path,
-		"worker", r.Worker, "status", r.Status, "bytes", r.Bytes, "took", r.Duration, "aborted", r.Aborted)
+		"worker", r.Worker, "status", r.Status, "bytes", r.Bytes, "took", r.Duration.String(), "aborted", r.Aborted)
 }

@@ -79,7 +79,7 @@ func Run(ctx context.Context, o Options) error {
 	for err == nil {
 		select {
 		case <-ctx.Done():
-			s.log.Info("stopping", "limit", s.settings.Load().DrainTimeout)
+			s.log.Info("stopping", "limit", s.settings.Load().DrainTimeout.String())
 			return s.close()
 		case err = <-ended: // a listener broke
 			if err == nil {
