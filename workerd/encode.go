@@ -56,22 +56,29 @@ type encoder struct{ strings.Builder }
 
 func (e *encoder) quote(s string) {
 	const hex = "0123456789abcdef"
+	e.Grow(len(s) + len(s)/16 + 2) // a module of 1 MB, with its line ends
 	e.WriteByte('"')
+	from := 0
 	for i := 0; i < len(s); i++ {
-		switch b := s[i]; {
-		case b == '"' || b == '\\':
+		b := s[i]
+		if b >= 0x20 && b != '"' && b != '\\' && b != 0x7f {
+			continue
+		}
+		e.WriteString(s[from:i])
+		from = i + 1
+		switch b {
+		case '"', '\\':
 			e.WriteByte('\\')
 			e.WriteByte(b)
-		case b == '\n':
+		case '\n':
 			e.WriteString(`\n`)
-		case b < 0x20 || b == 0x7f:
+		default:
 			e.WriteString(`\x`)
 			e.WriteByte(hex[b>>4])
 			e.WriteByte(hex[b&15])
-		default:
-			e.WriteByte(b)
 		}
 	}
+	e.WriteString(s[from:])
 	e.WriteByte('"')
 }
 
