@@ -2,12 +2,15 @@ package platform
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/selvage-edge/selvage/api"
 	"github.com/selvage-edge/selvage/auth"
@@ -28,7 +31,8 @@ type Local struct {
 
 // ServeLocal starts serving handler.
 func ServeLocal(handler http.Handler) (*Local, error) {
-	dir, err := os.MkdirTemp("", "selvage-local-") // mode 0700
+	removeStale()
+	dir, err := os.MkdirTemp("", localPrefix) // mode 0700
 	if err != nil {
 		return nil, fmt.Errorf("serve local API: %w", err)
 	}
@@ -44,6 +48,27 @@ func ServeLocal(handler http.Handler) (*Local, error) {
 	}
 	go l.server.Serve(listener)
 	return l, nil
+}
+
+const localPrefix = "selvage-local-"
+
+// removeStale removes the sockets of processes that were killed: nobody
+// listens there. Young ones are left alone, since a socket exists for a moment
+// before it listens.
+func removeStale() {
+	sockets, _ := filepath.Glob(filepath.Join(os.TempDir(), localPrefix+"*", "api.sock"))
+	for _, path := range sockets {
+		info, err := os.Stat(path)
+		if err != nil || time.Since(info.ModTime()) < time.Minute {
+			continue
+		}
+		conn, err := net.Dial("unix", path)
+		if err == nil {
+			conn.Close()
+		} else if errors.Is(err, unix.ECONNREFUSED) {
+			os.RemoveAll(filepath.Dir(path))
+		}
+	}
 }
 
 // Close stops serving and removes the socket.
