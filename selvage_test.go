@@ -38,7 +38,7 @@ func TestEnvironmentValues(t *testing.T) {
 		Other    *http.Client             `binding:"OTHER"`
 		Missing  *ratelimit.Limiter       `binding:"MISSING,optional"`
 		Version  struct{ ID, Tag string } `binding:"VERSION"`
-		plain    string
+		_        string                   // a field without a tag is left alone
 	}
 	var seen *env
 	p := selvagetest.New(t, selvage.Worker("w", func(e *env) http.Handler { seen = e; return http.NotFoundHandler() },

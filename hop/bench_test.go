@@ -15,8 +15,8 @@ import (
 
 type pool struct{ sync.Pool }
 
-func (p *pool) Get() []byte  { return p.Pool.Get().([]byte) }
-func (p *pool) Put(b []byte) { p.Pool.Put(b) }
+func (p *pool) Get() []byte  { return *p.Pool.Get().(*[]byte) }
+func (p *pool) Put(b []byte) { p.Pool.Put(&b) }
 
 // BenchmarkForward compares Forward with httputil.ReverseProxy over one and
 // the same unix socket, client and server included.
@@ -46,7 +46,7 @@ func BenchmarkForward(b *testing.B) {
 	}{
 		{"Hop", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { hop.Forward(w, r, Call{}) })},
 		{"HopSingle", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { single.Forward(w, r, Call{}) })},
-		{"ReverseProxyTuned", proxy(tuned, &pool{sync.Pool{New: func() any { return make([]byte, 32<<10) }}})},
+		{"ReverseProxyTuned", proxy(tuned, &pool{sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}})},
 		{"ReverseProxyDefaults", proxy(&http.Transport{DialContext: unix(path)}, nil)},
 	} {
 		b.Run(c.name, func(b *testing.B) {

@@ -13,7 +13,6 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -296,15 +295,6 @@ func (r *running) get(path, token string) (int, string) {
 		r.t.Fatal(err)
 	}
 	return res.StatusCode, string(text)
-}
-
-func write(t testing.TB, dir, name, text string) string {
-	t.Helper()
-	path := filepath.Join(dir, name)
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
 }
 
 // tail begins to watch a Worker; next returns what is seen.
