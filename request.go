@@ -30,7 +30,7 @@ func WaitUntil(ctx context.Context, f func(ctx context.Context) error) {
 // Worker in Go it is slog.Default().
 func Log(ctx context.Context) *slog.Logger {
 	if i := engine.InvocationFrom(ctx); i != nil {
-		return i.Logger
+		return i.Logger()
 	}
 	return slog.Default()
 }

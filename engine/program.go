@@ -61,11 +61,7 @@ type Invocation struct {
 	Version *config.Version
 	// Props is the JSON that a service binding carries; nil without.
 	Props json.RawMessage
-	// Logger writes the Worker's log: the lines that console.* gives for a
-	// Worker in JavaScript.
-	Logger *slog.Logger
-
-	run *run
+	run   *run
 }
 
 type invocationKey struct{}
@@ -75,6 +71,10 @@ func InvocationFrom(ctx context.Context) *Invocation {
 	i, _ := ctx.Value(invocationKey{}).(*Invocation)
 	return i
 }
+
+// Logger returns the Worker's log: the lines that console.* gives for a Worker
+// in JavaScript.
+func (i *Invocation) Logger() *slog.Logger { return slog.New(&logHandler{run: i.run}) }
 
 // WaitUntil runs f on a goroutine of its own. f outlives the response; the
 // engine's Close waits for it. Its context is the invocation's without the
@@ -154,11 +154,12 @@ type run struct {
 	depth    int
 	observed bool
 	left     atomic.Int32  // the handler and the WaitUntil functions
-	ended    chan struct{} // closed when none is left
+	ended    chan struct{} // closed when none is left; nil unless somebody waits
 
 	// event and response are for the report; set before the handler's release.
 	event, response any
 	aborted         bool
+	writer          programWriter
 
 	mu         sync.Mutex
 	exceptions []telemetry.Exception
@@ -199,7 +200,7 @@ func (e *Engine) observeTails() {
 func (p *hosted) begin(ctx context.Context, v *config.Version, props json.RawMessage) (*run, error) {
 	r := &run{
 		Invocation: Invocation{Worker: p.name, Version: v, Props: props},
-		p:          p, start: time.Now(), observed: p.e.isObserved(p.name), ended: make(chan struct{}),
+		p:          p, start: time.Now(), observed: p.e.isObserved(p.name),
 	}
 	if parent := InvocationFrom(ctx); parent != nil {
 		if r.depth = parent.run.depth + 1; r.depth > maxProgramDepth {
@@ -207,7 +208,6 @@ func (p *hosted) begin(ctx context.Context, v *config.Version, props json.RawMes
 		}
 	}
 	r.run = r
-	r.Logger = slog.New(&logHandler{run: r})
 	r.ctx = context.WithValue(ctx, invocationKey{}, &r.Invocation)
 	r.left.Store(1)
 	p.mu.Lock()
@@ -262,7 +262,9 @@ func (r *run) release() {
 		p.idle = nil
 	}
 	p.mu.Unlock()
-	close(r.ended)
+	if r.ended != nil {
+		close(r.ended)
+	}
 }
 
 // wait waits until nothing runs, or ctx ends.
@@ -335,7 +337,8 @@ func (p *hosted) serve(w http.ResponseWriter, r *http.Request, v *config.Version
 	if run.observed {
 		event = fetchEvent(r) // before the handler can change r
 	}
-	x := &programWriter{ResponseWriter: w}
+	x := &run.writer
+	x.ResponseWriter = w
 	defer func() {
 		// The report of a failed run needs the event, too.
 		if event == nil && err != nil {
@@ -374,6 +377,7 @@ func (p *hosted) scheduled(ctx context.Context, v *config.Version, e ScheduledEv
 	if err != nil {
 		return Outcome{}, err
 	}
+	run.ended = make(chan struct{})
 	if err := protect(func() error { return s.Scheduled(run.ctx, e) }); err != nil {
 		run.threw(err)
 	}

@@ -54,7 +54,7 @@ func TestProgram(t *testing.T) {
 			case "/wait":
 				i.WaitUntil(func(context.Context) error { <-release; return nil })
 			case "/log":
-				i.Logger.Warn("careful", "user", "A B", "n", 1)
+				i.Logger().Warn("careful", "user", "A B", "n", 1)
 			}
 			fmt.Fprintf(w, "%s %s %s", i.Worker, i.Version.ID[:8], r.URL.Path)
 		},
