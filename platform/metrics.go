@@ -2,6 +2,7 @@ package platform
 
 import (
 	"context"
+	"time"
 
 	"github.com/selvage-edge/selvage/edge"
 	"github.com/selvage-edge/selvage/engine"
@@ -24,6 +25,14 @@ func access(m *telemetry.Metrics, next func(edge.Record)) func(edge.Record) {
 			next(r)
 		}
 	}
+}
+
+// calls is what the engine tells of calls to bindings, nil without metrics.
+func calls(m *telemetry.Metrics) func(kind string, status int, took time.Duration) {
+	if m == nil {
+		return nil
+	}
+	return m.Call
 }
 
 // measure adds what can be asked for at any time.

@@ -173,7 +173,7 @@ func (p *Platform) open(ctx context.Context, o Options) (err error) {
 		StuckAfter:    o.StuckAfter,
 		MaxMemory:     o.MaxMemory,
 		Confine:       true,
-		Calls:         o.Metrics.Call,
+		Calls:         calls(o.Metrics),
 		InspectorAddr: inspector,
 		Logger:        o.Logger,
 	})

@@ -121,20 +121,22 @@ func hostOf(l net.Listener) string {
 // connections that are open keep theirs.
 type certificates struct{ edge, admin chain }
 
-func (c *certificates) load(s *settings.Settings) error {
+// load reads the files; use brings them into force.
+func (c *certificates) load(s *settings.Settings) (use func(), err error) {
 	edge, err := read(s.Certificates)
 	if err != nil {
-		return fmt.Errorf("https.certificates: %w", err)
+		return nil, fmt.Errorf("https.certificates: %w", err)
 	}
 	var admin []tls.Certificate
 	if s.AdminCert.Cert != "" {
 		if admin, err = read([]settings.Certificate{s.AdminCert}); err != nil {
-			return fmt.Errorf("admin.cert: %w", err)
+			return nil, fmt.Errorf("admin.cert: %w", err)
 		}
 	}
-	c.edge.list.Store(&edge)
-	c.admin.list.Store(&admin)
-	return nil
+	return func() {
+		c.edge.list.Store(&edge)
+		c.admin.list.Store(&admin)
+	}, nil
 }
 
 func read(list []settings.Certificate) ([]tls.Certificate, error) {
@@ -169,4 +171,7 @@ func (c *chain) get(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 
 // Check says what is wrong with settings beyond their form: certificates that
 // cannot be read. It opens nothing.
-func Check(s *settings.Settings) error { return new(certificates).load(s) }
+func Check(s *settings.Settings) error {
+	_, err := new(certificates).load(s)
+	return err
+}

@@ -94,3 +94,12 @@ func TestAddresses(t *testing.T) {
 		t.Errorf("%s", url)
 	}
 }
+
+func write(t *testing.T, dir, name, text string) string {
+	t.Helper()
+	path := filepath.Join(dir, name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}

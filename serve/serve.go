@@ -52,9 +52,11 @@ func Run(ctx context.Context, o Options) error {
 	s.settings.Store(o.Settings)
 	s.log = s.logger(o.Settings)
 	slog.SetDefault(s.log)
-	if err := s.certs.load(o.Settings); err != nil {
+	useCertificates, err := s.certs.load(o.Settings)
+	if err != nil {
 		return err
 	}
+	useCertificates()
 	s.apply(o.Settings)
 	listeners, err := s.listen(o.Settings)
 	if err != nil {
@@ -117,10 +119,14 @@ func (s *server) open(ctx context.Context, l *listeners) (err error) {
 // everything to disk.
 func (s *server) close() error {
 	s.admin.ready.Store(false)
-	ctx, cancel := context.WithTimeout(context.Background(), s.settings.Load().DrainTimeout)
+	limit := s.settings.Load().DrainTimeout
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	// The API ends first: a deployment is whole or has not begun.
-	err := s.admin.close(ctx)
+	// The API ends first: a deployment is whole or has not begun. A client that
+	// reads slowly does not take the requests' time.
+	apiCtx, apiCancel := context.WithTimeout(ctx, limit/4)
+	defer apiCancel()
+	err := s.admin.close(apiCtx)
 	return errors.Join(err, s.platform.Close(ctx))
 }
 
@@ -138,9 +144,10 @@ func (s *server) reload(ctx context.Context) {
 		return
 	}
 	before := s.settings.Load()
+	var useCertificates func()
 	next, err := s.options.Load()
 	if err == nil {
-		err = s.certs.load(next)
+		useCertificates, err = s.certs.load(next)
 	}
 	if err == nil {
 		err = s.addZones(ctx, next.Zones)
@@ -153,6 +160,7 @@ func (s *server) reload(ctx context.Context) {
 		return
 	}
 	fixed := before.Fixed(next)
+	useCertificates()
 	s.apply(next)
 	if len(fixed) > 0 {
 		s.log.Warn("configuration reloaded; some changes need a restart", "keys", fixed)

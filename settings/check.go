@@ -50,6 +50,8 @@ func (f *File) Settings() (*Settings, error) {
 		key := "origins." + host
 		u, err := url.Parse(text)
 		switch {
+		case host == "" || strings.ContainsAny(host, "/* "):
+			c.errorf(key, "%q is not a host, with or without a port", host)
 		case err != nil || u.Host == "" || u.User != nil || u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "tcp":
 			c.errorf(key, "%q is not an origin; use http://host:port, https://host:port or tcp://host:port", text)
 		case u.Scheme == "tcp" && u.Port() == "":

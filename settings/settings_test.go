@@ -74,6 +74,7 @@ func TestProblems(t *testing.T) {
 		{"address", "[http]\nlisten = ['8080']", `s.toml:2: http.listen: "8080" is not an address such as ":8080"`},
 		{"network", "trusted_proxies = ['10.0.0.0/40']", `s.toml:1: trusted_proxies: "10.0.0.0/40" is neither an address nor a network`},
 		{"origin", "[origins]\n'db.internal' = 'db:5432'", `s.toml:2: origins.db.internal: "db:5432" is not an origin`},
+		{"host of an origin", "[origins]\n'a/b' = 'http://x'", `s.toml:2: origins.a/b: "a/b" is not a host`},
 		{"zone", "zones = ['exa mple.com']", `s.toml:1: zones: "exa mple.com" is not a hostname`},
 		{"HTTPS without certificate", "https.listen = [':443']", "s.toml:1: https.listen: HTTPS needs a certificate"},
 		{"half a certificate", "admin.cert = 'a.pem'", "s.toml:1: admin.cert: HTTPS needs both"},
