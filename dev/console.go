@@ -21,6 +21,8 @@ type console struct {
 	color bool
 	// names: several projects run, so each line says which one it is from.
 	names bool
+	// exceptions: invocations are reported, and with them uncaught exceptions.
+	exceptions bool
 }
 
 func newConsole(out io.Writer) *console {
@@ -56,8 +58,11 @@ func (c *console) print(worker, color, text string) {
 
 // line prints a console.* call of a Worker.
 func (c *console) line(l telemetry.Line) {
-	if l.Runtime && l.Level != "error" {
+	switch {
+	case l.Runtime && l.Level != "error":
 		return // workerd's own notes are for its developers
+	case l.Runtime && c.exceptions && strings.HasPrefix(l.Message, "Uncaught "):
+		return // comes again as part of the invocation, with its stack
 	}
 	switch l.Level {
 	case "error":

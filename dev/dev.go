@@ -245,6 +245,7 @@ func (s *server) loadAll() error {
 	all, err := discover(s.projects, load)
 	s.projects = all
 	s.console.names = len(all) > 1
+	s.console.exceptions = s.options.Observe
 	return err
 }
 

@@ -26,6 +26,9 @@ func (e *Edge) fail(x *exchange, r *http.Request, err error) *fault.Fault {
 	if f.Status < 500 {
 		level = slog.LevelDebug
 	}
+	if errors.Is(f, fault.ThrewException) {
+		level = slog.LevelInfo // the exception itself is in the Worker's own log
+	}
 	if left {
 		level = slog.LevelDebug
 	}
