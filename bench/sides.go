@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -31,6 +32,28 @@ type side struct {
 	// urls by row; "" is the fallback.
 	urls      map[string]string
 	processes []*exec.Cmd
+	// output is what those said whose output nobody reads line by line.
+	output output
+}
+
+// output keeps the beginning of what is written to it, which is where a
+// process that does not start says why.
+type output struct {
+	mu   sync.Mutex
+	text []byte
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.text = append(o.text, p[:min(len(p), 4<<10-len(o.text))]...)
+	return len(p), nil
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return string(o.text)
 }
 
 var starters = map[string]func(context.Context, string) (*side, error){
@@ -58,7 +81,7 @@ func (s *side) prepare(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
-			return err
+			return fmt.Errorf("%w\n%s", err, s.output.String())
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
@@ -100,7 +123,7 @@ func (s *side) spawn(ready string, cmd *exec.Cmd) (string, error) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Stderr = os.Stderr
 	if ready == "" {
-		cmd.Stderr = nil
+		cmd.Stdout, cmd.Stderr = &s.output, &s.output
 		s.processes = append(s.processes, cmd)
 		return "", cmd.Start()
 	}
@@ -148,7 +171,7 @@ func startWorkerd(ctx context.Context, dir string) (*side, error) {
 	// `workerd serve wrangler.jsonc` refuses service bindings, so the two rows
 	// that need one run from a configuration with both Workers in one process.
 	plain := filepath.Join(dir, "worker", "wrangler.jsonc")
-	err = os.WriteFile(plain, []byte(`{"name": "bench", "main": "index.js", "compatibility_date": "2026-11-01", "no_bundle": true,
+	err = os.WriteFile(plain, []byte(`{"name": "bench", "main": "index.js", "compatibility_date": "2026-04-01", "no_bundle": true,
 		"kv_namespaces": [{"binding": "KV", "id": "bench-kv"}],
 		"d1_databases": [{"binding": "DB", "database_name": "bench-db", "database_id": "bench-db"}]}`), 0o600)
 	if err != nil {
@@ -172,8 +195,8 @@ func startWorkerd(ctx context.Context, dir string) (*side, error) {
 	err = os.WriteFile(both, fmt.Appendf(nil, `using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (
   services = [
-    (name = "bench", worker = (modules = [(name = "index.js", esModule = embed "worker/index.js")], compatibilityDate = "2026-11-01", bindings = [(name = "CALLEE", service = "callee")])),
-    (name = "callee", worker = (modules = [(name = "index.js", esModule = embed "callee/index.js")], compatibilityDate = "2026-11-01")),
+    (name = "bench", worker = (modules = [(name = "index.js", esModule = embed "worker/index.js")], compatibilityDate = "2026-04-01", bindings = [(name = "CALLEE", service = "callee")])),
+    (name = "callee", worker = (modules = [(name = "index.js", esModule = embed "callee/index.js")], compatibilityDate = "2026-04-01")),
   ],
   sockets = [(name = "http", address = "127.0.0.1:%d", http = (), service = "bench")],
 );
