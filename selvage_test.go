@@ -11,11 +11,13 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/selvage-edge/selvage"
 	"github.com/selvage-edge/selvage/d1"
 	"github.com/selvage-edge/selvage/kv"
+	"github.com/selvage-edge/selvage/platform"
 	"github.com/selvage-edge/selvage/ratelimit"
 	"github.com/selvage-edge/selvage/selvagetest"
 )
@@ -235,4 +237,50 @@ func (t tailer) Tail(_ context.Context, events []selvage.Invocation) error {
 		t.told <- e
 	}
 	return nil
+}
+
+// One program runs as a server, too: `serve` makes what the embedded project
+// names, and the Workers call each other both ways.
+func TestProjectAndWorker(t *testing.T) {
+	t.Parallel()
+	files := fstest.MapFS{
+		"site/wrangler.toml": {Data: []byte(`name = "site"
+main = "index.js"
+compatibility_date = "2026-01-01"
+kv_namespaces = [{ binding = "KV", id = "shared" }]
+services = [{ binding = "API", service = "api" }]
+`)},
+		"site/index.js": {Data: []byte(`export default { async fetch(request, env) {
+  if (new URL(request.url).pathname === "/back") return new Response("site saw " + request.headers.get("X-From"));
+  await env.KV.put("k", "from js");
+  return env.API.fetch("http://api/forward");
+} }`)},
+	}
+	type env struct {
+		KV   *kv.Namespace   `binding:"KV"`
+		Site selvage.Service `binding:"SITE"`
+	}
+	p := selvagetest.New(t,
+		selvage.WithPlatform(func(o *platform.Options) { o.CreateMissing = false }), // as serve has it
+		selvage.Project(files, "site"),
+		selvage.Worker("api", func(e *env) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				value, err := e.KV.Get(r.Context(), "k")
+				if err != nil {
+					panic(err)
+				}
+				back, _ := http.NewRequestWithContext(r.Context(), http.MethodGet, "http://site/back", nil)
+				back.Header.Set("X-From", selvage.WorkerName(r.Context()))
+				res, err := e.Site.RoundTrip(back)
+				if err != nil {
+					panic(err)
+				}
+				defer res.Body.Close()
+				fmt.Fprintf(w, "kv %s; ", value)
+				io.Copy(w, res.Body)
+			})
+		}, selvage.WithKV("KV", "shared"), selvage.WithService("SITE", "site")))
+	if got := p.Get("http://localhost/"); got.Text != "kv from js; site saw api" {
+		t.Errorf("%d %s", got.StatusCode, got.Text)
+	}
 }

@@ -37,14 +37,40 @@ func programs(list []Builtin) map[string]engine.Program {
 	return m
 }
 
-// openBuiltins gives the Programs their bindings.
+// openBuiltins gives the Programs their bindings, and makes the resources of
+// the embedded projects.
 func (p *Platform) openBuiltins(list []Builtin) error {
 	for _, b := range list {
+		for _, s := range b.Worker.Shares {
+			if err := p.makeResources(s.Version); err != nil {
+				return fmt.Errorf("start Worker %q: %w", b.Worker.Name, err)
+			}
+		}
 		if b.Open == nil {
 			continue
 		}
 		if err := b.Open(p); err != nil {
 			return fmt.Errorf("start Worker %q: %w", b.Worker.Name, err)
+		}
+	}
+	return nil
+}
+
+// makeResources makes the namespaces and databases that a version names and
+// that do not exist. Kinds with resources of this sort are those that a field
+// can imply.
+func (p *Platform) makeResources(v *config.Version) error {
+	for _, k := range p.Stores.kinds(true) {
+		if _, ok := k.(binding.Implier); !ok {
+			continue
+		}
+		for _, b := range v.Bindings {
+			if b.Type != k.Type() {
+				continue
+			}
+			if _, err := k.Mount(b, binding.Site{Version: v}); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

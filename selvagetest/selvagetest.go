@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -141,14 +140,4 @@ func (p *Platform) Do(r *http.Request) Response {
 		p.t.Fatalf("%s %s: read the response: %v", r.Method, r.URL, err)
 	}
 	return Response{res, string(body)}
-}
-
-// Names lists the Workers that came with the options.
-func (p *Platform) Names() []string {
-	var names []string
-	for _, w := range p.workers {
-		names = append(names, w.Worker.Name)
-	}
-	slices.Sort(names)
-	return names
 }
