@@ -1,6 +1,6 @@
 // Command bench measures Selvage beside its peers, in one run, on one machine:
-// the same Worker behind `selvage serve`, on bare workerd with the bindings
-// that workerd bundles, and under `wrangler dev`.
+// the same Worker behind `selvage dev --no-observe`, on bare workerd with the
+// bindings that workerd bundles, and under `wrangler dev`.
 //
 //	go run ./bench                       the table of bench/README.md
 //	go run ./bench -sides selvage,workerd -rows hello,kv-get -seconds 2
