@@ -50,7 +50,7 @@ func run(ctx context.Context, workers, cold int, length time.Duration) error {
 	if err := s.deploy("w0", source(0, 0)); err != nil {
 		return err
 	}
-	alone, err := s.throughput("w0", length)
+	alone, aloneCost, err := s.throughput("w0", length)
 	if err != nil {
 		return err
 	}
@@ -103,12 +103,14 @@ func run(ctx context.Context, workers, cold int, length time.Duration) error {
 	if _, err := s.start(ctx); err != nil {
 		return err
 	}
-	many, err := s.throughput("w0", length)
+	many, manyCost, err := s.throughput("w0", length)
 	if err != nil {
 		return err
 	}
 	row("requests/s to one Worker, alone (best of 3)", fmt.Sprintf("%.0f", alone))
 	row(fmt.Sprintf("the same beside %d others", workers-1), fmt.Sprintf("%.0f", many))
+	row("processor time of the server for a request, alone", aloneCost.String())
+	row(fmt.Sprintf("the same beside %d others", workers-1), manyCost.String())
 	return nil
 }
 
@@ -177,22 +179,30 @@ func (s *server) timeToLive(name string, bytes int) (time.Duration, error) {
 }
 
 // throughput is the best of three rounds: what else the machine does can only
-// make a round slower.
-func (s *server) throughput(worker string, length time.Duration) (best float64, err error) {
-	for range 3 {
-		rate, err := s.round(worker, length)
-		if err != nil {
-			return 0, err
-		}
-		best = max(best, rate)
+// make a round slower. cost is the server's own processor time for a request,
+// which other work on the machine changes little.
+func (s *server) throughput(worker string, length time.Duration) (best float64, cost time.Duration, err error) {
+	before, err := s.cpu()
+	if err != nil {
+		return 0, 0, err
 	}
-	return best, nil
+	total := 0
+	for range 3 {
+		n, took, err := s.round(worker, length)
+		if err != nil {
+			return 0, 0, err
+		}
+		best = max(best, float64(n)/took.Seconds())
+		total += n
+	}
+	after, err := s.cpu()
+	return best, (after - before) / time.Duration(total), err
 }
 
 // round sends requests over 32 connections, one after another on each.
-func (s *server) round(worker string, length time.Duration) (float64, error) {
+func (s *server) round(worker string, length time.Duration) (requests int, took time.Duration, err error) {
 	if err := s.ask(worker); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	var mu sync.Mutex
 	var total int
@@ -216,5 +226,5 @@ func (s *server) round(worker string, length time.Duration) (float64, error) {
 		})
 	}
 	all.Wait()
-	return float64(total) / time.Since(begin).Seconds(), failed
+	return total, time.Since(begin), failed
 }

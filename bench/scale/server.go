@@ -170,6 +170,28 @@ func (s *server) ask(worker string) error {
 	return err
 }
 
+// cpu is the processor time that the server's own process has used.
+func (s *server) cpu() (time.Duration, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.cmd.Process.Pid))
+	if err != nil {
+		return 0, err
+	}
+	_, rest, _ := strings.Cut(string(text), ") ") // the name may hold spaces
+	fields := strings.Fields(rest)
+	if len(fields) < 13 {
+		return 0, fmt.Errorf("unexpected form of /proc/pid/stat: %s", text)
+	}
+	var ticks time.Duration
+	for _, f := range fields[11:13] { // utime, stime
+		n, err := strconv.ParseInt(f, 10, 64)
+		if err != nil {
+			return 0, err
+		}
+		ticks += time.Duration(n)
+	}
+	return ticks * time.Second / 100, nil // USER_HZ is 100 on Linux
+}
+
 // memory is the proportional set size of the server and of its cells, in bytes:
 // pages that several processes share count once.
 func (s *server) memory() (int64, error) {
