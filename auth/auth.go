@@ -39,7 +39,7 @@ const (
 // Errors of Verify.
 var (
 	// ErrWrong: no such token, or it has been revoked.
-	ErrWrong = errors.New("unknown API token")
+	ErrWrong = errors.New("unknown API token; make one with: selvage token create")
 	// ErrExpired: the token's time is over.
 	ErrExpired = errors.New("the API token has expired; make a new one with: selvage token create")
 	// ErrThrottled: too many wrong tokens came from this address.

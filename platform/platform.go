@@ -225,6 +225,11 @@ func (p *Platform) SetOrigins(origins map[string]*url.URL) error { return p.egre
 // check starts an uploaded version on trial.
 func (p *Platform) check(ctx context.Context, v *config.Version) (control.Report, error) {
 	r, err := p.Engine.Check(ctx, v)
+	var start *workerd.StartError
+	if errors.As(err, &start) && start.Stack != "" {
+		// A whole stack, because clients rewrite its lines to the user's sources.
+		err = errors.New("Uncaught " + start.Message + "\n" + start.Stack)
+	}
 	return control.Report{StartupTime: r.StartTime, Handlers: r.Handlers}, err
 }
 
