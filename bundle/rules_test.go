@@ -37,7 +37,7 @@ func FuzzGlob(f *testing.F) {
 	f.Fuzz(func(t *testing.T, glob, path string) {
 		rs, err := compileRules(Options{Rules: []Rule{{Type: "Text", Globs: []string{glob}}}})
 		if err != nil {
-			t.Skip(err) // not UTF-8
+			return // not UTF-8
 		}
 		rs.match(path)
 	})

@@ -163,7 +163,7 @@ func FuzzHandler(f *testing.F) {
 	f.Fuzz(func(t *testing.T, method, target, metadata string, body []byte) {
 		u, err := url.ParseRequestURI(target)
 		if err != nil || !strings.HasPrefix(target, "/") {
-			t.Skip()
+			return // no such request reaches a handler
 		}
 		r := &http.Request{Method: method, URL: u, Header: http.Header{metadataHeader: {metadata}}, Body: io.NopCloser(bytes.NewReader(body)), ContentLength: int64(len(body))}
 		w := httptest.NewRecorder()
