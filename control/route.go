@@ -90,20 +90,28 @@ func (s *server) routesOf(tx *state.Tx, keep func(state.Route) bool) ([]map[stri
 	return list, err
 }
 
-func (s *server) listScriptRoutes(w http.ResponseWriter, r *http.Request) error {
+// listRoutes answers with the routes that the filter keeps.
+func (s *server) listRoutes(w http.ResponseWriter, r *http.Request, filter func(tx *state.Tx) (keep func(state.Route) bool, err error)) error {
 	var list []map[string]any
 	err := s.view(r, func(tx *state.Tx) error {
-		worker, err := s.worker(tx, r)
+		keep, err := filter(tx)
 		if err != nil {
 			return err
 		}
-		list, err = s.routesOf(tx, func(x state.Route) bool { return x.Worker == worker.Name })
+		list, err = s.routesOf(tx, keep)
 		return err
 	})
 	if err != nil {
 		return err
 	}
 	return api.Write(w, list)
+}
+
+func (s *server) listScriptRoutes(w http.ResponseWriter, r *http.Request) error {
+	return s.listRoutes(w, r, func(tx *state.Tx) (func(state.Route) bool, error) {
+		worker, err := s.worker(tx, r)
+		return func(x state.Route) bool { return x.Worker == worker.Name }, err
+	})
 }
 
 // putScriptRoutes replaces all routes of a Worker, in every zone.
@@ -158,19 +166,10 @@ func (s *server) putScriptRoutes(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *server) listZoneRoutes(w http.ResponseWriter, r *http.Request) error {
-	var list []map[string]any
-	err := s.view(r, func(tx *state.Tx) error {
+	return s.listRoutes(w, r, func(tx *state.Tx) (func(state.Route) bool, error) {
 		zone, err := s.zone(tx, r)
-		if err != nil {
-			return err
-		}
-		list, err = s.routesOf(tx, func(x state.Route) bool { return x.Zone == zone.ID })
-		return err
+		return func(x state.Route) bool { return x.Zone == zone.ID }, err
 	})
-	if err != nil {
-		return err
-	}
-	return api.Write(w, list)
 }
 
 // zoneRoute returns the route that the path names.
