@@ -63,7 +63,9 @@ type Worker struct {
 	Previews []*Version
 	// Subdomain: the Worker answers at <name>.<workers domain>.
 	Subdomain bool
-	// PreviewURLs: each version answers at <first 8 of id>-<name>.<workers domain>.
+	// PreviewURLs: each version answers at <first 8 of id>-<name>.<workers domain>,
+	// and the newest with the annotation workers/alias also at
+	// <alias>-<name>.<workers domain>.
 	PreviewURLs bool
 	// Crons are cron expressions in Cloudflare's dialect, UTC.
 	Crons []string
@@ -106,7 +108,8 @@ type Version struct {
 	Classes []Class
 	// Limits bound what one request may use.
 	Limits Limits
-	// Annotations that the control plane stores and nothing here interprets.
+	// Annotations are what the uploader said of the version. Only workers/alias
+	// has a meaning: see Worker.PreviewURLs.
 	Annotations map[string]string
 }
 

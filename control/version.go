@@ -81,7 +81,9 @@ func versionSummary(w state.Worker, v state.Version) map[string]any {
 		"id": v.ID, "number": v.Number, "annotations": annotations,
 		"metadata": map[string]any{
 			"created_on": stamp(v.Created), "modified_on": stamp(v.Created), "source": v.Source,
-			"author_id": "", "author_email": v.Author, "has_preview": w.Previews,
+			"author_id": "", "author_email": v.Author,
+			// Durable Objects run in the deployed version only.
+			"has_preview": w.Previews && len(v.Classes) == 0,
 		},
 	}
 }

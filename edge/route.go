@@ -235,7 +235,9 @@ func (r *route) within(host string) bool {
 }
 
 // subdomain finds <worker>.<workers domain> and, for versions,
-// <first 8 of id>-<worker>.<workers domain>.
+// <first 8 of id>-<worker>.<workers domain> and <alias>-<worker>.<workers domain>.
+//
+// Source: https://developers.cloudflare.com/workers/configuration/previews/
 func (t *table) subdomain(host string) (target, bool) {
 	label, ok := strings.CutSuffix(host, t.domain)
 	if !ok || label == "" {
@@ -244,24 +246,38 @@ func (t *table) subdomain(host string) (target, bool) {
 	if w, ok := t.workers[label]; ok && w.Subdomain {
 		return target{worker: label}, true
 	}
-	if len(label) < 10 || label[8] != '-' {
-		return target{}, false
-	}
-	w, ok := t.workers[label[9:]]
-	if !ok || !w.PreviewURLs {
-		return target{}, false
-	}
-	for _, s := range w.Shares {
-		if strings.HasPrefix(s.Version.ID, label[:8]) {
-			return target{w.Name, s.Version.ID}, true
+	// Names hold dashes, too: each one may be where the Worker's name begins.
+	for i := range len(label) {
+		if label[i] != '-' {
+			continue
 		}
-	}
-	for _, v := range w.Previews {
-		if strings.HasPrefix(v.ID, label[:8]) {
+		w, ok := t.workers[label[i+1:]]
+		if !ok || !w.PreviewURLs {
+			continue
+		}
+		if v := preview(w, label[:i]); v != nil {
 			return target{w.Name, v.ID}, true
 		}
 	}
 	return target{}, false
+}
+
+// preview finds the version of w that a preview URL means: the one whose id
+// begins with name, or the newest that was uploaded with name as its alias.
+func preview(w *config.Worker, name string) (found *config.Version) {
+	versions := slices.Clone(w.Previews)
+	for _, share := range w.Shares {
+		versions = append(versions, share.Version)
+	}
+	for _, v := range versions {
+		if len(name) == 8 && strings.HasPrefix(v.ID, name) {
+			return v
+		}
+		if name != "" && v.Annotations["workers/alias"] == name && (found == nil || v.Number > found.Number) {
+			found = v
+		}
+	}
+	return found
 }
 
 // serves reports whether any path of host belongs to a Worker, the default

@@ -10,12 +10,20 @@ import (
 
 func routed() *config.Snapshot {
 	version := func(id string) *config.Version { return &config.Version{ID: id} }
+	aliased := func(number int, id, alias string) *config.Version {
+		return &config.Version{ID: id, Number: number, Annotations: map[string]string{"workers/alias": alias}}
+	}
 	return &config.Snapshot{
 		WorkersDomain: "workers.test",
 		Workers: map[string]*config.Worker{
 			"api": {Name: "api", Subdomain: true, PreviewURLs: true,
-				Shares:   []config.Share{{Version: version("0123abcd-1111-2222-3333-444455556666")}},
-				Previews: []*config.Version{version("89abcdef-1111-2222-3333-444455556666")}},
+				Shares: []config.Share{{Version: version("0123abcd-1111-2222-3333-444455556666")}},
+				Previews: []*config.Version{
+					version("89abcdef-1111-2222-3333-444455556666"),
+					aliased(7, "77777777-1111-2222-3333-444455556666", "my-branch"),
+					aliased(6, "66666666-1111-2222-3333-444455556666", "my-branch"),
+					aliased(8, "88888888-1111-2222-3333-444455556666", "0123abcd"), // not while a version's id begins so
+				}},
 			"hidden": {Name: "hidden"},
 			"my-web": {Name: "my-web", Subdomain: true},
 		},
@@ -78,6 +86,10 @@ func TestRoutes(t *testing.T) {
 		"http://my-web.workers.test/":           "my-web",
 		"http://0123abcd-api.workers.test/":     "api 0123abcd-1111-2222-3333-444455556666",
 		"http://89abcdef-api.workers.test/":     "api 89abcdef-1111-2222-3333-444455556666",
+		"http://my-branch-api.workers.test/":    "api 77777777-1111-2222-3333-444455556666",
+		"http://branch-api.workers.test/":       "",
+		"http://-api.workers.test/":             "",
+		"http://my-branch-.workers.test/":       "",
 		"http://ffffffff-api.workers.test/":     "",
 		"http://0123abcd-my-web.workers.test/":  "",
 		"http://a.api.workers.test/":            "",
