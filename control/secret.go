@@ -2,6 +2,7 @@ package control
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"sort"
@@ -128,9 +129,7 @@ func (s *server) patchSecrets(w http.ResponseWriter, r *http.Request) error {
 	return s.listSecrets(w, r)
 }
 
-// changeSecrets deploys a copy of the newest version with other secrets. The
-// newest version must be the one in force: otherwise the change would deploy
-// code that nobody has asked to deploy.
+// changeSecrets deploys a copy of the newest version with other secrets.
 func (s *server) changeSecrets(r *http.Request, patch map[string]json.RawMessage, message string) error {
 	d, err := s.begin(r, r.PathValue("script"))
 	if err != nil {
@@ -140,17 +139,7 @@ func (s *server) changeSecrets(r *http.Request, patch map[string]json.RawMessage
 	if d.before == nil {
 		return notFound(d.worker.Name)
 	}
-	err = s.view(r, func(tx *state.Tx) error {
-		live, err := tx.Deployment(d.worker.Name)
-		if err != nil {
-			return orNotFound(err, notDeployed())
-		}
-		if len(live.Shares) != 1 || live.Shares[0].Version != d.before.ID {
-			return notDeployed()
-		}
-		return nil
-	})
-	if err != nil {
+	if err := d.beforeIsDeployed(); err != nil {
 		return err
 	}
 	d.copyBefore()
@@ -170,6 +159,18 @@ func (s *server) changeSecrets(r *http.Request, patch map[string]json.RawMessage
 	return d.storeDeployed(d.Annotations)
 }
 
-func notDeployed() error {
-	return badRequest(10215, "The latest version of your Worker isn't currently deployed. Deploy it first, or change the secret with wrangler versions secret put.")
+// beforeIsDeployed refuses to change a Worker in place unless its newest version
+// is the one in force: otherwise the change would deploy code that nobody has
+// asked to deploy.
+func (d *draft) beforeIsDeployed() error {
+	return d.s.view(d.r, func(tx *state.Tx) error {
+		live, err := tx.Deployment(d.worker.Name)
+		if err != nil && !errors.Is(err, state.ErrNotFound) {
+			return err
+		}
+		if len(live.Shares) == 1 && live.Shares[0].Version == d.before.ID {
+			return nil
+		}
+		return badRequest(10215, "The latest version of your Worker isn't currently deployed. Deploy it first, or change secrets with wrangler versions secret.")
+	})
 }

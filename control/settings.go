@@ -73,6 +73,9 @@ func (s *server) patchSettings(w http.ResponseWriter, r *http.Request) error {
 	if d.before == nil {
 		return notFound(d.worker.Name)
 	}
+	if err := d.beforeIsDeployed(); err != nil {
+		return err
+	}
 	d.copyBefore()
 	u := &upload{metadata: patch}
 	if err := u.check(); err != nil {
