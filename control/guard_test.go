@@ -1,10 +1,17 @@
 package control
 
 import (
+	"fmt"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"strings"
+	"syscall"
 	"testing"
 
+	"github.com/ncruces/go-sqlite3"
+
+	"github.com/selvage-edge/selvage/api"
 	"github.com/selvage-edge/selvage/state"
 )
 
@@ -157,5 +164,18 @@ func TestUploadsThatAreTooLarge(t *testing.T) {
 	typ, body := form(t, []string{"metadata json " + plainUpload, "index.js application/javascript+module " + strings.Repeat("/", MaxScriptGzipBytes+1)})
 	if status, _, answer := b.do("PUT", "{W}", typ, body); status != 200 {
 		t.Errorf("large but compressible: got %d %.200s", status, answer)
+	}
+}
+
+func TestFullDiskIsNamed(t *testing.T) {
+	for _, cause := range []error{syscall.ENOSPC, sqlite3.FULL, sqlite3.IOERR_WRITE} {
+		s := &server{Options: Options{Log: slog.New(slog.DiscardHandler)}}
+		w := httptest.NewRecorder()
+		s.guard(api.Route{Open: true, Handle: func(http.ResponseWriter, *http.Request) error {
+			return fmt.Errorf("store module: %w", cause)
+		}}).ServeHTTP(w, httptest.NewRequest("PUT", "/", nil))
+		if w.Code != http.StatusInsufficientStorage || !strings.Contains(w.Body.String(), "the disk is full") {
+			t.Errorf("%v: %d %s", cause, w.Code, w.Body)
+		}
 	}
 }

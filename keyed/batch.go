@@ -8,10 +8,13 @@ import (
 
 // Batch collects writes that take effect together. The later write of a key
 // wins. A Batch belongs to one goroutine and must be Closed.
-type Batch struct{ b *pebble.Batch }
+type Batch struct {
+	d *DB
+	b *pebble.Batch
+}
 
 // Batch starts an empty batch.
-func (d *DB) Batch() Batch { return Batch{d.p.NewBatch()} }
+func (d *DB) Batch() Batch { return Batch{d, d.p.NewBatch()} }
 
 // Set stores value under key. Both are copied.
 func (b Batch) Set(key, value []byte) { b.b.Set(key, value, nil) } // fails only after Commit
@@ -34,6 +37,9 @@ func (b Batch) Commit() error { return b.commit(pebble.Sync) }
 func (b Batch) CommitUnsynced() error { return b.commit(pebble.NoSync) }
 
 func (b Batch) commit(o *pebble.WriteOptions) error {
+	if err := b.d.room(); err != nil {
+		return fmt.Errorf("commit to keyed store: %w", err)
+	}
 	if err := b.b.Commit(o); err != nil {
 		return fmt.Errorf("commit to keyed store: %w", err)
 	}

@@ -10,6 +10,8 @@
 //     process is killed in the middle of it.
 //   - Read your writes: once a commit has returned, every later read sees it.
 //   - Last commit wins: commits have one total order.
+//   - A full disk is survived: commits fail with ENOSPC while it lasts, reads go
+//     on. The last 32 MiB of the disk are left alone for that.
 //
 // What is written with [Batch.CommitUnsynced] is durable together with the next
 // durable commit; until then a crash may undo it.
@@ -66,6 +68,7 @@ type Options struct {
 type DB struct {
 	p     *pebble.DB
 	cache *pebble.Cache
+	free  func() (uint64, error) // bytes on the disk
 }
 
 // Open opens the store in dir and creates it if it is not there. One process
@@ -103,7 +106,7 @@ func Open(dir string, o Options) (*DB, error) {
 		}
 		return nil, fmt.Errorf("open keyed store %s: %w", dir, err)
 	}
-	return &DB{p: p, cache: cache}, nil
+	return &DB{p: p, cache: cache, free: func() (uint64, error) { return freeBytes(dir) }}, nil
 }
 
 // Close closes the store. Every Value and Scan must be done.
@@ -145,6 +148,9 @@ func (d *DB) Get(key []byte) (v Value, found bool, err error) {
 
 // Set stores value under key, durably.
 func (d *DB) Set(key, value []byte) error {
+	if err := d.room(); err != nil {
+		return fmt.Errorf("set in keyed store: %w", err)
+	}
 	if err := d.p.Set(key, value, pebble.Sync); err != nil {
 		return fmt.Errorf("set in keyed store: %w", err)
 	}
@@ -153,6 +159,9 @@ func (d *DB) Set(key, value []byte) error {
 
 // Delete removes key, durably. It is no error if there is none.
 func (d *DB) Delete(key []byte) error {
+	if err := d.room(); err != nil {
+		return fmt.Errorf("delete from keyed store: %w", err)
+	}
 	if err := d.p.Delete(key, pebble.Sync); err != nil {
 		return fmt.Errorf("delete from keyed store: %w", err)
 	}
