@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"regexp"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
@@ -79,12 +80,31 @@ func Parse(path string, data []byte) (*File, error) {
 		return nil, ps
 	case errors.As(err, &wrong):
 		line, _ := wrong.Position()
-		return nil, Problems{{File: path, Line: line, Key: strings.Join(wrong.Key(), "."), Message: strings.TrimPrefix(wrong.Error(), "toml: ")}}
+		return nil, Problems{{File: path, Line: line, Key: strings.Join(wrong.Key(), "."), Message: mistyped(strings.TrimPrefix(wrong.Error(), "toml: "))}}
 	default:
 		return nil, Problems{{File: path, Message: strings.TrimPrefix(err.Error(), "toml: ")}}
 	}
 	f.lines = lines(data)
 	return f, nil
+}
+
+var cannotDecode = regexp.MustCompile(`^cannot decode TOML ([a-z ]+) into (?:struct field \S+ of type |a Go value of type )?(\S+)$`)
+
+// mistyped says a decoder's complaint about a value's type in words of TOML
+// rather than of Go.
+func mistyped(message string) string {
+	m := cannotDecode.FindStringSubmatch(message)
+	if m == nil {
+		return message
+	}
+	want := map[string]string{"string": "a string in quotes", "bool": "true or false", "[]string": "a list of strings in quotes"}[m[2]]
+	if want == "" {
+		want = "of another kind"
+		if strings.HasPrefix(m[2], "map[") || strings.HasPrefix(m[2], "settings.") {
+			want = "a table"
+		}
+	}
+	return fmt.Sprintf("the value must be %s; this is a TOML %s", want, m[1])
 }
 
 // Override notes that a key's value comes from elsewhere: "--listen".
