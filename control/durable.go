@@ -7,6 +7,16 @@ import (
 	"github.com/selvage-edge/selvage/state"
 )
 
+// namespaceName is what Cloudflare calls the objects of a Worker's class.
+func namespaceName(worker, class string) string { return worker + "_" + class }
+
+// listContainers answers `wrangler delete`, which asks whether the Worker's
+// Durable Objects have Containers and warns of bills when it is not told: there
+// are none.
+func (s *server) listContainers(w http.ResponseWriter, r *http.Request) error {
+	return api.Write(w, []any{})
+}
+
 // listNamespaces lists the Durable Object classes of all Workers.
 func (s *server) listNamespaces(w http.ResponseWriter, r *http.Request) error {
 	list := []map[string]any{}
@@ -15,7 +25,7 @@ func (s *server) listNamespaces(w http.ResponseWriter, r *http.Request) error {
 		for _, worker := range workers {
 			for _, c := range worker.Classes {
 				list = append(list, map[string]any{
-					"id": c.Key, "name": worker.Name + "_" + c.Name, "script": worker.Name, "class": c.Name, "use_sqlite": c.SQLite,
+					"id": c.Key, "name": namespaceName(worker.Name, c.Name), "script": worker.Name, "class": c.Name, "use_sqlite": c.SQLite,
 				})
 			}
 		}

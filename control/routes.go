@@ -130,6 +130,7 @@ func (s *server) routes() []api.Route {
 
 		// durable.go
 		read("GET", account+"/workers/durable_objects/namespaces", scripts, s.listNamespaces),
+		read("GET", account+"/containers/applications", scripts, s.listContainers),
 
 		// tail.go
 		read("POST", script+"/tails", tailing, s.startTail),

@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"mime/multipart"
 	"net/http"
 	"net/textproto"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -200,9 +202,9 @@ func (s *server) deleteScript(w http.ResponseWriter, r *http.Request) error {
 	defer s.workers.lock(name)()
 	if r.URL.Query().Get("force") != "true" {
 		refs := s.references(name)
-		if len(refs.services)+len(refs.objects) > 0 {
+		if names := refs.names(); len(names) > 0 {
 			return badRequest(10064, "the Worker %q cannot be deleted because other Workers refer to it: %s; delete those bindings first or use force=true",
-				name, strings.Join(append(refs.services, refs.objects...), ", "))
+				name, strings.Join(names, ", "))
 		}
 	}
 	err := s.update(r, func(tx *state.Tx) error { return tx.DeleteWorker(name) })
@@ -213,34 +215,44 @@ func (s *server) deleteScript(w http.ResponseWriter, r *http.Request) error {
 	return api.Write(w, map[string]any{"id": name})
 }
 
-type references struct{ services, objects []string }
+// references are the Workers with a binding to another one.
+type references struct {
+	services []string
+	// objects has the class of the Durable Object behind each Worker's binding.
+	objects map[string]string
+}
+
+// names lists the Workers.
+func (r references) names() []string {
+	return append(slices.Clone(r.services), slices.Sorted(maps.Keys(r.objects))...)
+}
 
 // references finds the deployed Workers with a binding to the one called name.
 func (s *server) references(name string) references {
-	var refs references
+	refs := references{objects: map[string]string{}}
 	for _, other := range s.state.Current().Workers {
 		if other.Name == name {
 			continue
 		}
-		service, object := false, false
+		service := false
 		for _, share := range other.Shares {
 			for _, b := range share.Version.Bindings {
 				var target struct {
 					Service    string `json:"service"`
 					ScriptName string `json:"script_name"`
+					ClassName  string `json:"class_name"`
 				}
 				if b.Decode(&target) != nil {
 					continue
 				}
 				service = service || b.Type == "service" && target.Service == name
-				object = object || b.Type == "durable_object_namespace" && target.ScriptName == name
+				if b.Type == "durable_object_namespace" && target.ScriptName == name {
+					refs.objects[other.Name] = target.ClassName
+				}
 			}
 		}
 		if service {
 			refs.services = append(refs.services, other.Name)
-		}
-		if object {
-			refs.objects = append(refs.objects, other.Name)
 		}
 	}
 	return refs
@@ -255,8 +267,10 @@ func (s *server) getReferences(w http.ResponseWriter, r *http.Request) error {
 	for _, name := range refs.services {
 		incoming = append(incoming, map[string]any{"service": name, "environment": "production"})
 	}
-	for _, name := range refs.objects {
-		objects = append(objects, map[string]any{"service": name, "durable_object_namespace_name": name})
+	for _, name := range slices.Sorted(maps.Keys(refs.objects)) {
+		objects = append(objects, map[string]any{
+			"service": name, "durable_object_namespace_name": namespaceName(r.PathValue("script"), refs.objects[name]),
+		})
 	}
 	return api.Write(w, map[string]any{
 		"services":        map[string]any{"incoming": incoming, "outgoing": []any{}, "pages_function": false},
