@@ -119,8 +119,8 @@ func TestEveryWriteIsInTheAuditLog(t *testing.T) {
 			t.Errorf("entry %d is %+v, want %s", i, e, want)
 		}
 	}
-	if c := log[1].Workers[0]; c.Before == c.After || c.Before != log[0].Workers[0].After {
-		t.Errorf("digests do not follow each other: %+v, %+v", log[0].Workers, log[1].Workers)
+	if c := log[1].Changes[0]; string(c.Before) != `{"previews":false,"subdomain":false}` || !strings.Contains(string(c.After), `"subdomain":true`) {
+		t.Errorf("the change was %s to %s", c.Before, c.After)
 	}
 	if len(log[2].Body) != 64 {
 		t.Errorf("entry of another package has body digest %q", log[2].Body)

@@ -1,12 +1,11 @@
 package state
 
 import (
-	"cmp"
+	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
+	"encoding/json"
 	"errors"
-	"fmt"
+	"maps"
 	"slices"
 	"time"
 )
@@ -23,19 +22,60 @@ type Entry struct {
 	From string `json:"from,omitempty"`
 	// Action is what was done: "PUT /accounts/…/workers/scripts/api".
 	Action string `json:"action"`
-	// Workers are the Workers that changed, with digests of what they were and
-	// became. Empty when the change was to something else.
-	Workers []Change `json:"workers,omitempty"`
-	// Body is the SHA-256 of the request's body where Workers is empty.
+	// Changes are what changed in the control plane's state.
+	Changes []Change `json:"changes,omitempty"`
+	// Body is the SHA-256 of the request's body where the change was to
+	// something else, which keeps its own state: KV, D1.
 	Body string `json:"body,omitempty"`
+	// Error is why a request that has an entry was refused after all.
+	Error string `json:"error,omitempty"`
+	// Workers are digests, in the entries of older programs.
+	Workers json.RawMessage `json:"workers,omitempty"`
 }
 
-// Change is one Worker before and after. A digest covers the Worker's
-// settings, deployment, routes and domains; empty means it did not exist.
+// Change is one thing before and after: an object with those of its properties
+// that differ. One that did not exist before, or does not any more, is absent.
+// There are no secrets in it: what a version holds is named by its id.
 type Change struct {
-	Worker string `json:"worker"`
-	Before string `json:"before,omitempty"`
-	After  string `json:"after,omitempty"`
+	// Kind is worker, zone, route or token.
+	Kind   string          `json:"kind"`
+	Name   string          `json:"name"`
+	Before json.RawMessage `json:"before,omitempty"`
+	After  json.RawMessage `json:"after,omitempty"`
+}
+
+// facts are what the audit log knows of a thing; nil: it does not exist.
+type facts map[string]json.RawMessage
+
+// note makes a Change of what a thing was and is. Both are marshaled.
+func (tx *Tx) note(kind, name string, before, after any) {
+	tx.changes = append(tx.changes, change(kind, name, factsOf(before), factsOf(after)))
+}
+
+// factsOf are the properties of what marshals to an object, or nil.
+func factsOf(v any) (f facts) {
+	if v != nil {
+		json.Unmarshal([]byte(encode(v)), &f) // v is one of our records
+	}
+	return f
+}
+
+func change(kind, name string, before, after facts) Change {
+	c := Change{Kind: kind, Name: name}
+	only := func(a, b facts) json.RawMessage {
+		differ := facts{}
+		for key, value := range a {
+			if !bytes.Equal(value, b[key]) {
+				differ[key] = value
+			}
+		}
+		if a == nil || len(differ) == 0 && b != nil {
+			return nil
+		}
+		return json.RawMessage(encode(differ))
+	}
+	c.Before, c.After = only(before, after), only(after, before)
+	return c
 }
 
 // Actor is who is behind an update. It belongs to one request.
@@ -64,14 +104,14 @@ func (tx *Tx) recordActor() error {
 		return nil
 	}
 	e := Entry{Token: a.Token, TokenName: a.TokenName, From: a.From, Action: a.Action}
-	for name, before := range tx.touched {
-		after, err := tx.digest(name)
+	for _, name := range slices.Sorted(maps.Keys(tx.touched)) {
+		after, err := tx.facts(name)
 		if err != nil {
 			return err
 		}
-		e.Workers = append(e.Workers, Change{Worker: name, Before: before, After: after})
+		e.Changes = append(e.Changes, change("worker", name, tx.touched[name], after))
 	}
-	slices.SortFunc(e.Workers, func(a, b Change) int { return cmp.Compare(a.Worker, b.Worker) })
+	e.Changes = append(e.Changes, tx.changes...)
 	a.Recorded = true
 	return tx.Audit(e)
 }
@@ -88,29 +128,37 @@ func (tx *Tx) AuditLog(after int64, limit int) ([]Entry, error) {
 	return records[Entry](tx, "SELECT json_set(data, '$.seq', seq) FROM audit WHERE seq > ? ORDER BY seq LIMIT ?", after, limit)
 }
 
-// digest is SHA-256 over what a Worker is now, or empty if it does not exist.
-func (tx *Tx) digest(name string) (string, error) {
+// facts are what a Worker is now: its settings, the deployment in force, its
+// newest version, routes and domains.
+func (tx *Tx) facts(name string) (facts, error) {
 	w, err := tx.Worker(name)
 	if errors.Is(err, ErrNotFound) {
-		return "", nil
+		return nil, nil
 	}
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	w.Modified = time.Time{}
+	f := factsOf(w)
 	d, err := tx.Deployment(name)
-	if err != nil && !errors.Is(err, ErrNotFound) {
-		return "", err
+	switch {
+	case err == nil:
+		f["deployment"] = json.RawMessage(encode(d))
+	case !errors.Is(err, ErrNotFound):
+		return nil, err
 	}
-	latest, err := tx.column("SELECT id FROM versions WHERE worker = ? ORDER BY number DESC LIMIT 1", name)
-	if err != nil {
-		return "", err
+	for key, query := range map[string]string{
+		"latest_version": "SELECT id FROM versions WHERE worker = ? ORDER BY number DESC LIMIT 1",
+		"routes":         "SELECT pattern FROM routes WHERE worker = ? ORDER BY 1",
+		"domains":        "SELECT hostname FROM domains WHERE worker = ? ORDER BY 1",
+	} {
+		list, err := tx.column(query, name)
+		if err != nil {
+			return nil, err
+		}
+		if len(list) > 0 {
+			f[key] = json.RawMessage(encode(list))
+		}
 	}
-	places, err := tx.column("SELECT data FROM routes WHERE worker = ?1 UNION ALL SELECT data FROM domains WHERE worker = ?1 ORDER BY 1", name)
-	if err != nil {
-		return "", err
-	}
-	h := sha256.New()
-	fmt.Fprintln(h, encode(w), encode(d), latest, places)
-	return hex.EncodeToString(h.Sum(nil)), nil
+	return f, nil
 }

@@ -72,11 +72,26 @@ func (tx *Tx) ZoneByName(name string) (Zone, error) {
 // AddZone adds a zone, whose name must be new.
 func (tx *Tx) AddZone(name string) (Zone, error) {
 	z := Zone{ID: NewID(), Name: name, Created: tx.Now()}
+	tx.note("zone", name, nil, z)
 	return z, tx.exec("INSERT INTO zones (id, name, data) VALUES (?, ?, ?)", z.ID, z.Name, encode(z))
 }
 
 // DeleteZone deletes a zone with its routes and domains.
 func (tx *Tx) DeleteZone(id string) error {
+	z, err := tx.Zone(id)
+	if err != nil {
+		return err
+	}
+	losing, err := tx.column("SELECT worker FROM routes WHERE zone = ?1 AND worker IS NOT NULL UNION SELECT worker FROM domains WHERE zone = ?1", id)
+	if err != nil {
+		return err
+	}
+	for _, worker := range losing {
+		if err := tx.touch(worker); err != nil {
+			return err
+		}
+	}
+	tx.note("zone", z.Name, z, nil)
 	tx.routes = true
 	return tx.exec("DELETE FROM zones WHERE id = ?", id)
 }
@@ -100,8 +115,12 @@ func (tx *Tx) RouteByPattern(pattern string) (Route, error) {
 func (tx *Tx) PutRoute(r *Route) error {
 	if r.ID == "" {
 		r.ID = NewID()
+	} else if before, err := tx.Route(r.ID); err == nil {
+		if err := tx.touchRoute(before, before, nil); err != nil {
+			return err
+		}
 	}
-	if err := tx.touchRouted(r.Worker); err != nil {
+	if err := tx.touchRoute(*r, nil, *r); err != nil {
 		return err
 	}
 	var worker any
@@ -115,7 +134,7 @@ func (tx *Tx) PutRoute(r *Route) error {
 
 // DeleteRoute deletes a route.
 func (tx *Tx) DeleteRoute(r Route) error {
-	if err := tx.touchRouted(r.Worker); err != nil {
+	if err := tx.touchRoute(r, r, nil); err != nil {
 		return err
 	}
 	return tx.exec("DELETE FROM routes WHERE id = ?", r.ID)
@@ -155,6 +174,14 @@ func (tx *Tx) DeleteDomain(d Domain) error {
 		return err
 	}
 	return tx.exec("DELETE FROM domains WHERE id = ?", d.ID)
+}
+
+// touchRoute is touchRouted for a route that may belong to no Worker.
+func (tx *Tx) touchRoute(r Route, before, after any) error {
+	if r.Worker == "" {
+		tx.note("route", r.Pattern, before, after)
+	}
+	return tx.touchRouted(r.Worker)
 }
 
 func (tx *Tx) touchRouted(worker string) error {

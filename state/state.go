@@ -186,7 +186,7 @@ func (s *Store) View(ctx context.Context, f func(*Tx) error) error {
 		return fmt.Errorf("read state: %w", err)
 	}
 	defer sqlTx.Rollback()
-	return f(&Tx{s: s, ctx: ctx, tx: sqlTx, touched: map[string]string{}})
+	return f(&Tx{s: s, ctx: ctx, tx: sqlTx, touched: map[string]facts{}})
 }
 
 // atStep is called as an update passes the named step. Crash tests kill the
@@ -231,7 +231,7 @@ func (s *Store) begin(ctx context.Context) (*Tx, error) {
 	if err != nil {
 		return nil, fmt.Errorf("begin update: %w", err)
 	}
-	return &Tx{s: s, ctx: ctx, tx: sqlTx, touched: map[string]string{}}, nil
+	return &Tx{s: s, ctx: ctx, tx: sqlTx, touched: map[string]facts{}}, nil
 }
 
 // NewID returns a random id of 32 hexadecimal characters.
@@ -248,9 +248,10 @@ type Tx struct {
 	ctx context.Context
 	tx  *sql.Tx
 
-	// touched maps the Workers that changed to the digest of what they were.
-	touched map[string]string
-	routes  bool // routes or custom domains changed
+	// touched maps the Workers that changed to what they were.
+	touched map[string]facts
+	changes []Change // to other things
+	routes  bool     // routes or custom domains changed
 }
 
 // Now tells the time by the store's clock.

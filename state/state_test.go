@@ -230,6 +230,55 @@ func TestRoutesAndDomains(t *testing.T) {
 	}
 }
 
+// An entry holds what differs, as it was and as it is.
+func TestAuditLogTellsBeforeAndAfter(t *testing.T) {
+	s := openStore(t, t.TempDir())
+	if _, err := deploy(t.Context(), s, "api", "code"); err != nil {
+		t.Fatal(err)
+	}
+	var zone Zone
+	var none Route
+	for _, c := range []struct {
+		change func(*Tx) error
+		want   string
+	}{
+		{func(tx *Tx) error {
+			w, err := tx.Worker("api")
+			w.Logpush, w.Subdomain = true, !w.Subdomain
+			return errors.Join(err, tx.PutWorker(&w))
+		}, `[{"kind":"worker","name":"api","before":{"subdomain":true},"after":{"logpush":true,"subdomain":false}}]`},
+		{func(tx *Tx) (err error) { zone, err = tx.AddZone("example.com"); return err }, `[{"kind":"zone","name":"example.com","after":{"created":`},
+		{func(tx *Tx) error {
+			return tx.PutRoute(&Route{Pattern: "example.com/*", Worker: "api", Zone: zone.ID})
+		}, `[{"kind":"worker","name":"api","after":{"routes":["example.com/*"]}}]`},
+		{func(tx *Tx) error {
+			none = Route{Pattern: "example.com/raw", Zone: zone.ID}
+			return tx.PutRoute(&none)
+		}, `[{"kind":"route","name":"example.com/raw","after":{"id":`},
+		{func(tx *Tx) error { return tx.DeleteRoute(none) }, `[{"kind":"route","name":"example.com/raw","before":{"id":`},
+		{func(tx *Tx) error { return tx.DeleteZone(zone.ID) }, `[{"kind":"worker","name":"api","before":{"routes":["example.com/*"]}},{"kind":"zone","name":"example.com","before":`},
+		{func(tx *Tx) error {
+			return tx.AddToken(Token{ID: "t1", Name: "ci", Hash: "h", Scopes: []string{"d1:read"}})
+		}, `[{"kind":"token","name":"ci","after":{"created":"0001-01-01T00:00:00Z","id":"t1","name":"ci","scopes":["d1:read"]}}]`},
+		{func(tx *Tx) error { return tx.DeleteToken("t1") }, `[{"kind":"token","name":"ci","before":`},
+		{func(tx *Tx) error { return tx.DeleteWorker("api") }, `[{"kind":"worker","name":"api","before":{"`},
+	} {
+		if err := s.Update(WithActor(t.Context(), &Actor{Token: "t1"}), c.change); err != nil {
+			t.Fatalf("%s: %v", c.want, err)
+		}
+		err := s.View(t.Context(), func(tx *Tx) error {
+			log, err := tx.AuditLog(0, 100)
+			if got := encode(log[len(log)-1].Changes); !strings.HasPrefix(got, c.want) {
+				t.Errorf("got  %s\nwant %s", got, c.want)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestAuditLogIsAppendOnlyAndPartOfTheUpdate(t *testing.T) {
 	s := openStore(t, t.TempDir())
 	actor := &Actor{Token: "t1", TokenName: "laptop", From: "192.0.2.1", Action: "PUT /accounts/a/workers/scripts/api"}
@@ -245,7 +294,8 @@ func TestAuditLogIsAppendOnlyAndPartOfTheUpdate(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		if len(log) != 1 || log[0].Seq != 1 || log[0].TokenName != "laptop" || log[0].Workers[0].Before != "" || len(log[0].Workers[0].After) != 64 {
+		if len(log) != 1 || log[0].Seq != 1 || log[0].TokenName != "laptop" || len(log[0].Changes) != 1 ||
+			log[0].Changes[0].Name != "api" || log[0].Changes[0].Before != nil || !strings.Contains(string(log[0].Changes[0].After), `"deployment"`) {
 			t.Errorf("log is %+v", log)
 		}
 		return nil

@@ -8,15 +8,22 @@ type Token struct {
 	ID   string `json:"id"`
 	Name string `json:"name"`
 	// Hash is the SHA-256 of the token in hexadecimal.
-	Hash    string    `json:"hash"`
+	Hash    string    `json:"hash,omitempty"`
 	Scopes  []string  `json:"scopes"`
 	Created time.Time `json:"created"`
 	// Expires is zero for a token without end.
 	Expires time.Time `json:"expires,omitzero"`
 }
 
+// public is what others may know of a token.
+func (t Token) public() Token {
+	t.Hash = ""
+	return t
+}
+
 // AddToken stores a token.
 func (tx *Tx) AddToken(t Token) error {
+	tx.note("token", t.Name, nil, t.public())
 	return tx.exec("INSERT INTO tokens (id, hash, data) VALUES (?, ?, ?)", t.ID, t.Hash, encode(t))
 }
 
@@ -32,13 +39,11 @@ func (tx *Tx) TokenByHash(hash string) (Token, error) {
 
 // DeleteToken deletes a token; ErrNotFound if there is none with the id.
 func (tx *Tx) DeleteToken(id string) error {
-	var n int
-	if err := tx.one("SELECT count(*) FROM tokens WHERE id = ?", []any{id}, &n); err != nil {
+	t, err := record[Token](tx, "SELECT data FROM tokens WHERE id = ?", id)
+	if err != nil {
 		return err
 	}
-	if n == 0 {
-		return ErrNotFound
-	}
+	tx.note("token", t.Name, t.public(), nil)
 	return tx.exec("DELETE FROM tokens WHERE id = ?", id)
 }
 

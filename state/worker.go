@@ -86,11 +86,11 @@ func (tx *Tx) touch(name string) error {
 	if _, ok := tx.touched[name]; ok {
 		return nil
 	}
-	digest, err := tx.digest(name)
+	before, err := tx.facts(name)
 	if err != nil {
 		return err
 	}
-	tx.touched[name] = digest
+	tx.touched[name] = before
 	return nil
 }
 
