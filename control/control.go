@@ -82,9 +82,9 @@ func New(ctx context.Context, o Options) (http.Handler, error) {
 		return nil, err
 	}
 	mux := http.NewServeMux()
-	for _, list := range append([][]api.Route{s.routes()}, o.Routes...) {
+	for i, list := range append([][]api.Route{s.routes()}, o.Routes...) {
 		for _, route := range list {
-			mux.Handle(route.Method+" "+route.Path, s.guard(route))
+			mux.Handle(route.Method+" "+route.Path, s.guard(route, i > 0))
 		}
 	}
 	mux.HandleFunc("/", noRoute)

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -37,9 +38,12 @@ func identity(r *http.Request) auth.Identity {
 
 // guard is what stands between the network and an operation: the token, its
 // scopes, the account, the audit log, and the rendering of errors.
-func (s *server) guard(route api.Route) http.Handler {
+//
+// foreign are the routes of other packages, whose writes are not updates of
+// the state.
+func (s *server) guard(route api.Route, foreign bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		err := s.admit(route, w, r)
+		err := s.admit(route, foreign, w, r)
 		if err == nil {
 			return
 		}
@@ -60,7 +64,7 @@ func diskFull(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, sqlite3.FULL) || errors.Is(err, sqlite3.IOERR)
 }
 
-func (s *server) admit(route api.Route, w http.ResponseWriter, r *http.Request) error {
+func (s *server) admit(route api.Route, foreign bool, w http.ResponseWriter, r *http.Request) error {
 	if route.Open {
 		return route.Handle(w, r)
 	}
@@ -83,23 +87,55 @@ func (s *server) admit(route api.Route, w http.ResponseWriter, r *http.Request) 
 		return route.Handle(w, r.WithContext(ctx))
 	}
 	actor := &state.Actor{Token: id.ID, TokenName: id.Name, From: client(r).String(), Action: r.Method + " " + r.URL.EscapedPath()}
-	r = r.WithContext(state.WithActor(ctx, actor))
-	body := &hashing{ReadCloser: r.Body, hash: sha256.New()}
-	r.Body = body
-	if err := route.Handle(w, r); err != nil {
+	if foreign {
+		return s.recorded(route, actor, w, r.WithContext(ctx))
+	}
+	return route.Handle(w, r.WithContext(state.WithActor(ctx, actor))) // the entry is part of the update
+}
+
+// maxHashedAhead is how much of a body is read before its request is recorded.
+const maxHashedAhead = 1 << 20
+
+// recorded handles a write of another package, which has a store of its own. The
+// entry is written first: what cannot be recorded does not happen. A second
+// one follows when the request is refused after all, or when its body was too
+// large to be hashed ahead.
+func (s *server) recorded(route api.Route, actor *state.Actor, w http.ResponseWriter, r *http.Request) error {
+	entry := state.Entry{Token: actor.Token, TokenName: actor.TokenName, From: actor.From, Action: actor.Action}
+	audit := func() error {
+		return s.state.Update(context.WithoutCancel(r.Context()), func(tx *state.Tx) error { return tx.Audit(entry) })
+	}
+	ahead, err := io.ReadAll(io.LimitReader(r.Body, maxHashedAhead+1))
+	if err != nil {
+		return badRequest(10001, "read request body: %v", err)
+	}
+	body := &hashing{Reader: io.MultiReader(bytes.NewReader(ahead), r.Body), Closer: r.Body, hash: sha256.New()}
+	large := len(ahead) > maxHashedAhead
+	if !large {
+		digest := sha256.Sum256(ahead)
+		entry.Body = hex.EncodeToString(digest[:])
+	}
+	if err := audit(); err != nil {
 		return err
 	}
-	if actor.Recorded {
+	r.Body = body
+	err = route.Handle(w, r)
+	switch {
+	case err != nil:
+		entry.Error = "internal error"
+		var e *api.Error
+		if errors.As(err, &e) {
+			entry.Error = e.Error()
+		}
+	case large:
+		entry.Body = hex.EncodeToString(body.hash.Sum(nil))
+	default:
 		return nil
 	}
-	// The operation belongs to another package and has changed its own store.
-	entry := state.Entry{Token: actor.Token, TokenName: actor.TokenName, From: actor.From, Action: actor.Action, Body: hex.EncodeToString(body.hash.Sum(nil))}
-	err = s.state.Update(context.WithoutCancel(ctx), func(tx *state.Tx) error { return tx.Audit(entry) })
-	if err != nil {
-		// The answer has been sent: all that is left is to say so.
+	if err := audit(); err != nil {
 		s.Log.Error("write audit log", "action", actor.Action, "err", err)
 	}
-	return nil
+	return err
 }
 
 // authenticate finds the token of a request. A token may also be given as an
@@ -141,12 +177,13 @@ func client(r *http.Request) netip.Addr {
 
 // hashing takes the SHA-256 of a body as it is read.
 type hashing struct {
-	io.ReadCloser
+	io.Reader
+	io.Closer
 	hash hash.Hash
 }
 
 func (h *hashing) Read(p []byte) (int, error) {
-	n, err := h.ReadCloser.Read(p)
+	n, err := h.Reader.Read(p)
 	h.hash.Write(p[:n])
 	return n, err
 }

@@ -173,7 +173,7 @@ func TestFullDiskIsNamed(t *testing.T) {
 		w := httptest.NewRecorder()
 		s.guard(api.Route{Open: true, Handle: func(http.ResponseWriter, *http.Request) error {
 			return fmt.Errorf("store module: %w", cause)
-		}}).ServeHTTP(w, httptest.NewRequest("PUT", "/", nil))
+		}}, false).ServeHTTP(w, httptest.NewRequest("PUT", "/", nil))
 		if w.Code != http.StatusInsufficientStorage || !strings.Contains(w.Body.String(), "the disk is full") {
 			t.Errorf("%v: %d %s", cause, w.Code, w.Body)
 		}

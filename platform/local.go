@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -87,12 +88,19 @@ func (s *Stores) local(rest http.Handler) http.Handler {
 	mux.Handle("/", rest)
 	for _, route := range s.localRoutes() {
 		mux.HandleFunc(route.Method+" /client/v4"+route.Path, func(w http.ResponseWriter, r *http.Request) {
+			actor := &state.Actor{Token: localIdentity.ID, TokenName: localIdentity.Name, Action: r.Method + " " + strings.TrimPrefix(r.URL.EscapedPath(), "/client/v4")}
 			if route.Edit {
-				r = r.WithContext(state.WithActor(r.Context(), &state.Actor{
-					Token: localIdentity.ID, TokenName: localIdentity.Name, Action: route.Method + " " + route.Path,
-				}))
+				r = r.WithContext(state.WithActor(r.Context(), actor))
 			}
-			if err := route.Handle(w, r); err != nil {
+			err := route.Handle(w, r)
+			if err == nil && route.Edit && !actor.Recorded {
+				// The change was to a store that does not write the audit log itself.
+				entry := state.Entry{Token: actor.Token, TokenName: actor.TokenName, Action: actor.Action}
+				if err := s.State.Update(context.WithoutCancel(r.Context()), func(tx *state.Tx) error { return tx.Audit(entry) }); err != nil {
+					s.log.Error("write audit log", "action", actor.Action, "err", err)
+				}
+			}
+			if err != nil {
 				if _, ok := err.(*api.Error); !ok {
 					s.log.Error("local API", "method", r.Method, "path", r.URL.Path, "err", err)
 				}
