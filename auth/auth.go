@@ -77,6 +77,8 @@ type Identity struct {
 	Scopes []string
 	// Expires is zero for a token without end.
 	Expires time.Time
+
+	hash string // of the token; empty for who needs none
 }
 
 // Create makes a token and returns it; it cannot be had again. life zero means
@@ -154,17 +156,33 @@ func (a *Auth) Revoke(ctx context.Context, idOrName string) error {
 // Verify returns who holds token. from is the client's address, which is held
 // back once many wrong tokens came from it; tokens in use are not.
 func (a *Auth) Verify(ctx context.Context, token string, from netip.Addr) (Identity, error) {
-	h, now := hash(token), a.state.Now()
+	return a.find(ctx, hash(token), &from)
+}
+
+// Still returns ErrWrong or ErrExpired once the token behind an identity that
+// Verify returned is no longer good: for what goes on after its request.
+func (a *Auth) Still(ctx context.Context, id Identity) error {
+	if id.hash == "" {
+		return nil
+	}
+	_, err := a.find(ctx, id.hash, nil)
+	return err
+}
+
+// find looks up who holds the token with this hash. The brake is for those who
+// come from an address.
+func (a *Auth) find(ctx context.Context, h string, from *netip.Addr) (Identity, error) {
+	now := a.state.Now()
 	a.mu.Lock()
 	k, ok := a.known[h]
 	a.mu.Unlock()
 	if !ok || now.After(k.until) {
-		if !a.brake.free(from, now) {
+		if from != nil && !a.brake.free(*from, now) {
 			return Identity{}, ErrThrottled
 		}
 		id, err := a.look(ctx, h)
 		if errors.Is(err, state.ErrNotFound) {
-			if a.brake.press(from, now) {
+			if from != nil && a.brake.press(*from, now) {
 				a.log.Warn("wrong API tokens are throttled", "from", from.String())
 			}
 			return Identity{}, ErrWrong
@@ -188,7 +206,7 @@ func (a *Auth) look(ctx context.Context, hash string) (id Identity, err error) {
 		// The lookup compares hashes, not tokens: its timing tells nothing about
 		// a token that is not known already.
 		t, err := tx.TokenByHash(hash)
-		id = Identity{ID: t.ID, Name: t.Name, Scopes: t.Scopes, Expires: t.Expires}
+		id = Identity{ID: t.ID, Name: t.Name, Scopes: t.Scopes, Expires: t.Expires, hash: hash}
 		return err
 	})
 	return id, err

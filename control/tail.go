@@ -1,13 +1,16 @@
 package control
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"sync"
 	"time"
 
 	"github.com/selvage-edge/selvage/api"
+	"github.com/selvage-edge/selvage/auth"
 	"github.com/selvage-edge/selvage/state"
 	"github.com/selvage-edge/selvage/telemetry"
 )
@@ -20,6 +23,9 @@ const (
 	// tailBuffer is how many events wait for a slow client; more are dropped
 	// and the client is told.
 	tailBuffer = 1000
+	// tokenCheck is how often a quiet tail asks whether its token is still good;
+	// a busy one asks with each event.
+	tokenCheck = time.Second
 )
 
 // tail is a live log of one Worker for one client.
@@ -27,6 +33,8 @@ type tail struct {
 	id, worker string
 	expires    time.Time
 	filters    filters
+	// by is who started it; the tail ends with their token.
+	by auth.Identity
 	// done is closed when the tail is deleted.
 	done      chan struct{}
 	connected bool
@@ -123,7 +131,7 @@ func (s *server) startTail(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	now := s.state.Now()
-	t := &tail{id: state.NewID(), worker: r.PathValue("script"), expires: now.Add(tailLife), filters: body.Filters, done: make(chan struct{})}
+	t := &tail{id: state.NewID(), worker: r.PathValue("script"), expires: now.Add(tailLife), filters: body.Filters, by: identity(r), done: make(chan struct{})}
 	if err := s.tails.add(t, now); err != nil {
 		return err
 	}
@@ -208,17 +216,32 @@ func (s *server) serveTail(w http.ResponseWriter, r *http.Request) error {
 		defer close(gone)
 		conn.serve() // an error here means that the client has gone
 	}()
+	check := time.NewTicker(tokenCheck)
+	defer check.Stop()
 	for {
+		var event *telemetry.Invocation
 		select {
 		case i := <-events:
-			if err := conn.write(opText, eventJSON(i)); err != nil {
-				return nil // the client has gone; there is no one to tell
-			}
+			event = &i
+		case <-check.C:
 		case <-t.done:
 			conn.close(1000, "")
 			return nil
 		case <-gone:
 			return nil
+		}
+		if err := s.Auth.Still(context.WithoutCancel(r.Context()), t.by); err != nil {
+			if !errors.Is(err, auth.ErrWrong) && !errors.Is(err, auth.ErrExpired) {
+				s.Log.Error("tail", "err", err)
+			}
+			conn.close(1008, "the API token is no longer good")
+			return nil
+		}
+		if event == nil {
+			continue
+		}
+		if conn.write(opText, eventJSON(*event)) != nil {
+			return nil // the client has gone; there is no one to tell
 		}
 		mu.Lock()
 		n := dropped

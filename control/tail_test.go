@@ -106,6 +106,31 @@ func TestTail(t *testing.T) {
 	}
 }
 
+func TestTailEndsWithItsToken(t *testing.T) {
+	b := newBench(t)
+	b.upload(plainUpload, "export default {}")
+	admin := b.token
+	var err error
+	if b.token, err = b.auth.Create(t.Context(), "tailer", []string{"workers_tail:read"}, 0); err != nil {
+		t.Fatal(err)
+	}
+	_, url := b.startTail("")
+	b.token = admin
+	c, _ := dialTail(t, url, "trace-v1")
+	emit := <-b.tail
+	emit(telemetry.Invocation{ScriptName: "api", Outcome: "ok"})
+	if f := c.receive(); f.op != opText {
+		t.Fatalf("frame %x %q", f.op, f.payload)
+	}
+	if err := b.auth.Revoke(t.Context(), "tailer"); err != nil {
+		t.Fatal(err)
+	}
+	emit(telemetry.Invocation{ScriptName: "api", Outcome: "ok"})
+	if f := c.receive(); f.op != opClose || binary.BigEndian.Uint16(f.payload) != 1008 {
+		t.Errorf("after the token was revoked: frame %x %q, want a goodbye with 1008", f.op, f.payload)
+	}
+}
+
 func TestTailTellsOfWhatItLeavesOut(t *testing.T) {
 	b := newBench(t)
 	b.upload(plainUpload, "export default {}")
