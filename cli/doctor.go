@@ -7,12 +7,12 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
-	"runtime"
 	"strings"
 	"text/tabwriter"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/selvage-edge/selvage/cgroup"
 	"github.com/selvage-edge/selvage/platform"
 	"github.com/selvage-edge/selvage/sandbox"
 	"github.com/selvage-edge/selvage/workerd"
@@ -48,13 +48,16 @@ const (
 // server could not run.
 func (d *doctorCommand) Run(ctx context.Context, streams IO) error {
 	var list []finding
+	server := 0 // the process id of the one that runs
 	dir, err := d.dir()
 	if err != nil {
 		list = append(list, finding{"configuration", stateFailed, err.Error()})
 	} else {
-		list = append(list, examineData(dir)...)
+		var found []finding
+		found, server = examineData(dir)
+		list = append(list, found...)
 	}
-	list = append(list, examineEngine(ctx), examineFiles(), examineMemory())
+	list = append(list, examineEngine(ctx), examineFiles(), examineMemory(server))
 	for _, m := range sandbox.Probe() {
 		f := finding{"isolation: " + m.Name, stateOK, m.Detail}
 		if !m.InForce {
@@ -83,10 +86,11 @@ func (d *doctorCommand) Run(ctx context.Context, streams IO) error {
 	return err
 }
 
-func examineData(dir string) []finding {
+// examineData also says which process serves from the directory; 0 for none.
+func examineData(dir string) (list []finding, server int) {
 	i, err := platform.Inspect(dir)
 	if err != nil {
-		return []finding{{"data directory", stateFailed, err.Error()}}
+		return []finding{{"data directory", stateFailed, err.Error()}}, 0
 	}
 	data := finding{"data directory", stateOK, dir}
 	switch {
@@ -108,7 +112,10 @@ func examineData(dir string) []finding {
 	if i.Free < needDisk {
 		disk.State = stateFailed
 	}
-	return []finding{data, disk}
+	if i.InUse {
+		server = i.Holder.PID
+	}
+	return []finding{data, disk}, server
 }
 
 // examineEngine starts the engine, if it has been fetched.
@@ -143,15 +150,26 @@ func examineFiles() finding {
 	return f
 }
 
-// examineMemory says how the memory of cells is bounded.
-func examineMemory() finding {
-	const watched = "cells are watched once a second and replaced when they exceed limits.memory"
-	if runtime.GOOS != "linux" {
-		return finding{"memory of cells", stateOK, watched}
+// examineMemory says how the memory of cells is bounded: those of the server
+// that has the data directory, or else of one that would be started from here.
+func examineMemory(server int) finding {
+	f := finding{"isolation: memory", stateOK, "the kernel bounds each cell in a cgroup of its own"}
+	who := fmt.Sprintf("process %d", server)
+	pid := server
+	if server == 0 {
+		who, pid = "a server started from here", os.Getpid()
 	}
-	controllers, err := os.ReadFile("/sys/fs/cgroup/cgroup.controllers")
-	if err != nil || !strings.Contains(string(controllers), "memory") {
-		return finding{"memory of cells", stateOK, watched + "; this machine has no cgroup v2 with the memory controller"}
+	inForce, err := cgroup.Examine(pid)
+	switch {
+	case inForce:
+	case err == nil && server == 0:
+		f.Detail = "the kernel will bound each cell in a cgroup of its own"
+	case err == nil:
+		err = errors.New("its log says why; restart it")
+		fallthrough
+	default:
+		f.State = stateWarning
+		f.Detail = fmt.Sprintf("watched each second instead of bounded by the kernel, by %s: %v", who, err)
 	}
-	return finding{"memory of cells", stateOK, watched + "; this machine has cgroup v2, so a bound on the whole service (MemoryMax=) works too"}
+	return f
 }

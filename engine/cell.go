@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/selvage-edge/selvage/cgroup"
 	"github.com/selvage-edge/selvage/config"
 	"github.com/selvage-edge/selvage/fault"
 	"github.com/selvage-edge/selvage/hop"
@@ -48,6 +49,8 @@ type cell struct {
 	verdict atomic.Pointer[fault.Fault]
 	// outOfMemory: V8 said so as it died.
 	outOfMemory atomic.Bool
+	// ended is what launch gave.
+	ended func() cgroup.Events
 
 	watch watched // of the watchdog alone
 }
@@ -101,11 +104,10 @@ func tryCell(ctx context.Context, p *pool, binary string, lock *os.File) (_ *cel
 	if e.o.InspectorAddr != nil {
 		options.InspectorAddr = e.o.InspectorAddr(p.version.Worker)
 	}
-	options.Prepare = e.confine(p.version, e.objectsDir(p.version.Worker), options.InspectorAddr != "")
 	ctx, cancel := context.WithTimeoutCause(ctx, e.o.StartTimeout,
 		fmt.Errorf("not ready after %v; is there an endless loop at the top level of the script?", e.o.StartTimeout))
 	defer cancel()
-	if c.proc, err = workerd.Start(ctx, options); err != nil {
+	if c.proc, c.ended, err = e.launch(ctx, p.version, e.objectsDir(p.version.Worker), options); err != nil {
 		return nil, err
 	}
 	pl.closeOwn()
@@ -182,6 +184,7 @@ func (c *cell) gone() {
 	c.objects.Close()
 	c.events.CloseIdleConnections()
 	c.plan.discard()
+	c.ended()
 	c.pool.w.e.remove(c)
 }
 
@@ -190,8 +193,11 @@ func (c *cell) cause() error {
 	if f := c.verdict.Load(); f != nil {
 		return f
 	}
-	if c.outOfMemory.Load() {
+	if c.exceededMemory() {
 		return memoryExceeded
+	}
+	if c.ended().Killed > 0 {
+		return fault.Unavailable.With("The server has run out of memory.", errors.New("the kernel killed the process, which was below its own limit: all Workers together need more than there is"))
 	}
 	if err := c.proc.Wait(); err != nil {
 		return fault.Unavailable.With("The Worker's process crashed while it handled the request.", err)

@@ -70,17 +70,17 @@ func (e *Engine) Check(ctx context.Context, v *config.Version) (Report, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, e.o.StartTimeout,
 		fmt.Errorf("not ready after %v; is there an endless loop at the top level of the script?", e.o.StartTimeout))
 	defer cancel()
-	proc, err := workerd.Start(ctx, workerd.Options{Binary: binary, Config: p.config, Sockets: p.sockets, Prepare: e.confine(v, objects, false)})
+	proc, ended, err := e.launch(ctx, v, objects, workerd.Options{Binary: binary, Config: p.config, Sockets: p.sockets})
 	if err != nil {
 		return Report{}, err
 	}
 	p.closeOwn()
-	defer func() { proc.Kill(); _ = proc.Wait() }()
+	defer func() { proc.Kill(); _ = proc.Wait(); ended() }()
 	report := Report{StartTime: proc.StartTime}
 	if v.ServiceWorker {
 		return report, nil
 	}
-	c := &cell{version: v, proc: proc, events: &http.Client{Transport: &http.Transport{DialContext: dialUnix(p.eventSocket), DisableKeepAlives: true}}}
+	c := &cell{version: v, proc: proc, ended: ended, events: &http.Client{Transport: &http.Transport{DialContext: dialUnix(p.eventSocket), DisableKeepAlives: true}}}
 	var exports []Export
 	if err := c.event(ctx, "/exports", nil, &exports); err != nil {
 		return report, fmt.Errorf("check version: %w", err)

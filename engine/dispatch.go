@@ -95,7 +95,7 @@ func (c *cell) forward(w http.ResponseWriter, r *http.Request) (err error, again
 		return fault.Unavailable.With("The connection to the Worker broke.", err), he.Kind == hop.Dial || repeatable(r)
 	}
 	c.reportExceeded(r, begin)
-	blamed := c.verdict.Load() != nil || c.outOfMemory.Load()
+	blamed := c.verdict.Load() != nil || c.exceededMemory()
 	return c.cause(), !blamed && (he.Kind == hop.Dial || repeatable(r))
 }
 

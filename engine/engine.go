@@ -32,6 +32,7 @@ import (
 	"time"
 
 	"github.com/selvage-edge/selvage/binding"
+	"github.com/selvage-edge/selvage/cgroup"
 	"github.com/selvage-edge/selvage/config"
 	"github.com/selvage-edge/selvage/fault"
 	"github.com/selvage-edge/selvage/telemetry"
@@ -88,6 +89,9 @@ type Options struct {
 	// MaxMemory is the resident memory, in bytes, beyond which a cell is
 	// replaced. Default 512 MiB. Three quarters of it bound the JavaScript heap.
 	MaxMemory int64
+	// Cgroups, when not nil, bound the memory of cells by the kernel, too, a
+	// little above MaxMemory; see kernelRoom.
+	Cgroups *cgroup.Tree
 	// Confine takes from cells what they do not need: network, files, privileges,
 	// system calls, as far as the machine can; see package sandbox.
 	Confine bool

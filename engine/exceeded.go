@@ -19,7 +19,7 @@ func (c *cell) reportExceeded(r *http.Request, begin time.Time) {
 	switch f := c.verdict.Load(); {
 	case f == cpuExceeded:
 		outcome, message = "exceededCpu", "Worker exceeded CPU time limit."
-	case f == memoryExceeded, c.outOfMemory.Load():
+	case f == memoryExceeded, c.exceededMemory():
 		outcome, message = "exceededMemory", "Worker exceeded memory limit."
 	default:
 		return

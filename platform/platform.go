@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/selvage-edge/selvage/binding"
+	"github.com/selvage-edge/selvage/cgroup"
 	"github.com/selvage-edge/selvage/config"
 	"github.com/selvage-edge/selvage/control"
 	"github.com/selvage-edge/selvage/cron"
@@ -75,6 +76,9 @@ type Options struct {
 	StuckAfter time.Duration
 	// MaxMemory bounds the resident memory of a cell, in bytes. Default 512 MiB.
 	MaxMemory int64
+	// Cgroups bound the memory of cells by the kernel; nil leaves them watched
+	// only.
+	Cgroups *cgroup.Tree
 	// Lines, Invocations and Requests receive what happens. Any may be nil.
 	Lines       func(telemetry.Line)
 	Invocations func(telemetry.Invocation)
@@ -172,6 +176,7 @@ func (p *Platform) open(ctx context.Context, o Options) (err error) {
 		MapStack:      o.MapStack,
 		StuckAfter:    o.StuckAfter,
 		MaxMemory:     o.MaxMemory,
+		Cgroups:       o.Cgroups,
 		Confine:       true,
 		Calls:         calls(o.Metrics),
 		InspectorAddr: inspector,

@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strconv"
+	"strings"
 	"syscall"
 
 	"github.com/landlock-lsm/go-landlock/landlock"
@@ -44,6 +46,9 @@ func launch(policy, path string, args []string) error {
 	if err := json.Unmarshal([]byte(policy), &p); err != nil {
 		return err
 	}
+	if err := goFirst(); err != nil {
+		return err
+	}
 	if err := noNewPrivileges(); err != nil {
 		return err
 	}
@@ -57,6 +62,22 @@ func launch(policy, path string, args []string) error {
 		return err
 	}
 	return syscall.Exec(path, args, os.Environ())
+}
+
+// goFirst has the kernel, when memory runs out, end this process rather than
+// the server: it takes the process with the most points, of which a tenth of a
+// percent of the memory is one.
+func goFirst() error {
+	const file, points, most = "/proc/self/oom_score_adj", 500, 1000
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil // no such kernel feature, or no /proc
+	}
+	has, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		return fmt.Errorf("read %s: %w", file, err)
+	}
+	return os.WriteFile(file, strconv.AppendInt(nil, int64(min(has+points, most)), 10), 0)
 }
 
 func noNewPrivileges() error {

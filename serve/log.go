@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 
+	"github.com/selvage-edge/selvage/cgroup"
 	"github.com/selvage-edge/selvage/edge"
 	"github.com/selvage-edge/selvage/settings"
 	"github.com/selvage-edge/selvage/telemetry"
@@ -35,4 +36,15 @@ func (s *server) request(r edge.Record) {
 	}
 	s.log.Info("request", "ray", r.Request.Ray, "client", r.Request.ClientIP, "method", r.Method, "host", r.Host, "path", r.Path,
 		"worker", r.Worker, "status", r.Status, "bytes", r.Bytes, "took", r.Duration.String(), "aborted", r.Aborted)
+}
+
+// cgroups takes what the kernel bounds cells with, and says what is in force.
+func (s *server) cgroups(c *settings.Settings) *cgroup.Tree {
+	tree, err := cgroup.Take()
+	if err != nil {
+		s.log.Info("memory of cells is watched, not bounded by the kernel", "limit", c.MaxMemory, "why", err)
+		return nil
+	}
+	s.log.Info("memory of cells is bounded by the kernel", "limit", c.MaxMemory, "cgroup", tree.Dir())
+	return tree
 }

@@ -14,10 +14,10 @@ const module = "github.com/selvage-edge/selvage"
 // floors lists the packages from the ground up. A package may import packages
 // of lower floors, and of its own floor only where allowed says so.
 var floors = [][]string{
-	{"config", "fault", "telemetry", "api"},                                          // words and tools
-	{"workerd", "sandbox", "sqlite", "blob", "keyed", "backup", "bundle", "hop"},     // storage and processes
-	{"binding", "manifest", "settings"},                                              // contracts
-	{"kv", "d1", "assets", "ratelimit", "vars", "service", "durable", "unsupported"}, // bindings
+	{"config", "fault", "telemetry", "api"},                                                // words and tools
+	{"workerd", "sandbox", "cgroup", "sqlite", "blob", "keyed", "backup", "bundle", "hop"}, // storage and processes
+	{"binding", "manifest", "settings"},                                                    // contracts
+	{"kv", "d1", "assets", "ratelimit", "vars", "service", "durable", "unsupported"},       // bindings
 	{"engine"}, // which version runs where
 	{"edge", "egress", "auth", "state", "cron"}, // the planes' parts
 	{"control"},                            // the REST API
