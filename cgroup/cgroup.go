@@ -103,7 +103,11 @@ func (t *Tree) try() error {
 	cmd := exec.Command("/proc/self/there is no such program")
 	g.Contain(cmd)
 	// A program that is not there is noticed after the birth.
-	if err := cmd.Start(); !errors.Is(err, fs.ErrNotExist) {
+	err = cmd.Start()
+	if errors.Is(err, syscall.ENOSYS) {
+		return errors.New("the system call clone3 is forbidden: RestrictNamespaces=no in the service, or a container with another seccomp profile")
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("start a process in a cgroup: %w", err)
 	}
 	return nil

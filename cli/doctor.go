@@ -150,26 +150,20 @@ func examineFiles() finding {
 	return f
 }
 
-// examineMemory says how the memory of cells is bounded: those of the server
-// that has the data directory, or else of one that would be started from here.
+// examineMemory says what bounds the memory of cells: those of the server with
+// that process id, or, when it is 0, of one that would be started from here.
 func examineMemory(server int) finding {
 	f := finding{"isolation: memory", stateOK, "the kernel bounds each cell in a cgroup of its own"}
-	who := fmt.Sprintf("process %d", server)
-	pid := server
+	pid, watches := server, fmt.Sprintf("process %d watches", server)
 	if server == 0 {
-		who, pid = "a server started from here", os.Getpid()
+		pid, watches = os.Getpid(), "a server started from here would watch"
 	}
 	inForce, err := cgroup.Examine(pid)
-	switch {
-	case inForce:
-	case err == nil && server == 0:
-		f.Detail = "the kernel will bound each cell in a cgroup of its own"
-	case err == nil:
-		err = errors.New("its log says why; restart it")
-		fallthrough
-	default:
-		f.State = stateWarning
-		f.Detail = fmt.Sprintf("watched each second instead of bounded by the kernel, by %s: %v", who, err)
+	if err == nil && !inForce && server != 0 {
+		err = errors.New("see its log for why it did not ask the kernel")
+	}
+	if err != nil {
+		f.State, f.Detail = stateWarning, fmt.Sprintf("%s cells each second, without a bound by the kernel: %v", watches, err)
 	}
 	return f
 }

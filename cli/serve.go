@@ -43,8 +43,8 @@ func (f *serverFlags) settings() (*settings.Settings, error) {
 	if path == "" {
 		if _, err := os.Stat(defaultConfig); err == nil {
 			path = defaultConfig
-		} else if !errors.Is(err, fs.ErrNotExist) {
-			return nil, err
+		} else if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) {
+			return nil, err // `sudo -u selvage` in root's home may not look here
 		}
 	}
 	if path != "" {

@@ -33,6 +33,10 @@ const (
 
 var auditArch = map[string]uint32{"amd64": unix.AUDIT_ARCH_X86_64, "arm64": unix.AUDIT_ARCH_AARCH64}
 
+// newNamespace are the flags by which clone makes namespaces.
+const newNamespace = unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC |
+	unix.CLONE_NEWUSER | unix.CLONE_NEWPID | unix.CLONE_NEWNET
+
 // x32Bit marks calls of the x32 ABI, whose numbers would slip past the list.
 const x32Bit = 0x40000000
 
@@ -54,6 +58,17 @@ func (p Policy) restrictCalls() error {
 	for _, call := range denied {
 		filter = append(filter, bpf.JumpIf{Cond: bpf.JumpEqual, Val: uint32(call), SkipFalse: 1}, refuse)
 	}
+	// clone's flags can be looked at; those of clone3 are in memory, so the C
+	// library is told that there is no clone3, and makes threads by clone.
+	filter = append(filter,
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.SYS_CLONE3, SkipFalse: 1},
+		bpf.RetConstant{Val: unix.SECCOMP_RET_ERRNO | uint32(unix.ENOSYS)},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.SYS_CLONE, SkipFalse: 4},
+		bpf.LoadAbsolute{Off: offsetArgument, Size: 4},
+		bpf.JumpIf{Cond: bpf.JumpBitsSet, Val: newNamespace, SkipFalse: 1},
+		refuse,
+		bpf.RetConstant{Val: unix.SECCOMP_RET_ALLOW},
+	)
 	if !p.Network {
 		filter = append(filter,
 			bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.SYS_SOCKET, SkipFalse: 3},
