@@ -55,7 +55,7 @@ func TestKernel(t *testing.T) {
 	if again, err := Take(); again != tree || err != nil {
 		t.Errorf("taken again: %v %v", again, err)
 	}
-	run := func(t *testing.T, limit int64, mebibytes int) (output string, err error, e Events) {
+	run := func(t *testing.T, limit int64, mebibytes int) (output string, e Events, err error) {
 		g, err := tree.New(limit)
 		if err != nil {
 			t.Fatal(err)
@@ -71,16 +71,16 @@ func TestKernel(t *testing.T) {
 		if _, err := os.Stat(g.dir); err == nil {
 			t.Errorf("%s is left", g.dir)
 		}
-		return string(out), err, e
+		return string(out), e, err
 	}
 	t.Run("within the limit", func(t *testing.T) {
-		out, err, e := run(t, 256<<20, 64)
+		out, e, err := run(t, 256<<20, 64)
 		if err != nil || !strings.HasSuffix(out, "has 64\n") || e != (Events{}) {
 			t.Errorf("%q %v %+v", out, err, e)
 		}
 	})
 	t.Run("beyond it", func(t *testing.T) {
-		_, err, e := run(t, 64<<20, 256)
+		_, e, err := run(t, 64<<20, 256)
 		var exit *exec.ExitError
 		if !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL || e.OOM == 0 || e.Killed == 0 {
 			t.Errorf("%v %+v", err, e)
