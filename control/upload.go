@@ -10,8 +10,10 @@ import (
 	"mime/multipart"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/selvage-edge/selvage/api"
 	"github.com/selvage-edge/selvage/config"
@@ -29,7 +31,8 @@ const (
 	// environment variables and secrets.
 	MaxBindings = 1000
 	// MaxModules is the number of modules of a version.
-	MaxModules = 10_000
+	MaxModules    = 10_000
+	maxModuleName = 1024
 	// maxUploadBytes bounds what is read of one upload: modules and source maps.
 	maxUploadBytes = 2 * MaxScriptBytes
 	// maxMetadataBytes bounds the metadata part.
@@ -118,6 +121,9 @@ func parseUpload(contentType string, body io.Reader) (*upload, error) {
 			return nil, refused("the module %q was uploaded twice", name)
 		}
 		seen[name] = true
+		if err := checkModuleName(name); err != nil {
+			return nil, err
+		}
 		data, err := readPart(part, maxUploadBytes-total)
 		if err != nil {
 			return nil, err
@@ -136,6 +142,21 @@ func parseUpload(contentType string, body io.Reader) (*upload, error) {
 		return nil, badRequest(10001, "the form has no metadata part")
 	}
 	return u, u.check()
+}
+
+// checkModuleName refuses names that cannot be imported: a module lies below
+// the folder of the others.
+func checkModuleName(name string) error {
+	if len(name) > maxModuleName {
+		return refused("a module's name has at most %d bytes, not %d", maxModuleName, len(name))
+	}
+	if strings.HasPrefix(name, "/") || slices.Contains(strings.Split(name, "/"), "..") {
+		return refused("module %q: the name of a module must not begin with / or hold ..", name)
+	}
+	if strings.ContainsFunc(name, unicode.IsControl) {
+		return refused("module %q: the name of a module must not hold control characters", name)
+	}
+	return nil
 }
 
 func formReader(contentType string, body io.Reader) (*multipart.Reader, error) {

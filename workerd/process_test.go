@@ -128,6 +128,8 @@ func TestStartError(t *testing.T) {
 			StartError{Message: "Error: No such module \"no.js\".\n  imported from \"index.js\"", Service: "user"}},
 		{"throw string", "throw 'just a string'",
 			StartError{Message: "Error: just a string", Service: "user"}},
+		{"out of memory", "const all = []; while (true) all.push(new Array(2e7).fill(1));",
+			StartError{Message: "Script startup exceeded memory limits."}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -49,6 +49,10 @@ func parseStartError(messages []string) *StartError {
 			break
 		}
 	}
+	if strings.Contains(text, "<--- Last few GCs --->") || strings.Contains(text, "heap out of memory") {
+		// V8 gives up with a page about its heap. Cloudflare's words.
+		return &StartError{Message: "Script startup exceeded memory limits."}
+	}
 	e := &StartError{Service: service}
 	lines := strings.Split(strings.TrimPrefix(text, "Uncaught "), "\n")
 	end := len(lines)
