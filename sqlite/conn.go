@@ -25,6 +25,7 @@ type Conn struct {
 	trust     bool // our own statements run: the authorizer is not asked
 	uncached  bool // the statement being prepared must not be kept
 	broken    bool // the connection's memory is in an unknown state
+	frames    int  // length of the log after the last commit, if somebody is to be told
 
 	begin, commit, rollback *sqlite3.Stmt
 }
@@ -89,14 +90,28 @@ func (c *Conn) setUp(o Options, readOnly bool) error {
 	if _, err := c.conn.Config(sqlite3.DBCONFIG_TRUSTED_SCHEMA, false); err != nil {
 		return err
 	}
+	checkpoint := 1000
+	if o.OwnCheckpoints {
+		checkpoint = 0
+		if _, err := c.conn.Config(sqlite3.DBCONFIG_NO_CKPT_ON_CLOSE, true); err != nil {
+			return err
+		}
+	}
 	pragmas := fmt.Sprintf(`PRAGMA journal_mode = WAL;
 		PRAGMA synchronous = %s;
 		PRAGMA foreign_keys = ON;
 		PRAGMA cache_size = %d;
-		PRAGMA wal_autocheckpoint = 1000;
-		PRAGMA journal_size_limit = %d;`, o.Sync, -o.CacheSize/1024, 32<<20)
+		PRAGMA wal_autocheckpoint = %d;
+		PRAGMA journal_size_limit = %d;`, o.Sync, -o.CacheSize/1024, checkpoint, 32<<20)
 	if err := c.conn.Exec(pragmas); err != nil {
 		return err
+	}
+	if o.Committed != nil && !readOnly {
+		// This hook takes the place of the one that checkpoints by itself.
+		c.conn.WALHook(func(_ *sqlite3.Conn, _ string, frames int) error {
+			c.frames = frames
+			return nil
+		})
 	}
 	if o.MaxSize > 0 {
 		var page int64

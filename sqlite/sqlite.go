@@ -65,6 +65,18 @@ type Options struct {
 	MaxSize int64
 	// Setup is called with every new connection, before its first use.
 	Setup func(*Conn) error
+	// Committed, if it is set, is called at the end of every Write that
+	// committed something, whatever Write returns, with the turn to write still
+	// taken; frames is the length of the write-ahead log. It makes checkpoints
+	// the caller's task: see [Options.OwnCheckpoints].
+	Committed func(c *Conn, frames int)
+	// Closing, if it is set, is called by Close with the connection that
+	// writes, the last one to be closed. If it reports true, the log may be
+	// moved into the file and removed although OwnCheckpoints is set.
+	Closing func(c *Conn) bool
+	// OwnCheckpoints: the log is moved into the file only by [Conn.Checkpoint],
+	// not after commits nor when the file is closed.
+	OwnCheckpoints bool
 }
 
 // Errors of a DB. SQLite's own errors are *sqlite3.Error.
@@ -157,7 +169,12 @@ func (db *DB) use(ctx context.Context, pool chan *Conn, readOnly bool, f func(*C
 			return fmt.Errorf("open %s: %w", db.path, err)
 		}
 	}
-	if err := c.guard(ctx, f); err != nil {
+	err = c.guard(ctx, f)
+	if c.frames > 0 && db.opts.Committed != nil {
+		db.opts.Committed(c, c.frames)
+		c.frames = 0
+	}
+	if err != nil {
 		if c.broken {
 			c.discard()
 			c = nil
@@ -193,7 +210,8 @@ func (db *DB) take(ctx context.Context, pool chan *Conn) (*Conn, error) {
 }
 
 // Close waits for the operations in progress, moves the write-ahead log into
-// the file and closes it. Later calls fail with ErrClosed.
+// the file, unless Options.OwnCheckpoints is set, and closes it. Later calls
+// fail with ErrClosed.
 func (db *DB) Close() error {
 	var first error
 	db.close.Do(func() {
@@ -204,6 +222,10 @@ func (db *DB) Close() error {
 			}
 		}
 		if c := <-db.write; c != nil {
+			if db.opts.Closing != nil && db.opts.Closing(c) {
+				_, err := c.conn.Config(sqlite3.DBCONFIG_NO_CKPT_ON_CLOSE, false)
+				first = errors.Join(first, err)
+			}
 			first = errors.Join(first, c.close())
 		}
 	})
