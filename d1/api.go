@@ -235,56 +235,6 @@ func (s *Store) apiQuery(f format) func(http.ResponseWriter, *http.Request) erro
 	}
 }
 
-// apiBookmark tells the current bookmark. Of a time in the past it can tell
-// only that nothing was written since.
-func (s *Store) apiBookmark(w http.ResponseWriter, r *http.Request) error {
-	_, d, err := s.named(r)
-	if err != nil {
-		return err
-	}
-	mark, err := d.Bookmark()
-	if err != nil {
-		return apiError(err)
-	}
-	if at := r.URL.Query().Get("timestamp"); at != "" {
-		t, err := time.Parse(time.RFC3339, at)
-		if err != nil {
-			return api.Errorf(http.StatusBadRequest, codeQuery, "timestamp %q is not an RFC 3339 time", at)
-		}
-		if t.UnixMicro() < d.bookmark.Load() {
-			return noHistory("the state of " + at)
-		}
-	}
-	return api.Write(w, map[string]string{"bookmark": mark})
-}
-
-// apiRestore restores to the state that the database is in; others are gone.
-func (s *Store) apiRestore(w http.ResponseWriter, r *http.Request) error {
-	_, d, err := s.named(r)
-	if err != nil {
-		return err
-	}
-	mark, err := d.Bookmark()
-	if err != nil {
-		return apiError(err)
-	}
-	want := r.URL.Query().Get("bookmark")
-	if want == "" {
-		return api.Errorf(http.StatusBadRequest, codeQuery, "give the bookmark to restore; timestamps cannot be restored")
-	}
-	if want != mark {
-		return noHistory("bookmark " + want)
-	}
-	return api.Write(w, map[string]string{
-		"bookmark": mark, "previous_bookmark": mark, "message": "The database is at this bookmark; nothing was changed.",
-	})
-}
-
-func noHistory(what string) error {
-	return api.Errorf(http.StatusBadRequest, codeQuery,
-		"Time Travel cannot go back to %s: this server keeps no history of D1 databases. Use `wrangler d1 export` or `selvage backup` to keep copies", what)
-}
-
 // apiUpload receives the file of an import.
 func (s *Store) apiUpload(w http.ResponseWriter, r *http.Request) error {
 	sum, err := s.transfers.upload(r.PathValue("token"), r.Body)

@@ -105,8 +105,12 @@ func TestAPIErrors(t *testing.T) {
 		{"import action", "POST", "/taken/import", object{"action": "x"}, 400, 7500, "unknown"},
 		{"import poll", "POST", "/taken/import", object{"action": "poll", "current_bookmark": "x"}, 404, 7404, "Not currently importing"},
 		{"upload", "PUT", "/taken/upload/x", nil, 404, 7404, "start the import again"},
-		{"history", "POST", "/taken/time_travel/restore?bookmark=x", nil, 400, 7500, "keeps no history"},
-		{"past", "GET", "/taken/time_travel/bookmark?timestamp=2020-01-01T00:00:00Z", nil, 400, 7500, "keeps no history"},
+		{"no such bookmark", "POST", "/taken/time_travel/restore?bookmark=ffffffffffffffff", nil, 400, 7500, "has no such bookmark"},
+		{"no bookmark", "POST", "/taken/time_travel/restore?bookmark=x", nil, 400, 7500, "16 hexadecimal digits"},
+		{"old bookmark", "POST", "/taken/time_travel/restore?bookmark=0000000000000001", nil, 400, 7500, "You can only Time Travel up to 30 days"},
+		{"nothing to restore", "POST", "/taken/time_travel/restore", nil, 400, 7500, "either a bookmark or a timestamp"},
+		{"past", "GET", "/taken/time_travel/bookmark?timestamp=2020-01-01T00:00:00Z", nil, 400, 7500, "The oldest available bookmark"},
+		{"no time", "GET", "/taken/time_travel/bookmark?timestamp=yesterday", nil, 400, 7500, "RFC 3339"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

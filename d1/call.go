@@ -142,7 +142,6 @@ func (k *call) finish(err error) error {
 		k.d.lastRowID.Store(k.c.LastInsertRowID())
 		if err == nil {
 			k.d.size.Store(k.size)
-			k.d.advance()
 		}
 	}
 	return err

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/selvage-edge/selvage/history"
 	"github.com/selvage-edge/selvage/sqlite"
 )
 
@@ -23,13 +25,14 @@ type Database struct {
 
 	mu      sync.Mutex // guards the fields below
 	file    *sqlite.DB // nil while closed
-	users   int        // calls in progress
-	used    time.Time  // end of the last call
+	history *history.History
+	users   int       // calls in progress
+	used    time.Time // end of the last call
 	deleted bool
 
 	lastRowID atomic.Int64
-	size      atomic.Int64 // bytes, after the last write
-	bookmark  atomic.Int64 // of the last write, Unix microseconds or a little more
+	size      atomic.Int64  // bytes, after the last write
+	bookmark  atomic.Uint64 // of the last write, Unix microseconds or a little more
 }
 
 // ID is the database's UUID.
@@ -55,30 +58,30 @@ func (d *Database) acquire() (*sqlite.DB, error) {
 }
 
 func (d *Database) open() error {
+	o := d.store.opts
+	var h *history.History
 	file, err := sqlite.Open(d.path, sqlite.Options{
-		Sync: d.store.opts.Sync, MaxSize: d.store.opts.MaxSize, Setup: setUp,
+		Sync: o.Sync, MaxSize: o.MaxSize, Setup: setUp,
+		OwnCheckpoints: true,
+		Committed:      func(c *sqlite.Conn, frames int) { d.bookmark.Store(h.Committed(c, frames)) },
+		Closing:        func(c *sqlite.Conn) bool { return h != nil && h.Close(c) },
 	})
 	if err != nil {
 		return err
 	}
-	// The clock may have been set back since the last write. The files' times
-	// keep bookmarks growing: a write's bookmark is made within a second of it.
-	after := d.store.opts.Now()
-	for _, path := range []string{d.path, d.path + "-wal"} {
-		if info, err := os.Stat(path); err == nil && info.ModTime().Add(time.Second).After(after) {
-			after = info.ModTime().Add(time.Second)
-		}
-	}
-	d.bookmark.Store(max(d.bookmark.Load(), after.UnixMicro()))
-	err = file.Write(context.Background(), func(c *sqlite.Conn) error {
+	err = file.Write(context.Background(), func(c *sqlite.Conn) (err error) {
 		d.size.Store(c.Note.(*policy).size())
-		return nil
+		h, err = history.Open(c, d.path, historyPath(d.path), history.Options{
+			Now: o.Now, Budget: o.MaxHistory, Sync: o.Sync == sqlite.SyncFull,
+		})
+		return err
 	})
 	if err != nil {
 		file.Close()
 		return err
 	}
-	d.file = file
+	d.bookmark.Store(h.Bookmark())
+	d.file, d.history = file, h
 	d.store.open.Add(1)
 	return nil
 }
@@ -112,19 +115,8 @@ func (d *Database) closeFile() error {
 	return file.Close()
 }
 
-// advance moves the bookmark past a write.
-func (d *Database) advance() {
-	now := d.store.opts.Now().UnixMicro()
-	for {
-		old := d.bookmark.Load()
-		if d.bookmark.CompareAndSwap(old, max(old+1, now)) {
-			return
-		}
-	}
-}
-
 // Bookmark names the state of the database after the last write. Bookmarks
-// grow, compared as strings.
+// grow with every change, compared as strings.
 func (d *Database) Bookmark() (string, error) {
 	if _, err := d.acquire(); err != nil {
 		return "", err
@@ -133,7 +125,7 @@ func (d *Database) Bookmark() (string, error) {
 	return d.mark(), nil
 }
 
-func (d *Database) mark() string { return fmt.Sprintf("%016x", d.bookmark.Load()) }
+func (d *Database) mark() string { return formatBookmark(d.bookmark.Load()) }
 
 // Backup writes a consistent copy of the database to path, which must not
 // exist, while the database is in use.
@@ -157,7 +149,8 @@ func (d *Database) Check(ctx context.Context) error {
 }
 
 func (d *Database) remove() error {
-	var first error
+	// What is left of a history is of no use to anything.
+	first := os.RemoveAll(historyPath(d.path))
 	// The log goes first: a log without its database is never read, but a
 	// database must not meet the log of another one.
 	for _, suffix := range []string{"-wal", "-shm", "-journal", ""} {
@@ -167,5 +160,7 @@ func (d *Database) remove() error {
 	}
 	return first
 }
+
+func historyPath(path string) string { return strings.TrimSuffix(path, ".sqlite") + ".history" }
 
 func databasePath(dir, id string) string { return filepath.Join(dir, id+".sqlite") }

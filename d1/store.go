@@ -26,6 +26,9 @@ type Options struct {
 	MaxQueryTime time.Duration
 	// MaxSize bounds one database in bytes; default DefaultMaxSize.
 	MaxSize int64
+	// MaxHistory bounds the Time Travel history of one database in bytes; over
+	// it, the oldest states are dropped. Default 1 GiB.
+	MaxHistory int64
 	// Sync is what an acknowledged call survives; default sqlite.SyncNormal.
 	Sync sqlite.Sync
 	// MaxOpen is how many databases are kept open at once, as far as they are
@@ -36,8 +39,8 @@ type Options struct {
 }
 
 // Store holds the databases of one data directory: a registry of their names
-// in databases.db and one file for each, <id>.sqlite. It is safe for
-// concurrent use, also by several processes.
+// in databases.db and for each one file, <id>.sqlite, and its history in
+// <id>.history. It is safe for concurrent use by one process.
 type Store struct {
 	dir      string
 	opts     Options

@@ -77,8 +77,12 @@ func TestStore(t *testing.T) {
 	if rows := must(t, db, "SELECT a FROM t")[0].Rows; !reflect.DeepEqual(rows, [][]any{{int64(1)}}) {
 		t.Errorf("rows after a restart: %v", rows)
 	}
-	if after, _ := db.Bookmark(); after <= before {
+	if after, _ := db.Bookmark(); after != before {
 		t.Errorf("bookmark %s after a restart, %s before", after, before)
+	}
+	must(t, db, "INSERT INTO t VALUES(2)")
+	if after, _ := db.Bookmark(); after <= before {
+		t.Errorf("bookmark %s after a write, %s before", after, before)
 	}
 	if err := store.Delete(ctx, one.ID); err != nil {
 		t.Error(err)

@@ -149,7 +149,9 @@ func (b *backingUpTo) database(name string) error {
 	if _, err := os.Stat(path); err != nil {
 		return err // SQLite would create it
 	}
-	db, err := sqlite.Open(path, sqlite.Options{Readers: 1, Wait: 30 * time.Second})
+	// Checkpoints belong to whoever has the database open for writing: they
+	// are steps of a D1 database's history.
+	db, err := sqlite.Open(path, sqlite.Options{Readers: 1, Wait: 30 * time.Second, OwnCheckpoints: strings.HasPrefix(name, "d1/")})
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}

@@ -16,8 +16,9 @@ const module = "github.com/selvage-edge/selvage"
 var floors = [][]string{
 	{"config", "fault", "telemetry", "api"},                                                // words and tools
 	{"workerd", "sandbox", "cgroup", "sqlite", "blob", "keyed", "backup", "bundle", "hop"}, // storage and processes
-	{"binding", "manifest", "settings"},                                                    // contracts
-	{"kv", "d1", "assets", "ratelimit", "vars", "service", "durable", "unsupported"},       // bindings
+	{"history"},                         // storage on storage
+	{"binding", "manifest", "settings"}, // contracts
+	{"kv", "d1", "assets", "ratelimit", "vars", "service", "durable", "unsupported"}, // bindings
 	{"engine"}, // which version runs where
 	{"edge", "egress", "auth", "state", "cron"}, // the planes' parts
 	{"control"},                            // the REST API
