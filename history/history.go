@@ -53,7 +53,7 @@ type Options struct {
 	// states are dropped. Default 1 GiB.
 	Budget int64
 	// Frames is how long the log may grow before it is checkpointed; default
-	// 1000 pages.
+	// 4000 pages.
 	Frames int
 	// Sync: a bookmark survives a power failure.
 	Sync bool
@@ -75,11 +75,13 @@ type History struct {
 	size  int64 // of the marks file
 	stale bool  // the marks file lacks something and must be written anew
 
-	salt   uint64 // of the log as of the last commit
-	sealed uint32 // frames of the log that are in segments or before the history
-	live   []mark // the commit at sealed, and those after it
-	seq    uint32 // number of the next segment
-	retry  uint32 // frames below which a checkpoint that failed is not tried again
+	salt    uint64  // of the log as of the last commit
+	restart bool    // the log may start again at any commit
+	sealed  uint32  // frames of the log that are in segments or before the history
+	live    []mark  // the commit at sealed, and those after it
+	seq     uint32  // number of the next segment
+	work    *sealer // the segment being made, if it has been begun
+	retry   uint32  // frames below which a checkpoint that failed is not tried again
 
 	stored []stored // segments, oldest first; valid once listed
 	total  int64    // their size in bytes
@@ -110,7 +112,7 @@ func Open(c *sqlite.Conn, path, dir string, o Options) (*History, error) {
 		o.Budget = 1 << 30
 	}
 	if o.Frames == 0 {
-		o.Frames = 1000
+		o.Frames = 4000
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
@@ -156,6 +158,7 @@ func (h *History) open(c *sqlite.Conn) error {
 		}
 	}
 	h.salt, h.sealed, h.live, h.seq = salt, s.live[0].frames, s.live, s.seq
+	h.restart = true // it may all be in the file already
 	if last := s.live[len(s.live)-1]; last.frames < frames {
 		// The process was killed between a commit and its mark.
 		h.live = append(h.live, mark{h.next(), frames})
@@ -261,17 +264,8 @@ func (h *History) Committed(c *sqlite.Conn, frames int) uint64 {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	n := uint32(frames)
-	salt, err := h.readSalt()
-	if err != nil {
-		h.log.Error("the log of a database cannot be read: this state cannot be restored later", "error", err)
-		salt = h.salt
-	}
-	if salt != h.salt {
-		if h.last().frames != h.sealed {
-			h.abandon("another program has changed the log")
-		}
-		h.salt, h.sealed, h.retry = salt, 0, 0
-		h.live = []mark{{h.last().bookmark, 0}}
+	if n <= h.last().frames || h.restart {
+		h.follow()
 	}
 	if n == h.last().frames {
 		return h.last().bookmark // nothing new
@@ -281,10 +275,30 @@ func (h *History) Committed(c *sqlite.Conn, frames int) uint64 {
 	if err := h.note(m); err != nil {
 		h.log.Error("a bookmark could not be written: it is lost if the process is killed", "error", err)
 	}
-	if n-h.sealed >= uint32(h.opts.Frames) && n >= h.retry {
+	switch {
+	case n < h.retry:
+	case n-h.sealed >= uint32(h.opts.Frames):
 		h.checkpoint(c, n)
+	case n-h.sealed >= ahead:
+		h.prepare(n)
 	}
 	return m.bookmark
+}
+
+// follow notices that the log has started again.
+func (h *History) follow() {
+	salt, err := h.readSalt()
+	if err != nil {
+		h.log.Error("the log of a database cannot be read: this state cannot be restored later", "error", err)
+	}
+	if err != nil || salt == h.salt {
+		return
+	}
+	if h.last().frames != h.sealed {
+		h.abandon("another program has changed the log")
+	}
+	h.salt, h.sealed, h.retry, h.restart = salt, 0, 0, false
+	h.live = []mark{{h.last().bookmark, 0}}
 }
 
 // note appends a mark to the marks file.
@@ -314,7 +328,7 @@ func (h *History) checkpoint(c *sqlite.Conn, frames uint32) {
 		}
 		h.abandon(err.Error())
 	}
-	h.retry = 0
+	h.retry, h.restart = 0, true
 	if err := c.Checkpoint(); err != nil {
 		h.log.Warn("a database could not be checkpointed; trying again later", "error", err)
 	}
@@ -323,6 +337,7 @@ func (h *History) checkpoint(c *sqlite.Conn, frames uint32) {
 // abandon drops the history; the present state is its new beginning.
 func (h *History) abandon(reason string) {
 	h.log.Error("the history of a database begins anew: earlier states are gone", "reason", reason)
+	h.discard()
 	h.live = []mark{h.last()}
 	h.sealed = h.last().frames
 	h.seq++ // the next one follows on none
@@ -348,6 +363,7 @@ func (h *History) Close(c *sqlite.Conn) bool {
 }
 
 func (h *History) closeFiles() {
+	h.discard()
 	if h.wal != nil {
 		h.wal.Close()
 	}

@@ -7,12 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/selvage-edge/selvage/history"
 	"github.com/selvage-edge/selvage/sqlite"
@@ -57,6 +55,51 @@ func (d *database) must(t testing.TB, sql string, args ...any) uint64 {
 		t.Fatalf("%s: %v", sql, err)
 	}
 	return d.mark
+}
+
+// both writes to two tables in one transaction.
+func (d *database) both(n int) error {
+	return d.Write(context.Background(), func(c *sqlite.Conn) error {
+		return c.Tx(func() error {
+			return errors.Join(c.Exec("INSERT INTO a VALUES(?)", n), c.Exec("INSERT INTO b VALUES(randomblob(?))", n*50))
+		})
+	})
+}
+
+func (d *database) number(t testing.TB, sql string) (n int64) {
+	t.Helper()
+	err := d.Read(context.Background(), func(c *sqlite.Conn) error {
+		return c.Query(sql, nil, func(s *sqlite.Stmt) error { n = s.ColumnInt64(0); return nil })
+	})
+	if err != nil {
+		t.Errorf("%s: %v", sql, err)
+	}
+	return n
+}
+
+// create opens a new database for the time of a test.
+func create(t *testing.T, o history.Options) *database {
+	t.Helper()
+	d, err := open(filepath.Join(t.TempDir(), "x.sqlite"), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return d
+}
+
+// foreign opens a database as a program does that knows nothing of histories.
+func foreign(t *testing.T, path string) *database {
+	t.Helper()
+	db, err := sqlite.Open(path, sqlite.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &database{DB: db}
 }
 
 func (d *database) restore(bookmark uint64) (target, previous uint64, err error) {
@@ -108,8 +151,8 @@ func (d *database) state(t testing.TB) string {
 	return s
 }
 
-// step makes one random change.
-func step(r *rand.Rand, d *database) error {
+// step makes one random change; size is about how many pages a large one has.
+func step(r *rand.Rand, d *database, size int) error {
 	table := fmt.Sprintf("t%d", r.IntN(4))
 	switch n := r.IntN(100); {
 	case n < 6:
@@ -123,9 +166,9 @@ func step(r *rand.Rand, d *database) error {
 	case n < 50:
 		return d.exec("INSERT INTO "+table+"(a, b) VALUES (?, randomblob(?))", r.IntN(1000), r.IntN(200))
 	case n < 56: // large values, over many pages
-		return d.exec("INSERT INTO "+table+"(a, b) VALUES (?, randomblob(?))", r.IntN(1000), r.IntN(300_000))
+		return d.exec("INSERT INTO "+table+"(a, b) VALUES (?, randomblob(?))", r.IntN(1000), r.IntN(size*4000))
 	case n < 62:
-		return d.exec("WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i+1 FROM n WHERE i < ?) INSERT INTO "+table+"(a, b) SELECT i, randomblob(50) FROM n", r.IntN(2000))
+		return d.exec("WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i+1 FROM n WHERE i < ?) INSERT INTO "+table+"(a, b) SELECT i, randomblob(50) FROM n", r.IntN(size*40))
 	case n < 80:
 		return d.exec("UPDATE "+table+" SET b = randomblob(100) WHERE id % 7 = ?", r.IntN(7))
 	case n < 90:
@@ -135,7 +178,7 @@ func step(r *rand.Rand, d *database) error {
 	case n < 94: // a transaction that is rolled back after it grew out of the cache
 		err := d.Write(context.Background(), func(c *sqlite.Conn) error {
 			return c.Tx(func() error {
-				if err := c.Exec("CREATE TABLE big AS WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i+1 FROM n WHERE i < 1000) SELECT randomblob(4000) AS a FROM n"); err != nil {
+				if err := c.Exec("CREATE TABLE big AS WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i+1 FROM n WHERE i < 600) SELECT randomblob(4000) AS a FROM n"); err != nil {
 					return err
 				}
 				return errors.New("no")
@@ -163,7 +206,7 @@ func step(r *rand.Rand, d *database) error {
 // readers that hold checkpoints up in between, and goes back to random
 // bookmarks, some of which are restores themselves.
 func TestModel(t *testing.T) {
-	runs, steps := 6, 400
+	runs, steps := 4, 200
 	if testing.Short() {
 		runs, steps = 2, 150
 	}
@@ -214,7 +257,7 @@ func TestModel(t *testing.T) {
 						t.Fatalf("restoring %x gave %s, want %s", want.mark, got, want.state)
 					}
 				default:
-					if err := step(r, d); err != nil && !strings.Contains(err.Error(), "no such table") {
+					if err := step(r, d, 60); err != nil && !strings.Contains(err.Error(), "no such table") {
 						t.Fatal(err)
 					}
 				}
@@ -272,6 +315,3 @@ func hold(t *testing.T, d *database) (release func()) {
 	<-began
 	return func() { close(end); group.Wait() }
 }
-
-var _ = time.Now
-var _ = os.Remove

@@ -1,6 +1,7 @@
 package history
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 )
@@ -11,6 +12,9 @@ import (
 // front stands the number of ranges.
 
 const word = 8
+
+// stride is how many bytes are compared at once to find a difference.
+const stride = 256
 
 // near is the number of equal words that do not end a range: a range of its
 // own would cost about as much.
@@ -26,6 +30,10 @@ func appendPatch(b, before, after []byte) []byte {
 	at, n, last := len(b), 0, 0
 	b = append(b, 0, 0)
 	for i := 0; i < len(after); i += word {
+		if i%stride == 0 && len(after)-i >= stride && bytes.Equal(before[i:i+stride], after[i:i+stride]) {
+			i += stride - word
+			continue
+		}
 		if same(before, after, i) {
 			continue
 		}

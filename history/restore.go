@@ -179,14 +179,23 @@ func (h *History) copy(to *os.File, frames uint32) error {
 	if err != nil {
 		return err
 	}
-	size := int64(0)
-	err = log.each(0, frames, func(_ uint32, head frame, page []byte) error {
-		size = int64(head.size)
-		_, err := to.WriteAt(page, int64(head.page-1)*int64(log.page))
-		return err
-	})
-	if err != nil {
-		return err
+	size, buffer := int64(0), log.buffer()
+	for i := uint32(0); i < frames; {
+		n, err := log.read(i, frames, buffer)
+		if err != nil {
+			return err
+		}
+		for k := range n {
+			head, page, err := log.frame(buffer, i, k)
+			if err != nil {
+				return err
+			}
+			size = int64(head.size)
+			if _, err := to.WriteAt(page, int64(head.page-1)*int64(log.page)); err != nil {
+				return err
+			}
+		}
+		i += n
 	}
 	return to.Truncate(size * int64(log.page))
 }
@@ -204,7 +213,7 @@ func (h *History) undo(seq uint32, f *os.File, stop mark) (int64, error) {
 		return 0, err
 	}
 	all := stop.bookmark <= marks[0].bookmark
-	u := undoing{s: s, f: f, page: make([]byte, s.page), stop: stop.frames, size: s.before, seen: map[uint32]touched{}, frame: s.to}
+	u := undoing{s: s, f: f, page: make([]byte, s.page), stop: stop.frames, size: s.before, seen: map[uint32]bool{}, frame: s.to}
 	if all {
 		u.stop = s.from
 	}
@@ -236,36 +245,23 @@ type undoing struct {
 	frame uint32 // of the log, the one that the next entry belongs to
 	stop  uint32 // frames up to here stay
 	size  uint32 // in pages, of the state that is wanted
-	seen  map[uint32]touched
+	seen  map[uint32]bool
 	sum   uint64
-}
-
-// touched is the checksum of a page as it was after the segment.
-type touched struct {
-	sum     uint64
-	counted bool
 }
 
 func (u *undoing) entry(e *entry) error {
 	apply := u.frame > u.stop || e.kind == folded
-	known, ok := u.seen[e.page]
-	if apply || !ok {
+	first := !u.seen[e.page]
+	if apply || first {
 		if err := readPage(u.f, e.page, u.page); err != nil {
 			return err
 		}
 	}
-	if !ok {
-		known.sum = pageSum(e.page, u.page)
-	}
-	if e.kind != lost && !known.counted {
-		known.counted = true
-		if e.page <= u.s.after {
-			u.sum += known.sum
+	if first {
+		u.seen[e.page] = true
+		if e.kind != lost && e.page <= u.s.after {
+			u.sum += uint64(pageSum(e.page, u.page))
 		}
-		ok = false
-	}
-	if !ok {
-		u.seen[e.page] = known
 	}
 	if e.kind == commit && u.frame == u.stop {
 		u.size = e.size

@@ -6,52 +6,55 @@ import (
 	"os"
 )
 
+// ahead is how many frames are worth to be put into the next segment before it
+// is due. That happens beside the writers, so that at the checkpoint, for which
+// they wait, little is left to do.
+const ahead = 250
+
+// prepare begins or continues the next segment in the background.
+func (h *History) prepare(to uint32) {
+	if h.work == nil {
+		var err error
+		if h.work, err = h.begun(); err != nil {
+			return // the checkpoint tries again and reports it
+		}
+	}
+	w := h.work
+	select {
+	case <-w.idle:
+	default:
+		return // busy
+	}
+	if to-w.done < ahead {
+		w.idle <- struct{}{}
+		return
+	}
+	go func() {
+		w.advance(to)
+		w.idle <- struct{}{}
+	}()
+}
+
+// discard drops a segment that was begun.
+func (h *History) discard() {
+	if h.work == nil {
+		return
+	}
+	<-h.work.idle
+	h.work.close()
+	os.Remove(h.work.out.f.Name())
+	h.work = nil
+}
+
 // seal writes the frames of the log that are in no segment yet, up to the
 // given one, to a segment. Nothing of them may have been moved into the file.
-//
-// What a page was before a frame is in the frame before it of the same page,
-// or, if there is none, in the file: frames that are in segments already may
-// be in the file too, but pages that have such a frame are never read from it.
 func (h *History) seal(to uint32) error {
 	if to <= h.sealed {
 		return nil
 	}
-	if h.last().frames != to {
-		return fmt.Errorf("the log has %d frames, the last bookmark is of %d", to, h.last().frames)
-	}
-	if _, err := h.readSalt(); err != nil { // opens the log
-		return err
-	}
-	log, err := readWAL(h.wal)
+	size, err := h.write(to)
 	if err != nil {
-		return err
-	}
-	if log.salt != h.salt {
-		return errors.New("the log belongs to another state")
-	}
-	file, err := os.Open(h.path)
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-
-	path := h.segmentPath(h.seq)
-	out, err := os.OpenFile(path+".tmp", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	s := sealer{log: log, file: file, out: writer{f: out}, last: map[uint32]uint32{}, page: make([]byte, log.page)}
-	size, err := s.seal(h.sealed, to, h.live)
-	if err == nil {
-		err = out.Sync()
-	}
-	if err = errors.Join(err, out.Close()); err == nil {
-		if err = os.Rename(path+".tmp", path); err == nil {
-			err = syncDir(h.dir)
-		}
-	}
-	if err != nil {
-		os.Remove(path + ".tmp")
+		h.discard()
 		return err
 	}
 	h.add(stored{h.seq, size})
@@ -68,100 +71,202 @@ func (h *History) seal(to uint32) error {
 	return nil
 }
 
+func (h *History) write(to uint32) (size int64, err error) {
+	if h.last().frames != to {
+		return 0, fmt.Errorf("the log has %d frames, the last bookmark is of %d", to, h.last().frames)
+	}
+	if h.work == nil {
+		if h.work, err = h.begun(); err != nil {
+			return 0, err
+		}
+	}
+	w := h.work
+	<-w.idle
+	defer func() { w.idle <- struct{}{} }()
+	w.advance(to)
+	if size, err = w.finish(h.live); err != nil {
+		return 0, err
+	}
+	if err := w.out.f.Sync(); err != nil {
+		return 0, err
+	}
+	if err := os.Rename(w.out.f.Name(), h.segmentPath(h.seq)); err != nil {
+		return 0, err
+	}
+	h.work = nil
+	w.close()
+	return size, syncDir(h.dir)
+}
+
+// begun opens what the next segment is made from and of.
+func (h *History) begun() (*sealer, error) {
+	log, err := os.Open(h.path + "-wal")
+	if err != nil {
+		return nil, err
+	}
+	s := &sealer{log: &wal{f: log}, from: h.sealed, done: h.sealed, start: h.sealed + 1, last: map[uint32]state{}, idle: make(chan struct{}, 1)}
+	s.idle <- struct{}{}
+	if s.log, err = readWAL(log); err == nil && s.log.salt != h.salt {
+		err = errors.New("the log belongs to another state")
+	}
+	if err == nil {
+		s.file, err = os.Open(h.path)
+	}
+	if err == nil {
+		err = s.begin()
+	}
+	if err == nil {
+		s.out.f, err = os.OpenFile(h.segmentPath(h.seq)+".tmp", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	}
+	if err != nil {
+		log.Close()
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
 // sealer makes one segment.
+//
+// What a page was before a frame is in the frame before it of the same page,
+// or, if there is none, in the file: frames that are in segments already may
+// be in the file too, but pages that have such a frame are never read from it.
 type sealer struct {
 	log  *wal
 	file *os.File
 	out  writer
-	last map[uint32]uint32 // the last frame of each page, so far
-	page []byte
+	idle chan struct{} // holds a value while nobody works
+	err  error         // of the background
+
+	from   uint32
+	done   uint32 // frames that are in out
+	before uint32 // size of the database in pages at from
+	size   uint32 // after the last commit
+	start  uint32 // first frame of the transaction
+
+	last   map[uint32]state // of each page that has a frame
+	page   []byte
+	buffer []byte
 }
 
-func (s *sealer) seal(from, to uint32, marks []mark) (int64, error) {
-	f := footer{salt: s.log.salt, from: from, to: to, page: uint32(s.log.page)}
-	var err error
-	if f.before, err = s.sizeAt(from); err != nil {
-		return 0, err
+// state is a page as it is after the frames so far.
+type state struct {
+	frame uint32 // its last one
+	sum   uint32
+	in    bool // it counts for the segment's sum
+}
+
+func (s *sealer) close() {
+	for _, f := range []*os.File{s.log.f, s.file, s.out.f} {
+		if f != nil {
+			f.Close()
+		}
 	}
-	for i := uint32(1); i <= from; i++ {
+}
+
+// begin learns about the frames that are in earlier segments.
+func (s *sealer) begin() error {
+	s.page, s.buffer = make([]byte, s.log.page), s.log.buffer()
+	if s.from == 0 {
+		info, err := s.file.Stat()
+		s.before = uint32(info.Size() / int64(s.log.page))
+		s.size = s.before
+		return err
+	}
+	for i := uint32(1); i <= s.from; i++ {
 		head, err := s.log.head(i)
 		if err != nil {
-			return 0, err
-		}
-		s.last[head.page] = i
-	}
-	size := f.before  // after the last commit
-	start := from + 1 // of the transaction
-	written := map[uint32]bool{}
-	err = s.log.each(from, to, func(i uint32, head frame, page []byte) error {
-		var before []byte
-		if s.last[head.page] >= start || head.page <= size {
-			before = s.page
-			if err := s.previous(head.page, before); err != nil {
-				return err
-			}
-		}
-		e := entry{kind: within, page: head.page}
-		if head.size > 0 {
-			e.kind, e.size = commit, head.size
-		}
-		if err := s.out.add(e, before, page); err != nil {
 			return err
 		}
-		s.last[head.page], written[head.page] = i, true
-		if head.size == 0 {
-			return nil
-		}
-		for p := head.size + 1; p <= size; p++ {
-			if err := s.previous(p, s.page); err != nil {
-				return err
-			}
-			if err := s.out.add(entry{kind: lost, page: p}, s.page, nil); err != nil {
-				return err
-			}
-		}
-		size, start = head.size, i+1
-		return nil
-	})
-	if err != nil {
-		return 0, err
+		s.last[head.page] = state{frame: i}
+		s.before = head.size
 	}
-	if start != to+1 {
+	if s.before == 0 {
+		return fmt.Errorf("frame %d of the log does not end a transaction", s.from)
+	}
+	s.size = s.before
+	return nil
+}
+
+// advance goes on up to a frame that ends a transaction.
+func (s *sealer) advance(to uint32) {
+	for s.err == nil && s.done < to {
+		var n uint32
+		if n, s.err = s.log.read(s.done, to, s.buffer); s.err != nil {
+			return
+		}
+		for k := uint32(0); k < n && s.err == nil; k++ {
+			s.err = s.add(k)
+		}
+		s.done += n
+	}
+}
+
+// add adds frame k of the buffer.
+func (s *sealer) add(k uint32) error {
+	i := s.done + k + 1
+	head, page, err := s.log.frame(s.buffer, s.done, k)
+	if err != nil {
+		return err
+	}
+	last := s.last[head.page]
+	var before []byte
+	if last.frame >= s.start || head.page <= s.size {
+		if last.frame > s.done {
+			_, before, err = s.log.frame(s.buffer, s.done, last.frame-s.done-1)
+		} else {
+			before, err = s.page, s.read(head.page, last.frame)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	e := entry{kind: within, page: head.page}
+	if head.size > 0 {
+		e.kind, e.size = commit, head.size
+	}
+	if err := s.out.add(e, before, page); err != nil {
+		return err
+	}
+	s.last[head.page] = state{i, pageSum(head.page, page), true}
+	if head.size == 0 {
+		return nil
+	}
+	for p := head.size + 1; p <= s.size; p++ { // the database shrinks
+		last := s.last[p]
+		if err := s.read(p, last.frame); err != nil {
+			return err
+		}
+		if err := s.out.add(entry{kind: lost, page: p}, s.page, nil); err != nil {
+			return err
+		}
+		last.in = false
+		s.last[p] = last
+	}
+	s.size, s.start = head.size, i+1
+	return nil
+}
+
+// read reads a page as it is after a frame, or in the file if that is 0.
+func (s *sealer) read(number, frame uint32) error {
+	if frame > 0 {
+		return s.log.content(frame, s.page)
+	}
+	return readPage(s.file, number, s.page)
+}
+
+func (s *sealer) finish(marks []mark) (int64, error) {
+	if s.err != nil {
+		return 0, s.err
+	}
+	if s.start != s.done+1 {
 		return 0, errors.New("the log ends within a transaction")
 	}
-	f.after = size
-	for p := range written {
-		if p > size {
-			continue
+	f := footer{salt: s.log.salt, from: s.from, to: s.done, page: uint32(s.log.page), before: s.before, after: s.size}
+	for p, x := range s.last {
+		if x.in && p <= s.size {
+			f.sum += uint64(x.sum)
 		}
-		if err := s.previous(p, s.page); err != nil {
-			return 0, err
-		}
-		f.sum += pageSum(p, s.page)
 	}
 	return s.out.finish(f, marks)
-}
-
-// sizeAt is the size of the database in pages after a frame.
-func (s *sealer) sizeAt(frame uint32) (uint32, error) {
-	if frame == 0 {
-		info, err := s.file.Stat()
-		if err != nil {
-			return 0, err
-		}
-		return uint32(info.Size() / int64(s.log.page)), nil
-	}
-	head, err := s.log.head(frame)
-	if err == nil && head.size == 0 {
-		err = fmt.Errorf("frame %d of the log does not end a transaction", frame)
-	}
-	return head.size, err
-}
-
-// previous reads what a page is after the frames seen so far.
-func (s *sealer) previous(number uint32, page []byte) error {
-	if i := s.last[number]; i > 0 {
-		return s.log.content(i, page)
-	}
-	return readPage(s.file, number, page)
 }

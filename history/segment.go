@@ -64,7 +64,7 @@ const (
 	footerLen = 80
 	magic     = "SVHIST\x00\x01" // the last byte is the version
 	// blockLen is how many bytes of entries make a block.
-	blockLen = 256 << 10
+	blockLen = 32 << 10
 	// maxRaw bounds what a block or an index may claim to be.
 	maxRaw = 64 << 20
 )
@@ -76,11 +76,8 @@ var (
 	decoder, _ = zstd.NewReader(nil, zstd.WithDecoderMaxMemory(maxRaw), zstd.WithDecoderConcurrency(2))
 )
 
-func pageSum(number uint32, page []byte) uint64 {
-	var b [4]byte
-	binary.LittleEndian.PutUint32(b[:], number)
-	return uint64(crc32.Update(crc32.Checksum(b[:], castagnoli), castagnoli, page))
-}
+// pageSum is the checksum of a page; pages that changed places have others.
+func pageSum(number uint32, page []byte) uint32 { return crc32.Update(number, castagnoli, page) }
 
 func (f *footer) encode() []byte {
 	b := make([]byte, 0, footerLen)

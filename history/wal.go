@@ -81,31 +81,27 @@ func (w *wal) content(i uint32, page []byte) error {
 }
 
 // window is how many frames are read at once.
-const window = 1024
+const window = 256
 
-// each calls f for the frames from+1 up to to, in order. page is only valid
-// during the call.
-func (w *wal) each(from, to uint32, f func(i uint32, head frame, page []byte) error) error {
-	step := frameHeader + w.page
-	buffer := make([]byte, min(window, to-from)*uint32(step))
-	for i := from; i < to; {
-		n := min(window, to-i)
-		part := buffer[:int(n)*step]
-		if _, err := w.f.ReadAt(part, w.offset(i+1)); err != nil {
-			return fmt.Errorf("read write-ahead log: %w", err)
-		}
-		for ; len(part) > 0; part = part[step:] {
-			i++
-			head, err := w.parse(part, i)
-			if err != nil {
-				return err
-			}
-			if err := f(i, head, part[frameHeader:step]); err != nil {
-				return err
-			}
-		}
+// buffer gives room for a window.
+func (w *wal) buffer() []byte { return make([]byte, window*(frameHeader+w.page)) }
+
+// read reads the frames after i, up to to or as many as buffer has room for.
+func (w *wal) read(i, to uint32, buffer []byte) (n uint32, err error) {
+	n = min(window, to-i)
+	if _, err := w.f.ReadAt(buffer[:int(n)*(frameHeader+w.page)], w.offset(i+1)); err != nil {
+		return 0, fmt.Errorf("read write-ahead log: %w", err)
 	}
-	return nil
+	return n, nil
+}
+
+// frame gives frame k, counted from 0, of a buffer whose first frame is the
+// one after i.
+func (w *wal) frame(buffer []byte, i, k uint32) (frame, []byte, error) {
+	step := frameHeader + w.page
+	part := buffer[int(k)*step:][:step]
+	head, err := w.parse(part, i+k+1)
+	return head, part[frameHeader:], err
 }
 
 // readPage reads a page of a database file; what is beyond the end is zero.

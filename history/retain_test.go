@@ -1,0 +1,227 @@
+package history_test
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/selvage-edge/selvage/history"
+)
+
+var silent = slog.New(slog.NewTextHandler(io.Discard, nil))
+
+// TestKeep: a state can be gone back to until Options.Keep after it was left.
+func TestKeep(t *testing.T) {
+	now := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
+	d := create(t, history.Options{Now: func() time.Time { return now }, Frames: 1})
+	d.must(t, "CREATE TABLE t(a)")
+	day := map[int]uint64{}
+	for i := range 40 {
+		now = now.Add(24 * time.Hour)
+		day[i] = d.must(t, "INSERT INTO t VALUES(?)", i)
+	}
+	var gone *history.GoneError
+	// The state of day 8 was left on day 9, which is 30 days ago.
+	for i, want := range map[int]bool{39: true, 30: true, 8: true, 7: false, 0: false} {
+		got, err := d.h.Find(day[i])
+		if want && (err != nil || got != day[i]) || !want && !errors.As(err, &gone) {
+			t.Errorf("day %d: found %x, %v", i, got, err)
+		}
+	}
+	if gone.Oldest != day[8] {
+		t.Errorf("the oldest is of %s, want %s", history.Time(gone.Oldest), history.Time(day[8]))
+	}
+	if target, _, err := d.restore(day[8]); err != nil || target != day[8] {
+		t.Errorf("the oldest state: %x, %v", target, err)
+	}
+	if n := d.number(t, "SELECT count(*) FROM t"); n != 9 {
+		t.Errorf("the oldest state has %d rows, want 9", n)
+	}
+	// A time between two bookmarks means the state then.
+	if got, err := d.h.Find(uint64(history.Time(day[20]).Add(time.Hour).UnixMicro())); err != nil || got != day[20] {
+		t.Errorf("an hour after day 20: %x, want %x, %v", got, day[20], err)
+	}
+	if _, _, err := d.restore(d.mark + 1); !errors.Is(err, history.ErrUnknown) {
+		t.Errorf("a bookmark of the future: %v", err)
+	}
+}
+
+// TestBudget: over Options.Budget the oldest states go, and only they.
+func TestBudget(t *testing.T) {
+	const budget = 100_000
+	d := create(t, history.Options{Frames: 1, Budget: budget})
+	d.must(t, "CREATE TABLE t(a PRIMARY KEY, b)")
+	var marks []uint64
+	for i := range 150 {
+		marks = append(marks, d.must(t, "INSERT OR REPLACE INTO t VALUES(?, randomblob(2000))", i%10))
+	}
+	size := int64(0)
+	files, _ := filepath.Glob(filepath.Join(d.Path()+".history", "*"))
+	for _, f := range files {
+		info, err := os.Stat(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		size += info.Size()
+	}
+	if size > budget*11/10 {
+		t.Errorf("the history has %d bytes", size)
+	}
+	kept := 0
+	for i, m := range marks {
+		_, err := d.h.Find(m)
+		if err == nil {
+			kept++
+		} else if kept > 0 {
+			t.Errorf("state %d is gone, an older one is there", i)
+		}
+	}
+	if kept < 10 || kept == len(marks) {
+		t.Errorf("%d of %d states are kept", kept, len(marks))
+	}
+}
+
+// TestDamage: whatever happens to the files of a history shortens it and leaves
+// the database as it is.
+func TestDamage(t *testing.T) {
+	cut := func(path string) error { return os.Truncate(path, 50) }
+	flip := func(path string) error {
+		b, err := os.ReadFile(path)
+		if err == nil {
+			b[len(b)/3] ^= 1
+			err = os.WriteFile(path, b, 0o600)
+		}
+		return err
+	}
+	tests := []struct {
+		name string
+		file string
+		do   func(string) error
+		kept bool // states after the damaged file can still be restored
+	}{
+		{"segment missing", "00000005.segment", os.Remove, true},
+		{"segment cut off", "00000005.segment", cut, true},
+		{"segment changed", "00000005.segment", flip, true},
+		{"marks missing", "marks", os.Remove, false},
+		{"marks changed", "marks", func(p string) error { return os.WriteFile(p, []byte("nonsense"), 0o600) }, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "x.sqlite")
+			o := history.Options{Frames: 1, Logger: silent}
+			d, err := open(path, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			d.must(t, "CREATE TABLE t(a)")
+			var marks []uint64
+			for i := range 10 {
+				marks = append(marks, d.must(t, "INSERT INTO t VALUES(randomblob(?))", 1000*i))
+			}
+			want := d.state(t)
+			if err := d.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if err := tt.do(filepath.Join(path+".history", tt.file)); err != nil {
+				t.Fatal(err)
+			}
+			if d, err = open(path, o); err != nil {
+				t.Fatal(err)
+			}
+			defer d.Close()
+			if _, _, err := d.restore(marks[0]); err == nil {
+				t.Error("a state before the damage was restored")
+			}
+			if got := d.state(t); got != want {
+				t.Error("the database has changed")
+			}
+			target, _, err := d.restore(marks[8])
+			if (err == nil && target == marks[8]) != tt.kept {
+				t.Errorf("a state after the damage: %x, %v", target, err)
+			}
+			before := d.mark
+			d.must(t, "INSERT INTO t VALUES(2)")
+			if _, _, err := d.restore(before); err != nil {
+				t.Errorf("the history does not go on: %v", err)
+			}
+		})
+	}
+}
+
+// TestForeign: a database that another program has written to is not restored
+// to a mixture of states.
+func TestForeign(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.sqlite")
+	o := history.Options{Frames: 1, Logger: silent}
+	d, err := open(path, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.must(t, "CREATE TABLE t(a)")
+	first := d.must(t, "INSERT INTO t VALUES(1)")
+	d.must(t, "INSERT INTO t VALUES(2)")
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	other := foreign(t, path)
+	if err := other.exec("INSERT INTO t VALUES(3)"); err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if d, err = open(path, o); err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	if _, _, err := d.restore(first); !errors.Is(err, history.ErrUnfit) {
+		t.Errorf("restored over a change of another program: %v", err)
+	}
+	if n := d.number(t, "SELECT count(*) FROM t"); n != 3 {
+		t.Errorf("%d rows, want 3", n)
+	}
+}
+
+// TestConcurrent: while some write, read and ask, restores happen as a whole.
+func TestConcurrent(t *testing.T) {
+	d := create(t, history.Options{Frames: 20})
+	d.must(t, "CREATE TABLE a(n)")
+	d.must(t, "CREATE TABLE b(n)")
+	start := d.mark
+	var group sync.WaitGroup
+	for range 2 {
+		group.Go(func() {
+			for i := range 60 {
+				if err := d.both(i); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+		group.Go(func() {
+			for range 60 {
+				if diff := d.number(t, "SELECT (SELECT count(*) FROM a) - (SELECT count(*) FROM b)"); diff != 0 {
+					t.Errorf("a reader sees %d rows more in one table than in the other", diff)
+				}
+				if _, err := d.h.Find(d.h.Bookmark()); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	group.Go(func() {
+		for range 6 {
+			if _, _, err := d.restore(start); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	group.Wait()
+	if err := d.Check(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
