@@ -53,7 +53,7 @@ type Auth struct {
 	brake brake
 
 	mu    sync.Mutex
-	known map[string]known // by hash
+	known map[string]known // by hash; those that were good when last looked up
 }
 
 type known struct {
@@ -149,7 +149,10 @@ func (a *Auth) Revoke(ctx context.Context, idOrName string) error {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	clear(a.known)
+	for h, k := range a.known {
+		k.until = time.Time{} // all are looked up anew
+		a.known[h] = k
+	}
 	return nil
 }
 
@@ -177,11 +180,15 @@ func (a *Auth) find(ctx context.Context, h string, from *netip.Addr) (Identity, 
 	k, ok := a.known[h]
 	a.mu.Unlock()
 	if !ok || now.After(k.until) {
-		if from != nil && !a.brake.free(*from, now) {
+		// A token that was good a moment ago is no guess.
+		if !ok && from != nil && !a.brake.free(*from, now) {
 			return Identity{}, ErrThrottled
 		}
 		id, err := a.look(ctx, h)
 		if errors.Is(err, state.ErrNotFound) {
+			a.mu.Lock()
+			delete(a.known, h)
+			a.mu.Unlock()
 			if from != nil && a.brake.press(*from, now) {
 				a.log.Warn("wrong API tokens are throttled", "from", from.String())
 			}

@@ -178,6 +178,13 @@ func TestWrongTokensAreThrottledPerAddress(t *testing.T) {
 			t.Errorf("%.5s from %s: got %v, want %v", s.token, s.from, err, s.want)
 		}
 	}
+	c.at = c.at.Add(2 * cacheFor)
+	if err := verify("wrong", "192.0.2.1"); !errors.Is(err, ErrThrottled) {
+		t.Errorf("wrong, a little later: %v", err)
+	}
+	if err := verify(good, "192.0.2.1"); err != nil {
+		t.Errorf("in use, a little later: %v", err)
+	}
 	c.at = c.at.Add(wrongTokenEvery)
 	if err := verify("wrong", "192.0.2.1"); !errors.Is(err, ErrWrong) {
 		t.Errorf("after a wait: %v", err)
@@ -187,5 +194,35 @@ func TestWrongTokensAreThrottledPerAddress(t *testing.T) {
 	}
 	if err := verify("wrong", "2001:db8::2"); !errors.Is(err, ErrThrottled) {
 		t.Errorf("another address of the same /64: %v", err)
+	}
+}
+
+// Revoking one token does not make the others look like guesses.
+func TestRevokingWhileThrottled(t *testing.T) {
+	a, _, _ := open(t)
+	tokens := map[string]string{}
+	for _, name := range []string{"stays", "goes"} {
+		var err error
+		if tokens[name], err = a.Create(t.Context(), name, nil, 0); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := a.Verify(t.Context(), tokens[name], home); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range wrongTokens {
+		a.Verify(t.Context(), "wrong", home)
+	}
+	if err := a.Revoke(t.Context(), "goes"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.Verify(t.Context(), tokens["goes"], home); !errors.Is(err, ErrWrong) {
+		t.Errorf("revoked: %v", err)
+	}
+	if _, err := a.Verify(t.Context(), tokens["stays"], home); err != nil {
+		t.Errorf("the other: %v", err)
+	}
+	if _, err := a.Verify(t.Context(), tokens["goes"], home); !errors.Is(err, ErrThrottled) {
+		t.Errorf("revoked, again: %v", err)
 	}
 }
