@@ -117,6 +117,8 @@ type Edge struct {
 	internal chan struct{}
 
 	server *http.Server
+	shorts shorts          // the connections that server does not have
+	base   context.Context // of all requests from outside
 	slots  chan struct{}
 	stop   context.CancelFunc // ends the requests still running
 	cancel func()             // ends the subscription
@@ -150,7 +152,7 @@ func New(o Options) *Edge {
 	e.table.CompareAndSwap(nil, compile(o.Source.Current(), o.Logger))
 
 	base, stop := context.WithCancel(context.Background())
-	e.stop = stop
+	e.base, e.stop = base, stop
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)
@@ -180,7 +182,7 @@ func (e *Edge) Serve(ctx context.Context, l net.Listener, config *tls.Config) er
 		config = config.Clone()
 		config.NextProtos = []string{"h2", "http/1.1"}
 	}
-	n := newListener(l, config, e.slots)
+	n := newListener(l, config, e.slots, e.serveShort)
 	defer n.Close()
 	defer context.AfterFunc(ctx, func() { n.Close() })()
 	err := e.server.Serve(n)
@@ -195,7 +197,12 @@ func (e *Edge) Serve(ctx context.Context, l net.Listener, config *tls.Config) er
 // off, and ctx's error returned.
 func (e *Edge) Shutdown(ctx context.Context) error {
 	e.cancel()
+	short := make(chan error, 1)
+	go func() { short <- e.shorts.shutdown(ctx) }()
 	err := e.server.Shutdown(ctx)
+	if e := <-short; err == nil {
+		err = e
+	}
 	e.stop()
 	if err != nil {
 		e.server.Close()

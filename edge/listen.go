@@ -13,10 +13,12 @@ import (
 )
 
 // listener gives net/http connections whose bytes are checked by [wire], and
-// no more of them at once than there are slots.
+// no more of them at once than there are slots. Those without TLS go to plain
+// first, which hands on what it does not serve.
 type listener struct {
 	net.Listener
 	tls   *tls.Config
+	plain func(c *plainConn, others func(net.Conn))
 	slots chan struct{}
 	conns chan net.Conn
 	ctx   context.Context // its cause is why the listener ended
@@ -26,8 +28,8 @@ type listener struct {
 // handshakeTimeout bounds a TLS handshake.
 const handshakeTimeout = 10 * time.Second
 
-func newListener(l net.Listener, config *tls.Config, slots chan struct{}) *listener {
-	n := &listener{Listener: l, tls: config, slots: slots, conns: make(chan net.Conn)}
+func newListener(l net.Listener, config *tls.Config, slots chan struct{}, plain func(*plainConn, func(net.Conn))) *listener {
+	n := &listener{Listener: l, tls: config, plain: plain, slots: slots, conns: make(chan net.Conn)}
 	n.ctx, n.stop = context.WithCancelCause(context.Background())
 	go n.accept()
 	return n
@@ -57,7 +59,7 @@ func (l *listener) accept() {
 		}
 		s := &slot{Conn: c, free: func() { <-l.slots }}
 		if l.tls == nil {
-			l.give(&plainConn{gate{Conn: s}})
+			go l.plain(&plainConn{gate{Conn: s}}, l.give)
 		} else {
 			go l.handshake(tls.Server(s, l.tls)) // so that a slow client holds up nobody
 		}

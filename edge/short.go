@@ -1,0 +1,329 @@
+package edge
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// short serves a connection without TLS as long as its requests are plain:
+// HTTP/1.1 GET or HEAD without a body, whole when it is first looked at, and
+// with no wish about the connection. Whatever else arrives is handed, with the
+// connection and all that was read of it, to net/http, for good: bodies,
+// upgrades, HTTP/1.0, HTTP/2, slow and large headers, and everything malformed.
+// So nothing is refused here, and what a request says is decided by wire and
+// http.ReadRequest, as it is there.
+//
+// Saved is what net/http does for each request besides: a goroutine that
+// watches for the client to leave, the hand-over to and from it, six deadlines.
+// Here the watch begins when a request has taken watchAfter.
+type short struct {
+	edge *Edge
+	conn *plainConn
+	in   *bufio.Reader
+	out  *bufio.Writer // the response, header and all
+	body *bufio.Writer // holds back the beginning of a body, to learn its length
+	ctx  context.Context
+	addr string // the client's
+
+	state atomic.Int32
+
+	timer *time.Timer // begins the watch
+	mu    sync.Mutex
+	ended sync.Cond // the watch has ended
+	// of the request being served
+	cancel   context.CancelFunc // nil between requests
+	watching bool
+	early    []byte // of a later request, read by the watch and so behind what is in in
+}
+
+// The states of a short. Only Shutdown makes a waiting one closed.
+const (
+	waiting = iota
+	serving
+	closed
+)
+
+// watchAfter is how long a request runs before it is noticed that its client
+// has left.
+const watchAfter = 50 * time.Millisecond
+
+// serveShort serves c until it ends or is handed to others.
+func (e *Edge) serveShort(c *plainConn, others func(net.Conn)) {
+	ctx := context.WithValue(e.base, http.ServerContextKey, e.server)
+	ctx = context.WithValue(ctx, http.LocalAddrContextKey, c.LocalAddr())
+	ctx, cancel := context.WithCancel(withConnection(ctx, c))
+	defer cancel()
+	s := &short{edge: e, conn: c, in: bufio.NewReader(c), ctx: ctx, addr: c.RemoteAddr().String()}
+	s.out = bufio.NewWriterSize(nil, 4<<10)
+	s.body = bufio.NewWriterSize(nil, holdBack)
+	s.ended.L = &s.mu
+	s.timer = time.AfterFunc(time.Hour, s.watch)
+	s.timer.Stop()
+	next := end
+	defer func() {
+		if p := recover(); p != nil && p != http.ErrAbortHandler {
+			e.options.Logger.Error("panic while a request was served", "client", s.addr, "panic", p, "stack", string(debug.Stack()))
+		}
+		if next == end {
+			s.unwatch()
+			c.Close()
+		}
+		e.shorts.remove(s)
+	}()
+	if !e.shorts.add(s) {
+		return
+	}
+	if next = s.loop(); next == handOver {
+		first := s.unread()
+		c.SetReadDeadline(time.Time{})
+		others(&replayConn{plainConn: c, first: first})
+	}
+}
+
+// outcome says how it goes on with a connection.
+type outcome int
+
+const (
+	end      outcome = iota // it is closed
+	keepOn                  // with the next request
+	handOver                // net/http serves it
+	taken                   // the handler has it
+)
+
+func (s *short) loop() outcome {
+	patience, least := s.edge.options.HeaderTimeout, 1
+	for {
+		if s.in.Buffered() < least {
+			s.conn.SetReadDeadline(time.Now().Add(patience))
+			if _, err := s.in.Peek(least); err != nil {
+				// As net/http does, answer a malformed beginning, and only close
+				// a connection that was of use.
+				if _, malformed := errors.AsType[errWire](err); malformed && least == 1 {
+					return handOver // the error comes again there
+				}
+				return end
+			}
+		}
+		if !s.state.CompareAndSwap(waiting, serving) {
+			return end
+		}
+		next := handOver
+		if buffered, _ := s.in.Peek(s.in.Buffered()); plainHead(buffered) {
+			next = s.serve(buffered)
+		}
+		if next != keepOn {
+			return next
+		}
+		s.state.Store(waiting)
+		if s.edge.shorts.closing.Load() {
+			return end
+		}
+		patience, least = s.edge.options.IdleTimeout, len("GET ")
+	}
+}
+
+// serve answers the request at the beginning of buffered, which is what s.in
+// holds.
+func (s *short) serve(buffered []byte) outcome {
+	r, err := http.ReadRequest(s.in)
+	if err != nil || r.Body != http.NoBody { // net/http shall see it whole and say so
+		s.early = bytes.Clone(buffered)
+		s.in.Discard(s.in.Buffered())
+		return handOver
+	}
+	ctx, cancel := context.WithCancel(s.ctx)
+	defer cancel()
+	r = r.WithContext(ctx)
+	r.RemoteAddr = s.addr
+	s.mu.Lock()
+	s.cancel = cancel
+	s.mu.Unlock()
+	s.timer.Reset(watchAfter)
+	w := &reply{short: s, request: r, header: http.Header{}, length: -1}
+	s.out.Reset(noteErrors{w})
+	s.body.Reset((*replyBody)(w))
+	s.edge.ServeHTTP(w, r)
+	s.unwatch()
+	if w.hijacked {
+		return taken
+	}
+	cancel()
+	w.finish()
+	switch {
+	case w.last():
+		return end
+	case len(s.early) > 0:
+		return handOver
+	}
+	return keepOn
+}
+
+// watch waits for the client to leave while a request is served, and then ends
+// the request's context.
+func (s *short) watch() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cancel == nil || s.watching {
+		return
+	}
+	s.watching = true
+	s.conn.SetReadDeadline(time.Time{})
+	s.mu.Unlock()
+	var one [1]byte
+	n, err := s.conn.Read(one[:])
+	s.mu.Lock()
+	s.early = append(s.early, one[:n]...)
+	if err != nil && s.cancel != nil {
+		s.cancel()
+	}
+	s.watching = false
+	s.ended.Broadcast()
+}
+
+// unwatch ends the watch. Nobody reads from the connection afterwards.
+func (s *short) unwatch() {
+	s.timer.Stop()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cancel = nil
+	for s.watching {
+		s.conn.SetReadDeadline(time.Unix(1, 0)) // frees the Read
+		s.ended.Wait()
+	}
+}
+
+// unread returns what was read of the connection and not used. All of it has
+// passed wire.
+func (s *short) unread() []byte {
+	rest, _ := s.in.Peek(s.in.Buffered())
+	return append(bytes.Clone(rest), s.early...)
+}
+
+// replayConn is a connection of which something was read already.
+type replayConn struct {
+	*plainConn
+	first []byte
+}
+
+func (c *replayConn) Read(p []byte) (int, error) {
+	if len(c.first) > 0 {
+		n := copy(p, c.first)
+		c.first = c.first[n:]
+		return n, nil
+	}
+	return c.plainConn.Read(p)
+}
+
+// plainHead reports whether b, which wire found well-formed, begins with the
+// whole header of a request that short serves.
+func plainHead(b []byte) bool {
+	if !bytes.HasPrefix(b, []byte("GET /")) && !bytes.HasPrefix(b, []byte("HEAD /")) {
+		return false
+	}
+	line, b, ok := bytes.Cut(b, crlf)
+	if !ok || !bytes.HasSuffix(line, []byte(" HTTP/1.1")) {
+		return false
+	}
+	for {
+		if line, b, ok = bytes.Cut(b, crlf); !ok {
+			return false
+		}
+		if len(line) == 0 {
+			return true
+		}
+		name, value, _ := bytes.Cut(line, []byte(":"))
+		switch len(name) {
+		case len("Connection"):
+			if bytes.EqualFold(name, []byte("Connection")) && !bytes.EqualFold(bytes.Trim(value, " \t"), []byte("keep-alive")) {
+				return false
+			}
+		case len("Expect"):
+			if bytes.EqualFold(name, []byte("Expect")) {
+				return false
+			}
+		case len("Upgrade"), len("Content-Length"), len("Transfer-Encoding"):
+			for _, other := range []string{"Upgrade", "Trailer", "Content-Length", "Transfer-Encoding"} {
+				if strings.EqualFold(string(name), other) {
+					return false
+				}
+			}
+		}
+	}
+}
+
+var crlf = []byte("\r\n")
+
+// shorts are the connections that short serves.
+type shorts struct {
+	closing atomic.Bool
+	mu      sync.Mutex
+	all     map[*short]struct{}
+	none    chan struct{} // closed when closing and the last has ended
+}
+
+// add reports whether s may be served.
+func (l *shorts) add(s *short) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closing.Load() {
+		return false
+	}
+	if l.all == nil {
+		l.all = map[*short]struct{}{}
+	}
+	l.all[s] = struct{}{}
+	return true
+}
+
+func (l *shorts) remove(s *short) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, ok := l.all[s]; !ok {
+		return
+	}
+	delete(l.all, s)
+	if l.none != nil && len(l.all) == 0 {
+		close(l.none)
+		l.none = nil
+	}
+}
+
+// shutdown closes the connections that wait for a request and waits for the
+// others; when ctx ends, it closes these too.
+func (l *shorts) shutdown(ctx context.Context) error {
+	l.closing.Store(true)
+	l.mu.Lock()
+	for s := range l.all {
+		if s.state.CompareAndSwap(waiting, closed) {
+			s.conn.Close()
+		}
+	}
+	if l.none == nil {
+		l.none = make(chan struct{})
+		if len(l.all) == 0 {
+			close(l.none)
+		}
+	}
+	none := l.none
+	l.mu.Unlock()
+	select {
+	case <-none:
+		return nil
+	case <-ctx.Done():
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for s := range l.all {
+		s.conn.Close()
+	}
+	return ctx.Err()
+}
