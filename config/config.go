@@ -163,7 +163,8 @@ type Class struct {
 type Limits struct {
 	// CPU is the processor time a request may use. Cloudflare's default: 30 s.
 	CPU time.Duration
-	// Subrequests is the number of fetches a request may make. Default 1000.
+	// Subrequests is how many requests and calls to bindings an invocation may
+	// make. Default 10,000, as on Cloudflare.
 	Subrequests int
 }
 

@@ -48,6 +48,8 @@ var shimSource string
 type plan struct {
 	config   *workerd.Config
 	observed bool
+	// mark tells our marks in the Worker's console lines from its own text.
+	mark mark
 	// sockets are the listening descriptors by socket name; own are those that
 	// belong to this cell alone.
 	sockets map[string]*os.File
@@ -71,6 +73,8 @@ type planOptions struct {
 	absent map[string]bool
 	// objects is the folder of the Durable Objects.
 	objects string
+	// inspected: DevTools show the console lines as they are.
+	inspected bool
 	// trial: the cell serves nobody, so nobody needs to hear of it. It has the
 	// service that lists the exports.
 	trial bool
@@ -78,7 +82,7 @@ type planOptions struct {
 
 // plan makes the configuration of a cell of v. Discard it when the cell is gone.
 func (e *Engine) plan(ctx context.Context, v *config.Version, o planOptions) (_ *plan, err error) {
-	p := &plan{config: &workerd.Config{}, sockets: map[string]*os.File{}, observed: o.observed, called: len(o.peers) > 0, callees: map[string]bool{}}
+	p := &plan{config: &workerd.Config{}, mark: newMark(), sockets: map[string]*os.File{}, observed: o.observed, called: len(o.peers) > 0, callees: map[string]bool{}}
 	defer func() {
 		if err != nil {
 			p.discard()
@@ -87,6 +91,9 @@ func (e *Engine) plan(ctx context.Context, v *config.Version, o planOptions) (_ 
 	user, modules, err := program(ctx, v)
 	if err != nil {
 		return nil, err
+	}
+	if x, ok := p.mark.attribute(user, v, !o.inspected); ok {
+		p.config.Extensions = append(p.config.Extensions, x)
 	}
 	names := map[string]bool{}
 	for _, b := range v.Bindings {
@@ -100,7 +107,7 @@ func (e *Engine) plan(ctx context.Context, v *config.Version, o planOptions) (_ 
 		}
 		user.Bindings = append(user.Bindings, workerd.Binding{Name: b.Name, Value: value})
 	}
-	if user.GlobalOutbound, err = p.serveAlone(e, egressService, e.timed("fetch", e.o.Egress(v))); err != nil {
+	if user.GlobalOutbound, err = p.serveAlone(e, egressService, e.timed(p, v, "fetch", "fetch", e.o.Egress(v))); err != nil {
 		return nil, err
 	}
 	user.CacheAPI = p.serve(e, "cache", e.o.Cache(v))
@@ -203,7 +210,7 @@ func (e *Engine) mount(p *plan, v *config.Version, b config.Binding, trial bool)
 			HTTP:    workerd.HTTPOptions{ForwardedProto: hop.ProtoHeader, CfBlob: hop.CFHeader, CapnpConnectHost: connectHost},
 		}})
 	case m.Handler != nil:
-		p.serve(e, name, e.timed(b.Type, m.Handler))
+		p.serve(e, name, e.timed(p, v, b.Name, b.Type, m.Handler))
 	}
 	return m.Value, nil
 }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -51,6 +52,9 @@ type cell struct {
 	outOfMemory atomic.Bool
 	// ended is what launch gave.
 	ended func() cgroup.Events
+	// uncaught are the exceptions that the Worker's own process has told of and
+	// the runtime has not yet. Only line uses it.
+	uncaught []string
 
 	watch watched // of the watchdog alone
 }
@@ -87,7 +91,13 @@ func newCell(ctx context.Context, p *pool) (*cell, error) {
 func tryCell(ctx context.Context, p *pool, binary string, lock *os.File) (_ *cell, err error) {
 	e := p.w.e
 	peers, generation, observed := p.w.sockets(p)
-	pl, err := e.plan(ctx, p.version, planOptions{peers: peers, observed: observed, absent: p.absent, objects: e.objectsDir(p.version.Worker)})
+	inspector := ""
+	if e.o.InspectorAddr != nil {
+		inspector = e.o.InspectorAddr(p.version.Worker)
+	}
+	pl, err := e.plan(ctx, p.version, planOptions{
+		peers: peers, observed: observed, absent: p.absent, objects: e.objectsDir(p.version.Worker), inspected: inspector != "",
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -97,12 +107,9 @@ func tryCell(ctx context.Context, p *pool, binary string, lock *os.File) (_ *cel
 			pl.discard()
 		}
 	}()
-	options := workerd.Options{Binary: binary, Config: pl.config, Sockets: pl.sockets, Lines: c.line}
+	options := workerd.Options{Binary: binary, Config: pl.config, Sockets: pl.sockets, Lines: c.line, InspectorAddr: inspector}
 	if lock != nil {
 		options.ExtraFiles = append(options.ExtraFiles, lock)
-	}
-	if e.o.InspectorAddr != nil {
-		options.InspectorAddr = e.o.InspectorAddr(p.version.Worker)
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, e.o.StartTimeout,
 		fmt.Errorf("not ready after %v; is there an endless loop at the top level of the script?", e.o.StartTimeout))
@@ -207,17 +214,39 @@ func (c *cell) cause() error {
 
 var memoryExceeded = fault.ExceededCPU.With("The Worker exceeded its memory limit.", nil)
 
+// maxUncaught bounds cell.uncaught.
+const maxUncaught = 64
+
 // line takes one line of the process's output.
 func (c *cell) line(l workerd.Line) {
 	e := c.pool.w.e
-	if l.Runtime {
+	ray := ""
+	if !l.Runtime {
+		var uncaught bool
+		if l.Message, ray, uncaught = c.plan.mark.line(l.Message); uncaught {
+			if c.uncaught = append(c.uncaught, headOfStack(l.Message)); len(c.uncaught) > maxUncaught {
+				c.uncaught = c.uncaught[1:]
+			}
+			l.Runtime, l.Message = true, e.o.MapStack(c.version, "Uncaught "+l.Message)
+		}
+		l.Message = withoutOwnFrames(l.Message)
+	} else {
 		// workerd's own text when V8 gives up.
 		if strings.Contains(l.Message, "heap out of memory") || strings.Contains(l.Message, "OOM") {
 			c.outOfMemory.Store(true)
 		}
-		l.Message = e.o.MapStack(c.version, plainException(l.Message))
+		l.Message = plainException(l.Message)
+		// The runtime's line about an exception that we have already told of,
+		// with its stack.
+		if i := slices.Index(c.uncaught, strings.TrimPrefix(l.Message, "Uncaught ")); i >= 0 {
+			c.uncaught = slices.Delete(c.uncaught, i, i+1)
+			return
+		}
+		l.Message = e.o.MapStack(c.version, l.Message)
 	}
-	e.o.Lines(telemetry.Line{Time: l.Time, Worker: c.version.Worker, Version: c.version.ID, Level: l.Level, Message: l.Message, Runtime: l.Runtime})
+	e.o.Lines(telemetry.Line{
+		Time: l.Time, Worker: c.version.Worker, Version: c.version.ID, Ray: ray, Level: l.Level, Message: l.Message, Runtime: l.Runtime,
+	})
 }
 
 func (c *cell) info() CellInfo {

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/selvage-edge/selvage/config"
@@ -129,11 +128,7 @@ export default {
 
 // probe is a Worker of the user's modules whose main module is ours.
 func probe(v *config.Version, modules []workerd.Module) workerd.Service {
-	specifier := v.MainModule
-	if !strings.HasPrefix(specifier, "/") {
-		specifier = "./" + specifier
-	}
-	source := fmt.Sprintf(probeSource, quoteJS(specifier))
+	source := fmt.Sprintf(probeSource, quoteJS(specifier(v.MainModule)))
 	date := max(v.CompatibilityDate, "2024-04-03") // classes of cloudflare:workers
 	return workerd.Service{Name: probeService, Worker: &workerd.Worker{
 		Modules:            append([]workerd.Module{{Name: "selvage-probe.js", Kind: workerd.ESModule, Data: []byte(source)}}, modules...),

@@ -66,9 +66,9 @@ type Options struct {
 	Lines func(telemetry.Line)
 	// Invocations receives tail events. May be nil.
 	Invocations func(telemetry.Invocation)
-	// Calls is told of each call of a Worker to a binding that we serve, by its
-	// type, and to the network as "fetch". May be nil.
-	Calls func(kind string, status int, took time.Duration)
+	// Calls is told of each call of a Worker to a binding that we serve, and to
+	// the network. May be nil.
+	Calls func(telemetry.Call)
 	// MapStack rewrites the positions in a stack or error text to those of the
 	// user's sources. May be nil.
 	MapStack func(v *config.Version, stack string) string

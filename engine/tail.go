@@ -35,9 +35,10 @@ func (e *Engine) tail(p *plan, v *config.Version) workerd.Service {
 		}
 		for _, i := range events {
 			i.ScriptName = v.Worker
+			i.Logs = p.mark.logs(i.Logs)
 			i.ScriptVersion = &telemetry.ScriptVersion{ID: v.ID, Tag: v.Tag, Message: v.Message}
 			for n := range i.Exceptions {
-				i.Exceptions[n].Stack = e.o.MapStack(v, i.Exceptions[n].Stack)
+				i.Exceptions[n].Stack = e.o.MapStack(v, withoutOwnFrames(i.Exceptions[n].Stack))
 			}
 			e.o.Invocations(i)
 		}

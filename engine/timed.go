@@ -3,16 +3,25 @@ package engine
 import (
 	"net/http"
 	"time"
+
+	"github.com/selvage-edge/selvage/config"
+	"github.com/selvage-edge/selvage/telemetry"
 )
 
-// timed tells Options.Calls how long h takes.
-func (e *Engine) timed(kind string, h http.Handler) http.Handler {
-	if e.o.Calls == nil {
-		return h
-	}
+// timed tells Options.Calls of each call of a Worker that h answers.
+func (e *Engine) timed(p *plan, v *config.Version, name, kind string, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		begin, status := time.Now(), statusOf{ResponseWriter: w}
-		defer func() { e.o.Calls(kind, status.code, time.Since(begin)) }()
+		p.mark.key(r)
+		if e.o.Calls == nil {
+			h.ServeHTTP(w, r)
+			return
+		}
+		begin, status, ray := time.Now(), statusOf{ResponseWriter: w, code: http.StatusOK}, rayOf(r.Header)
+		defer func() {
+			e.o.Calls(telemetry.Call{
+				Worker: v.Worker, Binding: name, Type: kind, Ray: ray, Status: status.code, Duration: time.Since(begin),
+			})
+		}()
 		h.ServeHTTP(&status, r)
 	})
 }

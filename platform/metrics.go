@@ -2,7 +2,6 @@ package platform
 
 import (
 	"context"
-	"time"
 
 	"github.com/selvage-edge/selvage/edge"
 	"github.com/selvage-edge/selvage/engine"
@@ -27,12 +26,18 @@ func access(m *telemetry.Metrics, next func(edge.Record)) func(edge.Record) {
 	}
 }
 
-// calls is what the engine tells of calls to bindings, nil without metrics.
-func calls(m *telemetry.Metrics) func(kind string, status int, took time.Duration) {
-	if m == nil {
-		return nil
+// calls tells both the metrics and next of calls to bindings.
+func calls(m *telemetry.Metrics, next func(telemetry.Call)) func(telemetry.Call) {
+	switch {
+	case m == nil:
+		return next
+	case next == nil:
+		return m.Call
 	}
-	return m.Call
+	return func(c telemetry.Call) {
+		m.Call(c)
+		next(c)
+	}
 }
 
 // measure adds what can be asked for at any time.

@@ -79,10 +79,11 @@ type Options struct {
 	// Cgroups bound the memory of cells by the kernel; nil leaves them watched
 	// only.
 	Cgroups *cgroup.Tree
-	// Lines, Invocations and Requests receive what happens. Any may be nil.
+	// Lines, Invocations, Requests and Calls receive what happens. Any may be nil.
 	Lines       func(telemetry.Line)
 	Invocations func(telemetry.Invocation)
 	Requests    func(edge.Record)
+	Calls       func(telemetry.Call)
 	// Metrics count requests, calls to bindings and cells. May be nil.
 	Metrics *telemetry.Metrics
 	// MapStack rewrites a stack to the user's sources. May be nil.
@@ -178,7 +179,7 @@ func (p *Platform) open(ctx context.Context, o Options) (err error) {
 		MaxMemory:     o.MaxMemory,
 		Cgroups:       o.Cgroups,
 		Confine:       true,
-		Calls:         calls(o.Metrics),
+		Calls:         calls(o.Metrics, o.Calls),
 		InspectorAddr: inspector,
 		Logger:        o.Logger,
 	})

@@ -26,7 +26,21 @@ func (s *server) line(l telemetry.Line) {
 		return
 	}
 	level := levels[l.Level] // info for the others
-	s.log.Log(context.Background(), level, l.Message, "worker", l.Worker, "version", l.Version, "runtime", l.Runtime)
+	s.log.Log(context.Background(), level, l.Message, "worker", l.Worker, "version", l.Version, "ray", l.Ray, "runtime", l.Runtime)
+}
+
+// call logs a call of a Worker to a binding; a failure always, unless it is
+// that of a server on the network.
+func (s *server) call(c telemetry.Call) {
+	level, message := slog.LevelDebug, "binding called"
+	if c.Status >= 500 && c.Type != "fetch" {
+		level, message = slog.LevelWarn, "call of a binding failed"
+	}
+	if s.level.Level() > level {
+		return
+	}
+	s.log.Log(context.Background(), level, message, "ray", c.Ray, "worker", c.Worker, "binding", c.Binding, "type", c.Type,
+		"status", c.Status, "took", c.Duration.String())
 }
 
 // request logs a finished request. Failures have been logged by the edge.

@@ -12,9 +12,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// MaxMetricWorkers is how many Workers have series of their own; the others
-// share those of the Worker "(other)", so that no number of deployments makes
-// a scrape grow without bound.
+// MaxMetricWorkers is how many Workers, and how many bindings of Workers, have
+// series of their own; the others share those of the Worker "(other)", so that
+// no number of deployments makes a scrape grow without bound.
 const MaxMetricWorkers = 1000
 
 // Metrics counts what happens, for Prometheus. A nil Metrics counts nothing.
@@ -28,9 +28,10 @@ type Metrics struct {
 	calls    *prometheus.HistogramVec
 	failed   *prometheus.CounterVec
 
-	workers sync.Map // name → *workerSeries
-	known   atomic.Int64
-	kinds   sync.Map // kind of binding → *kindSeries
+	workers       sync.Map // name → *workerSeries
+	known         atomic.Int64
+	bindings      sync.Map // bindingKey → *bindingSeries
+	knownBindings atomic.Int64
 }
 
 // workerSeries are the series of one Worker, looked up once.
@@ -40,7 +41,10 @@ type workerSeries struct {
 	label    string
 }
 
-type kindSeries struct {
+// bindingKey names a binding of a Worker.
+type bindingKey struct{ worker, binding, kind string }
+
+type bindingSeries struct {
 	duration prometheus.Observer
 	failed   prometheus.Counter
 }
@@ -57,10 +61,10 @@ func NewMetrics() *Metrics {
 			Name: "selvage_request_duration_seconds", Help: "From the header of a request to the end of its response, by Worker.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10, 60}}, []string{"worker"}),
 		calls: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "selvage_binding_duration_seconds", Help: "Calls of Workers to their bindings, by kind; fetch is the way out.",
-			Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .1, .5, 2.5, 10}}, []string{"kind"}),
+			Name: "selvage_binding_duration_seconds", Help: "Calls of Workers to their bindings, by Worker, binding and type; fetch is the way out.",
+			Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .1, .5, 2.5, 10}}, []string{"worker", "binding", "type"}),
 		failed: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "selvage_binding_errors_total", Help: "Calls to bindings answered with a status of 500 and above, by kind."}, []string{"kind"}),
+			Name: "selvage_binding_errors_total", Help: "Calls to bindings answered with a status of 500 and above."}, []string{"worker", "binding", "type"}),
 	}
 	m.registry.MustRegister(m.requests, m.faults, m.duration, m.calls, m.failed,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -82,17 +86,13 @@ func (m *Metrics) Request(worker string, status, code int, took time.Duration) {
 }
 
 // Call counts a call to a binding.
-func (m *Metrics) Call(kind string, status int, took time.Duration) {
+func (m *Metrics) Call(c Call) {
 	if m == nil {
 		return
 	}
-	v, ok := m.kinds.Load(kind)
-	if !ok {
-		v, _ = m.kinds.LoadOrStore(kind, &kindSeries{m.calls.WithLabelValues(kind), m.failed.WithLabelValues(kind)})
-	}
-	s := v.(*kindSeries)
-	s.duration.Observe(took.Seconds())
-	if status >= 500 {
+	s := m.binding(bindingKey{c.Worker, c.Binding, c.Type})
+	s.duration.Observe(c.Duration.Seconds())
+	if c.Status >= 500 {
 		s.failed.Inc()
 	}
 }
@@ -137,6 +137,21 @@ func (m *Metrics) worker(name string) *workerSeries {
 		m.known.Add(1)
 	}
 	return v.(*workerSeries)
+}
+
+func (m *Metrics) binding(key bindingKey) *bindingSeries {
+	if s, ok := m.bindings.Load(key); ok {
+		return s.(*bindingSeries)
+	}
+	if m.knownBindings.Load() >= MaxMetricWorkers {
+		key.worker, key.binding = "(other)", "(other)"
+	}
+	labels := []string{key.worker, key.binding, key.kind}
+	v, known := m.bindings.LoadOrStore(key, &bindingSeries{m.calls.WithLabelValues(labels...), m.failed.WithLabelValues(labels...)})
+	if !known {
+		m.knownBindings.Add(1)
+	}
+	return v.(*bindingSeries)
 }
 
 // codeLabel keeps the label to Cloudflare's numbers.

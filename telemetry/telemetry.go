@@ -60,11 +60,28 @@ type Line struct {
 	Time    time.Time `json:"time"`
 	Worker  string    `json:"worker"`
 	Version string    `json:"version"`
+	// Ray is the Ray ID of the request that the line belongs to, where it is
+	// known.
+	Ray string `json:"ray,omitempty"`
 	// Level is debug, info, log, warn or error.
 	Level   string `json:"level"`
 	Message string `json:"message"`
 	// Runtime: the line is workerd's own, not the Worker's.
 	Runtime bool `json:"runtime,omitempty"`
+}
+
+// Call is one call of a Worker to a binding that we serve.
+type Call struct {
+	Worker string
+	// Binding is its name in env; "fetch" for what fetch() and connect() send.
+	Binding string
+	// Type is Cloudflare's name for the kind: "kv_namespace", "d1", …; "fetch".
+	Type string
+	// Ray is the Ray ID of the request that made the call, where it is known.
+	Ray string
+	// Status is the HTTP status that the runtime got.
+	Status   int
+	Duration time.Duration
 }
 
 // Invocation is one tail event: everything about one run of a handler.

@@ -1,0 +1,172 @@
+// What the runtime does not tell: which invocation, that is which run of a
+// handler, a subrequest or a console line belongs to. This module is evaluated
+// before the Worker's own ones, wraps what makes subrequests and console lines,
+// and wraps the handlers so that an AsyncLocalStorage knows the invocation.
+//
+// settings = { subrequests, key, lines }: the limit; a secret that keeps marks
+// from being forged; whether lines are marked and exceptions written with
+// their stacks.
+import hooks from "node-internal:async_hooks";
+import context from "cloudflare-internal:env";
+import workers from "cloudflare-internal:workers";
+
+const running = new hooks.AsyncLocalStorage();
+
+class Invocation {
+  subrequests = 0;
+  constructor(request) {
+    this.request = request;
+  }
+  // ray is the Ray ID with its colo, empty where the event brought none.
+  get ray() {
+    const ray = this.request?.headers.get("cf-ray") ?? "";
+    Object.defineProperty(this, "ray", { value: ray });
+    return ray;
+  }
+  // mark is how the Ray ID travels in texts; engine/invocation.go reads it.
+  mark(end) {
+    return "\x1e" + settings.key + this.ray.slice(0, 16).padEnd(16, "-") + end;
+  }
+}
+
+// replace puts a wrapper in the place of a method; owner is who has it.
+function replace(object, name, wrapper, owner = object) {
+  const property = Object.getOwnPropertyDescriptor(owner, name);
+  if (typeof property?.value !== "function" || !(property.configurable || property.writable)) return;
+  const method = wrapper(property.value);
+  Object.defineProperty(method, "name", { value: property.value.name, configurable: true });
+  Object.defineProperty(object, name, { ...property, value: method });
+}
+
+// subrequest wraps a method that returns a promise. pass(invocation, args)
+// gives the arguments that carry the Ray ID.
+const subrequest = (pass) => (method) =>
+  function (...args) {
+    const invocation = running.getStore();
+    if (invocation === undefined) return method.apply(this, args);
+    if (++invocation.subrequests > settings.subrequests) {
+      return Promise.reject(new Error("Too many subrequests by single Worker invocation. To configure this limit, " +
+        "refer to https://developers.cloudflare.com/workers/wrangler/configuration/#limits"));
+    }
+    if (pass !== undefined && invocation.ray !== "") {
+      try {
+        args = pass(invocation, args);
+      } catch {
+        // Wrong arguments: the method itself reports them best.
+      }
+    }
+    return method.apply(this, args);
+  };
+
+const plain = (x) => x === undefined || Object.getPrototypeOf(x) === Object.prototype;
+
+// asHeader puts the Ray ID into the arguments of fetch().
+function asHeader({ ray }, args) {
+  const [input, init] = args;
+  if (!(input instanceof Request) && plain(init) && plain(init?.headers) &&
+      !Object.keys(init?.headers ?? {}).some((name) => name.toLowerCase() === "cf-ray")) {
+    return [input, { ...init, headers: { ...init?.headers, "CF-Ray": ray } }];
+  }
+  if (init === undefined && input.headers.get("cf-ray") === ray) return args;
+  const request = new Request(input, init);
+  request.headers.set("CF-Ray", ray);
+  return [request];
+}
+
+// asKey puts it behind the key of a call to KV, whose client sends no headers.
+// A key that is long or that KV refuses goes without.
+function asKey(invocation, [key, ...rest]) {
+  if (typeof key === "string" && key.length > 2 && key.length < 150) key += invocation.mark("");
+  return [key, ...rest];
+}
+
+replace(globalThis, "fetch", subrequest(asHeader), Object.hasOwn(globalThis, "fetch") ? globalThis : Object.getPrototypeOf(globalThis));
+replace(workers.ServiceStub.prototype, "fetch", subrequest(asHeader)); // also Durable Objects, assets, D1
+for (const name of ["match", "put", "delete"]) replace(Cache.prototype, name, subrequest());
+for (const binding of Object.values(context.getCurrentEnv() ?? {})) {
+  const type = binding !== null && typeof binding === "object" ? Object.getPrototypeOf(binding) : null;
+  if (type !== null && Object.getOwnPropertyDescriptor(type, "constructor")?.value.name === "KvNamespace") {
+    for (const name of ["get", "getWithMetadata", "put", "delete"]) replace(type, name, subrequest(asKey));
+    replace(type, "list", subrequest());
+    break;
+  }
+}
+
+const write = console.error;
+
+if (settings.lines) {
+  for (const level of ["debug", "error", "info", "log", "warn"]) {
+    replace(console, level, (method) => function (...args) {
+      const invocation = running.getStore();
+      if (invocation !== undefined && invocation.ray !== "") {
+        // A text stays the first argument: it may hold the format of the others.
+        if (typeof args[0] === "string") args[0] = invocation.mark("\x1e") + args[0];
+        else args.unshift(invocation.mark("\x1f"));
+      }
+      return method.apply(this, args);
+    });
+  }
+}
+
+// report writes an exception that leaves an invocation: the runtime's own line
+// about it has no stack.
+function report(invocation, exception) {
+  let text;
+  try {
+    text = typeof exception?.stack === "string" ? exception.stack : String(exception);
+  } catch {
+    return; // a getter of the Worker's own that throws
+  }
+  write.call(console, invocation.mark("\x1d") + text);
+}
+
+// entered wraps a method. Within an invocation it is an ordinary function.
+const entered = (method) =>
+  function (...args) {
+    if (running.getStore() !== undefined) return method.apply(this, args);
+    return running.run(new Invocation(args[0] instanceof Request ? args[0] : undefined), Reflect.apply, method, this, args);
+  };
+
+// handled wraps a handler: a method whose exceptions reach nobody but the log.
+const handled = !settings.lines ? entered : (handler) =>
+  function (...args) {
+    if (running.getStore() !== undefined) return handler.apply(this, args);
+    const invocation = new Invocation(args[0] instanceof Request ? args[0] : undefined);
+    try {
+      const result = running.run(invocation, Reflect.apply, handler, this, args);
+      if (result instanceof Promise) result.then(undefined, (e) => report(invocation, e));
+      return result;
+    } catch (e) {
+      report(invocation, e);
+      throw e;
+    }
+  };
+
+const handlers = ["fetch", "connect", "scheduled", "queue", "email", "tail", "tailStream", "trace", "alarm", "test"];
+const bases = [workers.WorkerEntrypoint, workers.DurableObject, workers.WorkflowEntrypoint].map((base) => base.prototype);
+const wrapped = new WeakSet([...bases, Object.prototype, Function.prototype]);
+
+// enter wraps the handlers among the exports of the Worker's main module, in
+// place, and returns the default one. classes names the Durable Objects: those
+// need not extend anything.
+export function enter(exports, classes) {
+  for (const [name, value] of Object.entries(exports)) {
+    if (typeof value === "function" && (bases.some((base) => base.isPrototypeOf(value.prototype)) || classes.includes(name))) {
+      for (let type = value.prototype; type && !wrapped.has(type); type = Object.getPrototypeOf(type)) {
+        wrapped.add(type);
+        for (const method of Object.getOwnPropertyNames(type)) {
+          if (method !== "constructor") replace(type, method, handlers.includes(method) ? handled : entered);
+        }
+      }
+    } else if (value !== null && typeof value === "object" && !wrapped.has(value)) {
+      wrapped.add(value);
+      for (const method of handlers) {
+        // An inherited handler is overridden in the object, not in its class.
+        if (typeof value[method] !== "function") continue;
+        if (Object.hasOwn(value, method)) replace(value, method, handled);
+        else if (Object.isExtensible(value)) value[method] = handled(value[method]);
+      }
+    }
+  }
+  return exports.default ?? {};
+}
