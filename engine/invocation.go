@@ -38,7 +38,7 @@ const rayLength = 16
 
 // newMark makes the mark of one cell.
 func newMark() mark {
-	var secret [8]byte
+	var secret [4]byte
 	rand.Read(secret[:]) // never fails
 	return mark("\x1e" + hex.EncodeToString(secret[:]))
 }

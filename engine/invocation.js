@@ -14,18 +14,19 @@ const running = new hooks.AsyncLocalStorage();
 
 class Invocation {
   subrequests = 0;
+  #request;
+  #ray;
+  #mark;
   constructor(request) {
-    this.request = request;
+    this.#request = request;
   }
   // ray is the Ray ID with its colo, empty where the event brought none.
   get ray() {
-    const ray = this.request?.headers.get("cf-ray") ?? "";
-    Object.defineProperty(this, "ray", { value: ray });
-    return ray;
+    return (this.#ray ??= this.#request?.headers.get("cf-ray") ?? "");
   }
   // mark is how the Ray ID travels in texts; engine/invocation.go reads it.
-  mark(end) {
-    return "\x1e" + settings.key + this.ray.slice(0, 16).padEnd(16, "-") + end;
+  get mark() {
+    return (this.#mark ??= "\x1e" + settings.key + this.ray.slice(0, 16).padEnd(16, "-"));
   }
 }
 
@@ -59,12 +60,15 @@ const subrequest = (pass) => (method) =>
   };
 
 const plain = (x) => x === undefined || Object.getPrototypeOf(x) === Object.prototype;
+const named = (headers) => {
+  for (const name in headers) if (name.length === 6 && name.toLowerCase() === "cf-ray") return true;
+  return false;
+};
 
 // asHeader puts the Ray ID into the arguments of fetch().
 function asHeader({ ray }, args) {
   const [input, init] = args;
-  if (!(input instanceof Request) && plain(init) && plain(init?.headers) &&
-      !Object.keys(init?.headers ?? {}).some((name) => name.toLowerCase() === "cf-ray")) {
+  if (typeof input === "string" && plain(init) && plain(init?.headers) && !named(init?.headers)) {
     return [input, { ...init, headers: { ...init?.headers, "CF-Ray": ray } }];
   }
   if (init === undefined && input.headers.get("cf-ray") === ray) return args;
@@ -76,7 +80,7 @@ function asHeader({ ray }, args) {
 // asKey puts it behind the key of a call to KV, whose client sends no headers.
 // A key that is long or that KV refuses goes without.
 function asKey(invocation, [key, ...rest]) {
-  if (typeof key === "string" && key.length > 2 && key.length < 150) key += invocation.mark("");
+  if (typeof key === "string" && key.length > 2 && key.length < 150) key += invocation.mark;
   return [key, ...rest];
 }
 
@@ -100,8 +104,8 @@ if (settings.lines) {
       const invocation = running.getStore();
       if (invocation !== undefined && invocation.ray !== "") {
         // A text stays the first argument: it may hold the format of the others.
-        if (typeof args[0] === "string") args[0] = invocation.mark("\x1e") + args[0];
-        else args.unshift(invocation.mark("\x1f"));
+        if (typeof args[0] === "string") args[0] = invocation.mark + "\x1e" + args[0];
+        else args.unshift(invocation.mark + "\x1f");
       }
       return method.apply(this, args);
     });
@@ -117,7 +121,7 @@ function report(invocation, exception) {
   } catch {
     return; // a getter of the Worker's own that throws
   }
-  write.call(console, invocation.mark("\x1d") + text);
+  write.call(console, invocation.mark + "\x1d" + text);
 }
 
 // entered wraps a method. Within an invocation it is an ordinary function.

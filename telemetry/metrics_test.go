@@ -21,8 +21,8 @@ func TestMetrics(t *testing.T) {
 	m.Request("", 404, 1104, time.Millisecond)
 	m.Request("api", 413, 0, time.Millisecond)
 	m.Request("api", 0, 1_000_000, time.Millisecond) // a number that is nobody's is no label
-	m.Call("d1", 200, 2*time.Millisecond)
-	m.Call("d1", 500, 2*time.Millisecond)
+	m.Call(Call{Worker: "api", Binding: "DB", Type: "d1", Status: 200, Duration: 2 * time.Millisecond})
+	m.Call(Call{Worker: "api", Binding: "DB", Type: "d1", Status: 500, Duration: 2 * time.Millisecond})
 	m.Gauge("selvage_depth", "Depth.", map[string]string{"pool": "x"}, func() float64 { return 7 })
 	text := scrape(m)
 	for _, want := range []string{
@@ -33,8 +33,8 @@ func TestMetrics(t *testing.T) {
 		`selvage_request_errors_total{code="0",worker="api"} 2`,
 		`selvage_request_errors_total{code="1104",worker=""} 1`,
 		`selvage_request_duration_seconds_bucket{worker="api",le="0.005"} 3`,
-		`selvage_binding_duration_seconds_count{kind="d1"} 2`,
-		`selvage_binding_errors_total{kind="d1"} 1`,
+		`selvage_binding_duration_seconds_count{binding="DB",type="d1",worker="api"} 2`,
+		`selvage_binding_errors_total{binding="DB",type="d1",worker="api"} 1`,
 		`selvage_depth{pool="x"} 7`,
 	} {
 		if !strings.Contains(text, want+"\n") {
@@ -48,10 +48,14 @@ func TestMetricsAreBounded(t *testing.T) {
 	m := NewMetrics()
 	for i := range MaxMetricWorkers + 100 {
 		m.Request(fmt.Sprintf("w%d", i), 200, -1, time.Millisecond)
+		m.Call(Call{Worker: fmt.Sprintf("w%d", i), Binding: "KV", Type: "kv_namespace"})
 	}
 	text := scrape(m)
 	if n := strings.Count(text, `selvage_request_duration_seconds_count{`); n != MaxMetricWorkers+1 {
 		t.Errorf("%d Workers have series", n)
+	}
+	if n := strings.Count(text, `selvage_binding_duration_seconds_count{`); n != MaxMetricWorkers+1 {
+		t.Errorf("%d bindings have series", n)
 	}
 	if !strings.Contains(text, `selvage_requests_total{status="2xx",worker="(other)"} 100`) {
 		t.Error("the others are not counted together")
@@ -61,7 +65,7 @@ func TestMetricsAreBounded(t *testing.T) {
 func TestNoMetrics(t *testing.T) {
 	var m *Metrics
 	m.Request("api", 200, -1, 0)
-	m.Call("d1", 200, 0)
+	m.Call(Call{})
 	m.Gauge("x", "", nil, nil)
 	m.Counter("x", "", nil)
 }
