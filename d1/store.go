@@ -26,8 +26,8 @@ type Options struct {
 	MaxQueryTime time.Duration
 	// MaxSize bounds one database in bytes; default DefaultMaxSize.
 	MaxSize int64
-	// MaxHistory bounds the Time Travel history of one database in bytes; over
-	// it, the oldest states are dropped. Default 1 GiB.
+	// MaxHistory bounds the Time Travel history of one database in bytes; see
+	// history.Options.Budget. Default 1 GiB.
 	MaxHistory int64
 	// Sync is what an acknowledged call survives; default sqlite.SyncNormal.
 	Sync sqlite.Sync

@@ -53,7 +53,7 @@ func FuzzSegment(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	w := writer{f: file}
+	w := writer{f: file, encoder: encoder}
 	page := bytes.Repeat([]byte("content "), 64)
 	for _, e := range []entry{{kind: within, page: 7}, {kind: commit, page: 1, size: 7}, {kind: lost, page: 9}, {kind: commit, page: 2, size: 7}} {
 		if err := w.add(e, page, make([]byte, 512)); err != nil {

@@ -8,7 +8,8 @@
 // the frames of the log are written to a segment: for every frame the bytes
 // that the page had before, where they were different. So segments lead from
 // the present state backwards, commit by commit; they hold nothing of the
-// present. A page that is new needs no bytes at all.
+// present. A page that is new needs no bytes at all. Most of a segment is made
+// before it is due, beside the writers.
 //
 // Every commit gets a bookmark: a number that grows, the time of the commit in
 // Unix microseconds or a little more. Bookmarks of commits that are in no
@@ -49,8 +50,9 @@ type Options struct {
 	// Keep is how long a state can be gone back to after it was left; default
 	// 30 days.
 	Keep time.Duration
-	// Budget bounds the history of one database in bytes. Over it, the oldest
-	// states are dropped. Default 1 GiB.
+	// Budget bounds the history of one database in bytes. Over it, of the
+	// oldest states only the last of each minute is kept, and if that is not
+	// enough, the oldest are dropped. Default 1 GiB.
 	Budget int64
 	// Frames is how long the log may grow before it is checkpointed; default
 	// 4000 pages.
@@ -86,12 +88,17 @@ type History struct {
 	stored []stored // segments, oldest first; valid once listed
 	total  int64    // their size in bytes
 	listed bool
+
+	folding    bool // in the background
+	unfoldable bool // that failed
+	background sync.WaitGroup
 }
 
 // stored is a segment file.
 type stored struct {
-	seq  uint32
-	size int64
+	first, seq uint32 // numbers of the segments it stands for, the last being its own
+	folded     bool
+	size       int64
 }
 
 // giveUp is how many times Options.Frames the log may grow while no segment can
@@ -349,6 +356,7 @@ func (h *History) abandon(reason string) {
 // Close writes a last segment and closes the history. It reports whether the
 // whole log may be moved into the file. It is for [sqlite.Options.Closing].
 func (h *History) Close(c *sqlite.Conn) bool {
+	defer h.background.Wait()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	defer h.closeFiles()
@@ -405,6 +413,15 @@ const segmentSuffix = ".segment"
 
 func (h *History) segmentPath(seq uint32) string {
 	return filepath.Join(h.dir, fmt.Sprintf("%08x", seq)+segmentSuffix)
+}
+
+// storedPath is the path of a segment file: a folded one is named after the
+// first and the last segment that it stands for.
+func (h *History) storedPath(x stored) string {
+	if x.folded {
+		return filepath.Join(h.dir, fmt.Sprintf("%08x-%08x", x.first, x.seq)+segmentSuffix)
+	}
+	return h.segmentPath(x.seq)
 }
 
 func syncDir(path string) error {

@@ -95,3 +95,44 @@ func applyPatch(page, b []byte, size int) (rest []byte, err error) {
 	}
 	return b, nil
 }
+
+// overlayPatch applies a patch that is known to be well-formed to page, and
+// notes in known which words it sets.
+func overlayPatch(page []byte, known []bool, b []byte) {
+	n := int(binary.LittleEndian.Uint16(b))
+	b = b[2:]
+	at := 0
+	for range n {
+		skip, k := binary.Uvarint(b)
+		words, l := binary.Uvarint(b[k:])
+		b = b[k+l:]
+		at += int(skip)
+		for i := range int(words) {
+			known[at+i] = true
+		}
+		copy(page[at*word:], b[:words*word])
+		at += int(words)
+		b = b[words*word:]
+	}
+}
+
+// appendOverlay appends the patch that sets the known words of a page.
+func appendOverlay(b, page []byte, known []bool) []byte {
+	at, n, last := len(b), 0, 0
+	b = append(b, 0, 0)
+	for i := 0; i < len(known); i++ {
+		if !known[i] {
+			continue
+		}
+		end := i
+		for end < len(known) && known[end] {
+			end++
+		}
+		b = binary.AppendUvarint(b, uint64(i-last))
+		b = binary.AppendUvarint(b, uint64(end-i))
+		b = append(b, page[i*word:end*word]...)
+		n, last, i = n+1, end, end-1
+	}
+	binary.LittleEndian.PutUint16(b[at:], uint16(n))
+	return b
+}

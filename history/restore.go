@@ -54,18 +54,18 @@ func (h *History) Find(bookmark uint64) (uint64, error) {
 	return m.bookmark, err
 }
 
-// find gives the mark of a bookmark and the number of its segment, which is
-// h.seq if it is in none.
-func (h *History) find(bookmark uint64) (mark, uint32, error) {
-	if m, ok := at(h.live, bookmark); ok {
-		return m, h.seq, nil
-	}
+// find gives the mark of a bookmark and the index of its segment in h.stored,
+// which is its length if it is in none.
+func (h *History) find(bookmark uint64) (mark, int, error) {
 	if err := h.list(); err != nil {
 		return mark{}, 0, err
 	}
+	if m, ok := at(h.live, bookmark); ok {
+		return m, len(h.stored), nil
+	}
 	oldest := h.live[0].bookmark
 	for i := len(h.stored) - 1; i >= 0; i-- {
-		s, err := openSegment(h.segmentPath(h.stored[i].seq))
+		s, err := openSegment(h.storedPath(h.stored[i]))
 		if err == nil && s.last != oldest {
 			s.close()
 			err = fmt.Errorf("%w: segment %d does not lead to the one after it", ErrUnfit, h.stored[i].seq)
@@ -83,7 +83,7 @@ func (h *History) find(bookmark uint64) (mark, uint32, error) {
 			return mark{}, 0, &GoneError{s.last, err}
 		}
 		m, _ := at(marks, bookmark)
-		return m, h.stored[i].seq, nil
+		return m, i, nil
 	}
 	return mark{}, 0, &GoneError{Oldest: oldest}
 }
@@ -130,7 +130,7 @@ func (h *History) rebuild(ctx context.Context, c *sqlite.Conn, bookmark uint64, 
 	if err := h.seal(uint32(n)); err != nil {
 		return 0, 0, err
 	}
-	m, seq, err := h.find(bookmark)
+	m, i, err := h.find(bookmark)
 	if err != nil || m.bookmark == previous {
 		return m.bookmark, previous, err
 	}
@@ -142,27 +142,24 @@ func (h *History) rebuild(ctx context.Context, c *sqlite.Conn, bookmark uint64, 
 	if err := h.copy(f, uint32(n)); err != nil {
 		return 0, 0, err
 	}
-	for next := h.seq - 1; ; next-- {
+	size := int64(0)
+	for j := len(h.stored) - 1; j >= i; j-- {
 		if err := ctx.Err(); err != nil {
 			return 0, 0, err
 		}
 		stop := mark{}
-		if next == seq {
+		if j == i {
 			stop = m
 		}
-		size, err := h.undo(next, f, stop)
-		if err != nil {
+		if size, err = h.undo(h.stored[j], f, stop); err != nil {
 			return 0, 0, fmt.Errorf("%w: %w", ErrUnfit, err)
 		}
-		if next > seq {
-			continue
-		}
-		// The copy is opened without a log.
-		if _, err := f.WriteAt([]byte{1, 1}, 18); err != nil {
-			return 0, 0, err
-		}
-		return m.bookmark, previous, f.Truncate(size)
 	}
+	// The copy is opened without a log.
+	if _, err := f.WriteAt([]byte{1, 1}, 18); err != nil {
+		return 0, 0, err
+	}
+	return m.bookmark, previous, f.Truncate(size)
 }
 
 // copy writes the present state to a file.
@@ -202,8 +199,8 @@ func (h *History) copy(to *os.File, frames uint32) error {
 
 // undo takes a state that is the one after a segment back to the one before it,
 // or to the mark stop if that is not zero, and returns its size in bytes.
-func (h *History) undo(seq uint32, f *os.File, stop mark) (int64, error) {
-	s, err := openSegment(h.segmentPath(seq))
+func (h *History) undo(x stored, f *os.File, stop mark) (int64, error) {
+	s, err := openSegment(h.storedPath(x))
 	if err != nil {
 		return 0, err
 	}
@@ -229,10 +226,10 @@ func (h *History) undo(seq uint32, f *os.File, stop mark) (int64, error) {
 		}
 	}
 	if u.frame != s.from {
-		return 0, fmt.Errorf("segment %d: %w", seq, errDamaged)
+		return 0, fmt.Errorf("segment %d: %w", x.seq, errDamaged)
 	}
-	if u.sum != s.sum {
-		return 0, fmt.Errorf("segment %d belongs to another state", seq)
+	if u.sum != s.sum && s.sum != noSum {
+		return 0, fmt.Errorf("segment %d belongs to another state", x.seq)
 	}
 	return int64(u.size) * int64(s.page), nil
 }
@@ -250,7 +247,7 @@ type undoing struct {
 }
 
 func (u *undoing) entry(e *entry) error {
-	apply := u.frame > u.stop || e.kind == folded
+	apply := u.frame > u.stop
 	first := !u.seen[e.page]
 	if apply || first {
 		if err := readPage(u.f, e.page, u.page); err != nil {
@@ -266,7 +263,7 @@ func (u *undoing) entry(e *entry) error {
 	if e.kind == commit && u.frame == u.stop {
 		u.size = e.size
 	}
-	if e.kind == within || e.kind == commit {
+	if e.kind != lost {
 		u.frame--
 	}
 	if !apply {

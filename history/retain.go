@@ -1,6 +1,7 @@
 package history
 
 import (
+	"cmp"
 	"errors"
 	"os"
 	"slices"
@@ -19,12 +20,12 @@ func (h *History) list() error {
 	}
 	// Those before a gap lead nowhere.
 	first := len(all)
-	for next := h.seq; first > 0 && all[first-1].seq == next-1; next-- {
-		first--
+	for next := h.seq; first > 0 && all[first-1].seq == next-1; first-- {
+		next = all[first-1].first
 	}
 	for _, x := range all[:first] {
 		h.log.Warn("a segment of a database's history is missing: states before it are gone", "unusable", x.seq)
-		if err := os.Remove(h.segmentPath(x.seq)); err != nil {
+		if err := os.Remove(h.storedPath(x)); err != nil {
 			return err
 		}
 	}
@@ -45,18 +46,49 @@ func (h *History) segments() ([]stored, error) {
 	var all []stored
 	for _, e := range entries {
 		name, ok := strings.CutSuffix(e.Name(), segmentSuffix)
-		seq, err := strconv.ParseUint(name, 16, 32)
-		if !ok || err != nil {
+		if !ok {
+			continue
+		}
+		low, high, folded := strings.Cut(name, "-")
+		if !folded {
+			high = low
+		}
+		first, err := strconv.ParseUint(low, 16, 32)
+		last, err2 := strconv.ParseUint(high, 16, 32)
+		if err != nil || err2 != nil || first > last {
 			continue
 		}
 		info, err := e.Info()
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, stored{uint32(seq), info.Size()})
+		all = append(all, stored{uint32(first), uint32(last), folded, info.Size()})
 	}
-	slices.SortFunc(all, func(a, b stored) int { return int(int64(a.seq) - int64(b.seq)) })
-	return all, nil
+	// After a kill there may be a folded segment beside those it stands for.
+	slices.SortFunc(all, func(a, b stored) int {
+		return cmp.Or(cmp.Compare(a.first, b.first), cmp.Compare(b.seq, a.seq), -compareBool(a.folded, b.folded))
+	})
+	kept := all[:0]
+	for _, x := range all {
+		if n := len(kept); n > 0 && kept[n-1].folded && x.seq <= kept[n-1].seq {
+			if err := os.Remove(h.storedPath(x)); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		kept = append(kept, x)
+	}
+	return kept, nil
+}
+
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return 1
+	}
+	return -1
 }
 
 func (h *History) add(x stored) {
@@ -65,16 +97,20 @@ func (h *History) add(x stored) {
 	}
 }
 
-// retain drops segments that are over the budget or whose states were all left
-// longer ago than they are kept.
+// retain drops segments whose states were all left longer ago than they are
+// kept, and brings the rest near the budget.
 func (h *History) retain() {
 	err := h.list()
 	limit := uint64(max(h.opts.Now().Add(-h.opts.Keep).UnixMicro(), 0))
 	for err == nil && len(h.stored) > 0 {
 		oldest := h.stored[0]
-		if h.total <= h.opts.Budget {
+		over := h.total > h.opts.Budget
+		if over && !h.unfoldable && h.total < h.opts.Budget*5/4 && h.thin() {
+			return
+		}
+		if !over {
 			var s *segment
-			if s, err = openSegment(h.segmentPath(oldest.seq)); err == nil {
+			if s, err = openSegment(h.storedPath(oldest)); err == nil {
 				s.close()
 				if s.last >= limit {
 					return
@@ -83,7 +119,7 @@ func (h *History) retain() {
 				break
 			}
 		}
-		if err = os.Remove(h.segmentPath(oldest.seq)); err == nil || errors.Is(err, os.ErrNotExist) {
+		if err = os.Remove(h.storedPath(oldest)); err == nil || errors.Is(err, os.ErrNotExist) {
 			h.stored, h.total, err = h.stored[1:], h.total-oldest.size, nil
 		}
 	}
@@ -97,7 +133,7 @@ func (h *History) removeSegments() error {
 	h.stored, h.total, h.listed = nil, 0, true
 	all, err := h.segments()
 	for _, x := range all {
-		err = errors.Join(err, os.Remove(h.segmentPath(x.seq)))
+		err = errors.Join(err, os.Remove(h.storedPath(x)))
 	}
 	return err
 }

@@ -57,7 +57,7 @@ func (h *History) seal(to uint32) error {
 		h.discard()
 		return err
 	}
-	h.add(stored{h.seq, size})
+	h.add(stored{first: h.seq, seq: h.seq, size: size})
 	h.sealed, h.live, h.seq = to, []mark{h.last()}, h.seq+1
 	if h.size < compactMarks {
 		err = h.note(h.last())
@@ -104,7 +104,7 @@ func (h *History) begun() (*sealer, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &sealer{log: &wal{f: log}, from: h.sealed, done: h.sealed, start: h.sealed + 1, last: map[uint32]state{}, idle: make(chan struct{}, 1)}
+	s := &sealer{log: &wal{f: log}, from: h.sealed, done: h.sealed, start: h.sealed + 1, last: map[uint32]state{}, out: writer{encoder: encoder}, idle: make(chan struct{}, 1)}
 	s.idle <- struct{}{}
 	if s.log, err = readWAL(log); err == nil && s.log.salt != h.salt {
 		err = errors.New("the log belongs to another state")

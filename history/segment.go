@@ -33,7 +33,6 @@ const (
 	within kind = iota // a frame inside of a transaction
 	commit             // a frame that ends one
 	lost               // a page that was cut off by the commit before
-	folded             // all frames of a page
 )
 
 // entry is one entry of a segment.
@@ -71,8 +70,12 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
+// Segments are compressed while others write, so it must be quick; folded ones
+// take what time they need.
 var (
-	encoder, _ = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(blockLen), zstd.WithEncoderConcurrency(2))
+	encoder, _ = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithNoEntropyCompression(true),
+		zstd.WithWindowSize(blockLen), zstd.WithEncoderConcurrency(2))
+	denser, _  = zstd.NewWriter(nil, zstd.WithWindowSize(blockLen), zstd.WithEncoderConcurrency(1))
 	decoder, _ = zstd.NewReader(nil, zstd.WithDecoderMaxMemory(maxRaw), zstd.WithDecoderConcurrency(2))
 )
 
@@ -125,30 +128,35 @@ type block struct {
 
 // writer writes a segment file.
 type writer struct {
-	f      *os.File
-	at     int64
-	raw    []byte // entries of the block being made
-	frames uint32 // in it
-	blocks []block
-	packed []byte
+	f       *os.File
+	encoder *zstd.Encoder
+	at      int64
+	raw     []byte // entries of the block being made
+	frames  uint32 // in it
+	blocks  []block
+	packed  []byte
 }
 
-// add appends an entry that goes from page after to page before. Without
-// before there is nothing to go back to; without after, before is kept whole.
-func (w *writer) add(e entry, before, after []byte) error {
+// addOverlay appends an entry with what a page was, as far as that is known.
+func (w *writer) addOverlay(e entry, o *overlay) error {
+	w.tag(e)
+	if o == nil || o.data == nil {
+		w.raw = append(w.raw, 0, 0)
+	} else {
+		w.raw = appendOverlay(w.raw, o.data, o.known)
+	}
+	return w.added(e)
+}
+
+func (w *writer) tag(e entry) {
 	w.raw = binary.AppendUvarint(w.raw, uint64(e.page)<<2|uint64(e.kind))
 	if e.kind == commit {
 		w.raw = binary.AppendUvarint(w.raw, uint64(e.size))
 	}
-	switch {
-	case before == nil:
-		w.raw = append(w.raw, 0, 0)
-	case after == nil:
-		w.raw = appendWhole(w.raw, before)
-	default:
-		w.raw = appendPatch(w.raw, before, after)
-	}
-	if e.kind == within || e.kind == commit {
+}
+
+func (w *writer) added(e entry) error {
+	if e.kind != lost {
 		w.frames++
 	}
 	if len(w.raw) >= blockLen {
@@ -157,11 +165,26 @@ func (w *writer) add(e entry, before, after []byte) error {
 	return nil
 }
 
+// add appends an entry that goes from page after to page before. Without
+// before there is nothing to go back to; without after, before is kept whole.
+func (w *writer) add(e entry, before, after []byte) error {
+	w.tag(e)
+	switch {
+	case before == nil:
+		w.raw = append(w.raw, 0, 0)
+	case after == nil:
+		w.raw = appendWhole(w.raw, before)
+	default:
+		w.raw = appendPatch(w.raw, before, after)
+	}
+	return w.added(e)
+}
+
 func (w *writer) flush() error {
 	if len(w.raw) == 0 {
 		return nil
 	}
-	w.packed = encoder.EncodeAll(w.raw, w.packed[:0])
+	w.packed = w.encoder.EncodeAll(w.raw, w.packed[:0])
 	if _, err := w.f.Write(w.packed); err != nil {
 		return err
 	}
