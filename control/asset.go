@@ -79,25 +79,32 @@ func (s *server) assetToken(session string, complete, single bool) (string, erro
 	}).SignedString(s.key)
 }
 
-func (s *server) assetSession(r *http.Request, token string) (session state.AssetSession, claims assetClaims, err error) {
+// assetClaims reads the token of an asset upload.
+func (s *server) assetClaims(token string) (claims assetClaims, err error) {
 	_, err = jwt.ParseWithClaims(token, &claims, func(*jwt.Token) (any, error) { return s.key, nil },
 		jwt.WithValidMethods([]string{"HS256"}), jwt.WithTimeFunc(s.state.Now), jwt.WithExpirationRequired())
 	if err != nil {
-		return session, claims, api.Errorf(http.StatusUnauthorized, 10000, "Authentication error: the token of the asset upload is not valid: %v", err)
+		err = api.Errorf(http.StatusUnauthorized, 10000, "Authentication error: the token of the asset upload is not valid: %v", err)
 	}
-	err = s.view(r, func(tx *state.Tx) error {
-		session, err = tx.AssetSession(claims.Session)
-		return orNotFound(err, api.Errorf(http.StatusUnauthorized, 10000, "Authentication error: the asset upload session has ended; deploy again"))
-	})
-	return session, claims, err
+	return claims, err
 }
+
+var errSessionEnded = api.Errorf(http.StatusUnauthorized, 10000, "Authentication error: the asset upload session has ended; deploy again")
 
 // completed returns the session that a completion token belongs to.
 func (s *server) completed(r *http.Request, token string) (state.AssetSession, error) {
-	session, claims, err := s.assetSession(r, token)
-	if err == nil && !claims.Complete {
-		err = refused("metadata.assets.jwt is the token of a session whose files have not all been uploaded")
+	claims, err := s.assetClaims(token)
+	if err != nil {
+		return state.AssetSession{}, err
 	}
+	if !claims.Complete {
+		return state.AssetSession{}, refused("metadata.assets.jwt is the token of a session whose files have not all been uploaded")
+	}
+	var session state.AssetSession
+	err = s.view(r, func(tx *state.Tx) error {
+		session, err = tx.AssetSession(claims.Session)
+		return orNotFound(err, errSessionEnded)
+	})
 	return session, err
 }
 
@@ -168,7 +175,7 @@ func bearer(r *http.Request) string {
 // uploadAssets takes many files in one form: the name of a part is the hash,
 // its type that of the file, its body base64.
 func (s *server) uploadAssets(w http.ResponseWriter, r *http.Request) error {
-	session, _, err := s.assetSession(r, bearer(r))
+	claims, err := s.assetClaims(bearer(r))
 	if err != nil {
 		return err
 	}
@@ -176,7 +183,6 @@ func (s *server) uploadAssets(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	wanted := hashes(session)
 	plain := r.URL.Query().Get("base64") != "true"
 	var files []state.AssetFile
 	var pins []*blob.Pin
@@ -197,40 +203,41 @@ func (s *server) uploadAssets(w http.ResponseWriter, r *http.Request) error {
 		if !plain {
 			body = base64.NewDecoder(base64.StdEncoding, part)
 		}
-		f, pin, err := s.storeAsset(part.FormName(), part.Header.Get("Content-Type"), body, wanted)
+		f, pin, err := s.storeAsset(r, claims.Session, part.FormName(), part.Header.Get("Content-Type"), body)
 		if err != nil {
 			return err
 		}
 		files, pins = append(files, f), append(pins, pin)
 	}
-	return s.addAssets(w, r, session, files)
+	return s.addAssets(w, r, claims.Session, files)
 }
 
 // uploadAsset takes one file as it is.
 func (s *server) uploadAsset(w http.ResponseWriter, r *http.Request) error {
-	session, _, err := s.assetSession(r, bearer(r))
+	claims, err := s.assetClaims(bearer(r))
 	if err != nil {
 		return err
 	}
-	f, pin, err := s.storeAsset(r.PathValue("hash"), r.Header.Get("Content-Type"), r.Body, hashes(session))
+	f, pin, err := s.storeAsset(r, claims.Session, r.PathValue("hash"), r.Header.Get("Content-Type"), r.Body)
 	if err != nil {
 		return err
 	}
 	defer pin.Release()
-	return s.addAssets(w, r, session, []state.AssetFile{f})
+	return s.addAssets(w, r, claims.Session, []state.AssetFile{f})
 }
 
-func hashes(session state.AssetSession) map[string]bool {
-	set := make(map[string]bool, len(session.Paths))
-	for _, hash := range session.Paths {
-		set[hash] = true
-	}
-	return set
-}
-
-func (s *server) storeAsset(hash, typ string, body io.Reader, wanted map[string]bool) (state.AssetFile, *blob.Pin, error) {
-	if !wanted[hash] {
-		return state.AssetFile{}, nil, badRequest(10001, "the asset %q is not in the manifest of this upload session", hash)
+// storeAsset stores a file, which must be one of the session's. Its cost does not
+// depend on how many those are.
+func (s *server) storeAsset(r *http.Request, session, hash, typ string, body io.Reader) (state.AssetFile, *blob.Pin, error) {
+	err := s.view(r, func(tx *state.Tx) error {
+		wanted, err := tx.AssetWanted(session, hash)
+		if err == nil && !wanted {
+			return badRequest(10001, "the asset %q is not in the manifest of this upload session", hash)
+		}
+		return orNotFound(err, errSessionEnded)
+	})
+	if err != nil {
+		return state.AssetFile{}, nil, err
 	}
 	if mediaType, _, err := mime.ParseMediaType(typ); err == nil && mediaType == "application/null" {
 		typ = "" // the client's word for a file without a type
@@ -267,10 +274,10 @@ func (r *remembering) Read(p []byte) (int, error) {
 
 // addAssets records stored files. The answer has the completion token when
 // and only when the session has all of its files.
-func (s *server) addAssets(w http.ResponseWriter, r *http.Request, session state.AssetSession, files []state.AssetFile) error {
+func (s *server) addAssets(w http.ResponseWriter, r *http.Request, session string, files []state.AssetFile) error {
 	var complete bool
 	err := s.state.Update(context.WithoutCancel(r.Context()), func(tx *state.Tx) (err error) {
-		complete, err = tx.AddAssets(session.ID, files)
+		complete, err = tx.AddAssets(session, files)
 		return err
 	})
 	if err != nil {
@@ -278,7 +285,7 @@ func (s *server) addAssets(w http.ResponseWriter, r *http.Request, session state
 	}
 	result := map[string]any{}
 	if complete {
-		if result["jwt"], err = s.assetToken(session.ID, true, false); err != nil {
+		if result["jwt"], err = s.assetToken(session, true, false); err != nil {
 			return err
 		}
 	}

@@ -2,7 +2,6 @@ package state
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -44,25 +43,14 @@ func (tx *Tx) StartAssets(worker string, paths map[string]string) (session Asset
 	if err := tx.exec("INSERT INTO asset_sessions (id, created, data) VALUES (?, ?, ?)", session.ID, session.Created.Unix(), encode(session)); err != nil {
 		return session, nil, err
 	}
-	seen := map[string]bool{}
-	for _, hash := range paths {
-		if seen[hash] {
-			continue
-		}
-		seen[hash] = true
-		_, err := tx.assetFile(hash)
-		if err == nil {
-			continue
-		}
-		if !errors.Is(err, ErrNotFound) {
-			return session, nil, err
-		}
-		if err := tx.exec("INSERT INTO asset_missing (session, hash) VALUES (?, ?)", session.ID, hash); err != nil {
-			return session, nil, err
-		}
-		missing = append(missing, hash)
+	// One statement for all files: there may be a hundred thousand.
+	err = tx.exec(`INSERT INTO asset_missing (session, hash) SELECT DISTINCT s.id, path.value FROM asset_sessions s, json_each(s.data, '$.paths') path
+		WHERE s.id = ? AND path.type = 'text' AND NOT EXISTS (SELECT 1 FROM asset_files WHERE hash = path.value)`, session.ID)
+	if err != nil {
+		return session, nil, err
 	}
-	return session, missing, nil
+	missing, err = tx.column("SELECT hash FROM asset_missing WHERE session = ? ORDER BY hash", session.ID)
+	return session, missing, err
 }
 
 // AssetSession returns a session, or ErrNotFound.
@@ -83,25 +71,56 @@ func (tx *Tx) AddAssets(session string, files []AssetFile) (complete bool, err e
 			return false, err
 		}
 	}
-	var left int
-	err = tx.one("SELECT count(*) FROM asset_missing WHERE session = ?", []any{session}, &left)
-	return left == 0, err
+	err = tx.one("SELECT NOT EXISTS (SELECT 1 FROM asset_missing WHERE session = ?)", []any{session}, &complete)
+	return complete, err
 }
 
-func (tx *Tx) assetFile(hash string) (AssetFile, error) {
-	f := AssetFile{Hash: hash}
-	err := tx.one("SELECT digest, size, type FROM asset_files WHERE hash = ?", []any{hash}, &f.Digest, &f.Size, &f.Type)
-	return f, err
+// AssetWanted reports whether the manifest of a session has a file. Asking for
+// one that is still to come costs the same however many files there are.
+// A session that does not exist is ErrNotFound.
+func (tx *Tx) AssetWanted(session, hash string) (wanted bool, err error) {
+	err = tx.one("SELECT EXISTS (SELECT 1 FROM asset_missing WHERE session = ? AND hash = ?)", []any{session, hash}, &wanted)
+	if wanted || err != nil {
+		return wanted, err
+	}
+	all, err := tx.AssetSession(session) // it has come before, or is not wanted
+	for _, h := range all.Paths {
+		wanted = wanted || h == hash
+	}
+	return wanted, err
+}
+
+// assetFiles returns those of a session's files that are stored, by hash.
+func (tx *Tx) assetFiles(session string) (map[string]AssetFile, error) {
+	rows, err := tx.tx.QueryContext(tx.ctx, `SELECT DISTINCT f.hash, f.digest, f.size, f.type
+		FROM asset_sessions s, json_each(s.data, '$.paths') path, asset_files f WHERE s.id = ? AND f.hash = path.value`, session)
+	if err != nil {
+		return nil, fmt.Errorf("read state: %w", err)
+	}
+	defer rows.Close()
+	files := map[string]AssetFile{}
+	for rows.Next() {
+		var f AssetFile
+		if err := rows.Scan(&f.Hash, &f.Digest, &f.Size, &f.Type); err != nil {
+			return nil, fmt.Errorf("read state: %w", err)
+		}
+		files[f.Hash] = f
+	}
+	return files, rows.Err()
 }
 
 // AddManifest fixes the files of a session, all of which must be stored, for
 // use by versions of the Worker and returns the manifest's id.
 func (tx *Tx) AddManifest(worker string, session AssetSession) (id string, err error) {
+	stored, err := tx.assetFiles(session.ID)
+	if err != nil {
+		return "", err
+	}
 	files := make(map[string]AssetFile, len(session.Paths))
 	for path, hash := range session.Paths {
-		f, err := tx.assetFile(hash)
-		if err != nil {
-			return "", fmt.Errorf("asset %s: %w", path, err)
+		f, ok := stored[hash]
+		if !ok {
+			return "", fmt.Errorf("asset %s: %w", path, ErrNotFound)
 		}
 		files[path] = f
 	}

@@ -367,6 +367,44 @@ func TestAssetsCompleteOnceAndAreSwept(t *testing.T) {
 	}
 }
 
+func TestAssetWanted(t *testing.T) {
+	s := openStore(t, t.TempDir())
+	err := s.Update(t.Context(), func(tx *Tx) error {
+		session, missing, err := tx.StartAssets("site", map[string]string{"/a": "h1", "/same": "h1", "/b": "h2"})
+		if err != nil {
+			return err
+		}
+		if got := fmt.Sprint(missing); got != "[h1 h2]" {
+			t.Errorf("missing: %s", got)
+		}
+		if complete, err := tx.AddAssets(session.ID, []AssetFile{{Hash: "h1", Digest: "d"}}); complete || err != nil {
+			t.Errorf("with one of two files: complete %v, %v", complete, err)
+		}
+		for hash, want := range map[string]bool{"h1": true, "h2": true, "h3": false, "": false} {
+			if got, err := tx.AssetWanted(session.ID, hash); got != want || err != nil {
+				t.Errorf("%q: %v, %v, want %v", hash, got, err, want)
+			}
+		}
+		if _, err := tx.AssetWanted("none", "h1"); !errors.Is(err, ErrNotFound) {
+			t.Errorf("no such session: %v", err)
+		}
+		if complete, err := tx.AddAssets(session.ID, []AssetFile{{Hash: "h2", Digest: "d"}}); !complete || err != nil {
+			t.Errorf("with both: complete %v, %v", complete, err)
+		}
+		again, missing, err := tx.StartAssets("site", map[string]string{"/a": "h1", "/c": "h3"})
+		if got := fmt.Sprint(missing); got != "[h3]" {
+			t.Errorf("missing of the next upload: %s", got)
+		}
+		if _, err := tx.AddManifest("site", again); !errors.Is(err, ErrNotFound) {
+			t.Errorf("a manifest of files that are not all there: %v", err)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // testdata/v1.sql is what a directory of schema version 1 holds.
 func TestUpgrade(t *testing.T) {
 	dir := t.TempDir()
