@@ -37,8 +37,8 @@ func (x *exchange) WriteHeader(status int) {
 
 func (x *exchange) stamp() {
 	h := x.Header()
-	h["Cf-Ray"] = []string{x.record.Ray + "-" + telemetry.Colo}
-	h["Server"] = []string{"selvage"}
+	v := [...]string{x.record.Ray + "-" + telemetry.Colo, "selvage"}
+	h["Cf-Ray"], h["Server"] = v[0:1:1], v[1:2:2]
 }
 
 func (x *exchange) Write(p []byte) (int, error) {

@@ -167,6 +167,15 @@ type connection struct {
 	remote netip.Addr
 	http1  bool // checked by wire
 	cf     atomic.Pointer[cfBlob]
+
+	textOnce   sync.Once
+	remoteText string // of remote
+}
+
+// text returns the client's address as it stands in headers.
+func (c *connection) text() string {
+	c.textOnce.Do(func() { c.remoteText = c.remote.String() })
+	return c.remoteText
 }
 
 type connectionKey struct{}

@@ -102,21 +102,31 @@ func (e *Edge) accept(r *http.Request, record *telemetry.Request) {
 	}
 	clean(h)
 	*record = telemetry.Request{Ray: telemetry.NewRay(), Scheme: scheme, ClientIP: client, Start: time.Now(), CF: c.requestCF(r)}
-	if forwarded != "" {
-		forwarded += ", "
+	remote := c.text()
+	ip := remote
+	if client != c.remote {
+		ip = client.String()
 	}
-	ip := client.String()
-	h["X-Forwarded-For"] = []string{forwarded + c.remote.String()}
+	if forwarded != "" {
+		remote = forwarded + ", " + remote
+	}
 	setIdentity(h, record, ip)
+	h["X-Forwarded-For"] = []string{remote}
 }
 
 // setIdentity sets what a Worker may believe about the client.
 func setIdentity(h http.Header, record *telemetry.Request, ip string) {
-	h["Cf-Ray"] = []string{record.Ray + "-" + telemetry.Colo}
-	h["Cf-Connecting-Ip"] = []string{ip}
-	h["X-Real-Ip"] = h["Cf-Connecting-Ip"]
-	h["X-Forwarded-Proto"] = []string{record.Scheme}
-	h["Cf-Visitor"] = []string{`{"scheme":"` + record.Scheme + `"}`}
+	visitor := `{"scheme":"http"}`
+	if record.Scheme == "https" {
+		visitor = `{"scheme":"https"}`
+	}
+	// One piece of memory for all of them, of which each has its own part.
+	v := [...]string{record.Ray + "-" + telemetry.Colo, ip, ip, record.Scheme, visitor}
+	h["Cf-Ray"] = v[0:1:1]
+	h["Cf-Connecting-Ip"] = v[1:2:2]
+	h["X-Real-Ip"] = v[2:3:3]
+	h["X-Forwarded-Proto"] = v[3:4:4]
+	h["Cf-Visitor"] = v[4:5:5]
 }
 
 func (e *Edge) trusts(a netip.Addr) bool {

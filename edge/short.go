@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"runtime/debug"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -243,16 +242,16 @@ func plainHead(b []byte) bool {
 		name, value, _ := bytes.Cut(line, []byte(":"))
 		switch len(name) {
 		case len("Connection"):
-			if bytes.EqualFold(name, []byte("Connection")) && !bytes.EqualFold(bytes.Trim(value, " \t"), []byte("keep-alive")) {
+			if equalFold(name, "Connection") && !equalFold(bytes.Trim(value, " \t"), "keep-alive") {
 				return false
 			}
 		case len("Expect"):
-			if bytes.EqualFold(name, []byte("Expect")) {
+			if equalFold(name, "Expect") {
 				return false
 			}
 		case len("Upgrade"), len("Content-Length"), len("Transfer-Encoding"):
 			for _, other := range []string{"Upgrade", "Trailer", "Content-Length", "Transfer-Encoding"} {
-				if strings.EqualFold(string(name), other) {
+				if equalFold(name, other) {
 					return false
 				}
 			}

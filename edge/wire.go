@@ -136,7 +136,7 @@ func (w *wire) take(line []byte) error {
 		if err != nil {
 			return err
 		}
-		switch strings.ToLower(name) {
+		switch strings.ToLower(string(name)) {
 		case "host", "content-length", "transfer-encoding":
 			return errWire("framing header in a trailer")
 		}
@@ -182,16 +182,16 @@ func (w *wire) header(line []byte) error {
 	}
 	switch len(name) {
 	case len("Host"):
-		if strings.EqualFold(name, "Host") {
+		if equalFold(name, "Host") {
 			w.hosts++
 			w.host = string(value)
 		}
 	case len("Upgrade"):
-		if strings.EqualFold(name, "Upgrade") && isWebSocket([]string{string(value)}) {
+		if equalFold(name, "Upgrade") && isWebSocket([]string{string(value)}) {
 			w.upgrade = true
 		}
 	case len("Content-Length"):
-		if eitherFold(name, "Content-Length", "Content_Length") {
+		if equalFold(name, "Content-Length") || equalFold(name, "Content_Length") {
 			w.lengths++
 			for _, c := range value {
 				if c < '0' || c > '9' {
@@ -203,7 +203,7 @@ func (w *wire) header(line []byte) error {
 			}
 		}
 	case len("Transfer-Encoding"):
-		if eitherFold(name, "Transfer-Encoding", "Transfer_Encoding") {
+		if equalFold(name, "Transfer-Encoding") || equalFold(name, "Transfer_Encoding") {
 			w.codings++
 			if !strings.EqualFold(string(value), "chunked") || name[8] == '_' {
 				return errWire("Transfer-Encoding other than chunked")
@@ -269,12 +269,12 @@ func (w *wire) size(line []byte) error {
 }
 
 // field splits a header line and checks the name. Folded lines have none.
-func field(line []byte) (name string, value []byte, err error) {
+func field(line []byte) (name, value []byte, err error) {
 	i := bytes.IndexByte(line, ':')
 	if i <= 0 || !token(string(line[:i])) {
-		return "", nil, errWire(fmt.Sprintf("header name %.40q", line))
+		return nil, nil, errWire(fmt.Sprintf("header name %.40q", line))
 	}
-	return string(line[:i]), bytes.Trim(line[i+1:], " \t"), nil
+	return line[:i], bytes.Trim(line[i+1:], " \t"), nil
 }
 
 // isWebSocket takes the values of Upgrade. It errs on the side of yes: then
@@ -288,7 +288,8 @@ func isWebSocket(upgrade []string) bool {
 	return false
 }
 
-func eitherFold(s, a, b string) bool { return strings.EqualFold(s, a) || strings.EqualFold(s, b) }
+// equalFold compares names, which are ASCII.
+func equalFold(name []byte, s string) bool { return strings.EqualFold(string(name), s) }
 
 // tokenChar says which bytes may be in a method or a header's name.
 var tokenChar = func() (t [256]bool) {
