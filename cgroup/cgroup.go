@@ -80,7 +80,8 @@ func take(proc string, pid, uid int) (*Tree, error) {
 	}
 	if err != nil {
 		if !p.top {
-			_ = write(p.dir, "cgroup.subtree_control", "-memory -pids")
+			_ = write(p.dir, "cgroup.subtree_control", "-pids")
+			_ = write(p.dir, "cgroup.subtree_control", "-memory")
 			_ = write(p.dir, "cgroup.procs", strconv.Itoa(pid))
 			_ = os.Remove(server)
 		}
