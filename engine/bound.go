@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os/exec"
 	"sync"
@@ -49,7 +48,7 @@ func (e *Engine) launch(ctx context.Context, v *config.Version, objects string, 
 	proc, err := workerd.Start(ctx, o)
 	if err != nil {
 		if exceeded(ended()) {
-			err = errors.New(memoryExceeded.Message)
+			err = &workerd.StartError{Message: memoryExceeded.Message}
 		}
 		return nil, nil, err
 	}
