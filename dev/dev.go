@@ -113,7 +113,10 @@ func Run(ctx context.Context, o Options) error {
 	closing := func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
-		return s.platform.Close(ctx)
+		if err := s.platform.Close(ctx); !errors.Is(err, platform.ErrCutOff) {
+			return err
+		}
+		return nil // whoever stops does not wait for open WebSockets
 	}
 	if err := s.start(ctx, listener, log); err != nil {
 		return errors.Join(err, closing())

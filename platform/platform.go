@@ -285,12 +285,20 @@ func (p *Platform) Serve(ctx context.Context, l net.Listener, config *tls.Config
 	return p.Edge.Serve(ctx, l, config)
 }
 
+// ErrCutOff: everything is closed and on disk, but requests, WebSockets or work
+// behind a response had not finished when the time was over.
+var ErrCutOff = errors.New("what had not finished in time was cut off")
+
 // Close stops accepting, lets requests and Workers finish until ctx ends, and
-// closes the stores.
+// closes the stores. The error is ErrCutOff if that is all there is to say.
 func (p *Platform) Close(ctx context.Context) error {
 	var errs []error
+	var cutOff error
 	step := func(what string, err error) {
-		if err != nil {
+		switch {
+		case errors.Is(err, context.DeadlineExceeded):
+			cutOff = fmt.Errorf("%w: %w", ErrCutOff, err)
+		case err != nil:
 			errs = append(errs, fmt.Errorf("%s: %w", what, err))
 		}
 	}
@@ -315,6 +323,9 @@ func (p *Platform) Close(ctx context.Context) error {
 	}
 	if p.Stores != nil {
 		step("close stores", p.Stores.Close())
+	}
+	if len(errs) == 0 {
+		return cutOff
 	}
 	return errors.Join(errs...)
 }

@@ -127,7 +127,12 @@ func (s *server) close() error {
 	apiCtx, apiCancel := context.WithTimeout(ctx, limit/4)
 	defer apiCancel()
 	err := s.admin.close(apiCtx)
-	return errors.Join(err, s.platform.Close(ctx))
+	closed := s.platform.Close(ctx)
+	if errors.Is(closed, platform.ErrCutOff) { // as was asked for: not a failure
+		s.log.Warn(closed.Error(), "limit", limit.String())
+		closed = nil
+	}
+	return errors.Join(err, closed)
 }
 
 // apply brings into force what can change while a server runs.

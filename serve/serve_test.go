@@ -2,6 +2,7 @@ package serve
 
 import (
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/selvage-edge/selvage/platform"
 	"github.com/selvage-edge/selvage/settings"
 )
 
@@ -223,6 +225,36 @@ export default { fetch(r) { if (r.url.endsWith("/grow")) for (;;) all.push(new U
 		if res.StatusCode != c.status || !strings.Contains(string(body[:n]), c.text) {
 			t.Errorf("%s: %d %q, want %d %q", c.name, res.StatusCode, body[:n], c.status, c.text)
 		}
+	}
+}
+
+// A response that never ends does not keep a server from stopping in time, nor
+// make stopping a failure.
+func TestStoppingCutsOffWhatDoesNotEnd(t *testing.T) {
+	c := testSettings(t.TempDir())
+	c.DrainTimeout = 500 * time.Millisecond
+	r := start(t, c, Options{})
+	r.deploy("endless", `export default { fetch() {
+		return new Response(new ReadableStream({ async pull(c) { await scheduler.wait(10); c.enqueue(new TextEncoder().encode("more\n")); } }));
+	} }`, nil)
+	req, err := http.NewRequest("GET", r.edge, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Host = "endless.localhost"
+	res, err := r.client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if _, err := io.ReadFull(res.Body, make([]byte, 10)); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.stop(); err != nil {
+		t.Errorf("stopped with %v", err)
+	}
+	if !strings.Contains(r.screen.String(), platform.ErrCutOff.Error()) {
+		t.Error("the log does not say that something was cut off")
 	}
 }
 
