@@ -155,6 +155,19 @@ func (s *Store) list() []*Database {
 	return list
 }
 
+// Waiting is how many calls wait for their turn at a database.
+func (s *Store) Waiting() int {
+	n := 0
+	for _, d := range s.list() {
+		d.mu.Lock()
+		if d.file != nil {
+			n += d.file.Waiting()
+		}
+		d.mu.Unlock()
+	}
+	return n
+}
+
 // makeRoom closes the idle database that was used longest ago if MaxOpen are
 // open. opening, whose lock the caller holds, is left alone.
 func (s *Store) makeRoom(opening *Database) error {

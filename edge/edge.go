@@ -295,6 +295,10 @@ func (e *Edge) route(w http.ResponseWriter, r *http.Request) error {
 // Connections is the number of connections that are open.
 func (e *Edge) Connections() int { return len(e.slots) }
 
+// Internal is the number of requests of Workers to hosts served here that are
+// being answered.
+func (e *Edge) Internal() int { return len(e.internal) }
+
 // Local returns a handler for the requests that a Worker sends to host by
 // fetch(), or nil if host is not served here. Such a request never leaves this
 // process: it enters the pipeline as a new request with its own Ray ID, under

@@ -40,6 +40,8 @@ func (b Batch) commit(o *pebble.WriteOptions) error {
 	if err := b.d.room(); err != nil {
 		return fmt.Errorf("commit to keyed store: %w", err)
 	}
+	b.d.writing.Add(1)
+	defer b.d.writing.Add(-1)
 	if err := b.b.Commit(o); err != nil {
 		return fmt.Errorf("commit to keyed store: %w", err)
 	}

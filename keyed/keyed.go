@@ -32,6 +32,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -69,7 +70,12 @@ type DB struct {
 	p     *pebble.DB
 	cache *pebble.Cache
 	free  func() (uint64, error) // bytes on the disk
+
+	writing atomic.Int64
 }
+
+// Writing is how many writes are not durable yet.
+func (d *DB) Writing() int { return int(d.writing.Load()) }
 
 // Open opens the store in dir and creates it if it is not there. One process
 // at a time can hold a directory.
@@ -151,6 +157,8 @@ func (d *DB) Set(key, value []byte) error {
 	if err := d.room(); err != nil {
 		return fmt.Errorf("set in keyed store: %w", err)
 	}
+	d.writing.Add(1)
+	defer d.writing.Add(-1)
 	if err := d.p.Set(key, value, pebble.Sync); err != nil {
 		return fmt.Errorf("set in keyed store: %w", err)
 	}
@@ -162,6 +170,8 @@ func (d *DB) Delete(key []byte) error {
 	if err := d.room(); err != nil {
 		return fmt.Errorf("delete from keyed store: %w", err)
 	}
+	d.writing.Add(1)
+	defer d.writing.Add(-1)
 	if err := d.p.Delete(key, pebble.Sync); err != nil {
 		return fmt.Errorf("delete from keyed store: %w", err)
 	}

@@ -46,6 +46,9 @@ func (p *Platform) measure(m *telemetry.Metrics) {
 		m.Gauge("selvage_queue_depth", "How many wait, by pool.", map[string]string{"pool": name}, func() float64 { return float64(depth()) })
 	}
 	pool("cell starts", func() int { return p.Engine.Stats().Waiting })
+	pool("d1 connections", p.Stores.D1.Waiting)
+	pool("kv writes", p.Stores.keyed.Writing)
+	pool("internal requests", p.Edge.Internal)
 	m.Gauge("selvage_connections", "Connections open at the edge.", nil, func() float64 { return float64(p.Edge.Connections()) })
 	m.Gauge("selvage_deployed_workers", "Workers with a deployment.", nil, func() float64 { return float64(len(p.source.Current().Workers)) })
 	m.Counter("selvage_cell_starts_total", "Cells started.", func() float64 { return float64(p.Engine.Stats().Starts) })

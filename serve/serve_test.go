@@ -174,15 +174,20 @@ func TestLimits(t *testing.T) {
   case "/spin": for (;;);
   case "/wait": await scheduler.wait(60_000); break;
   case "/throw": throw new Error("boom");
+  case "/many": for (let n = 0; n < 100; n++) await caches.default.match("http://x/"); break;
   case "/read": return new Response(String((await r.arrayBuffer()).byteLength));
   }
   return new Response("ok");
-} }`, map[string]any{"limits": map[string]any{"cpu_ms": 50}})
+} }`, map[string]any{"limits": map[string]any{"cpu_ms": 50, "subrequests": 99}})
 	r.want("web", "/", 200, "ok")
 	r.want("web", "/throw", 500, "error code: 1101")
 	next := r.tail("web")
 	r.want("web", "/spin", 503, "error code: 1102\nWorker exceeded resource limits")
 	if i := next(); i.Outcome != "exceededCpu" || i.Exceptions[0].Message != "Worker exceeded CPU time limit." {
+		t.Errorf("the tail shows %+v", i)
+	}
+	r.want("web", "/many", 500, "error code: 1101")
+	if i := next(); i.Outcome != "exception" || !strings.HasPrefix(i.Exceptions[0].Message, "Too many subrequests by single Worker invocation.") {
 		t.Errorf("the tail shows %+v", i)
 	}
 	r.deploy("greedy", `const all = [];
@@ -288,6 +293,9 @@ func TestAdmin(t *testing.T) {
 		`selvage_request_duration_seconds_count{worker="web"} 1`,
 		`selvage_cells{state="running"} 1`,
 		`selvage_queue_depth{pool="cell starts"} 0`,
+		`selvage_queue_depth{pool="d1 connections"} 0`,
+		`selvage_queue_depth{pool="kv writes"} 0`,
+		`selvage_queue_depth{pool="internal requests"} 0`,
 		`selvage_cell_starts_total 1`,
 		`selvage_deployed_workers 1`,
 		`process_open_fds`, `go_goroutines`,

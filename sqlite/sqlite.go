@@ -28,6 +28,7 @@ import (
 	"os"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
@@ -99,6 +100,7 @@ type DB struct {
 	// Each channel holds one element per connection that is not in use; nil
 	// stands for one that is not open yet.
 	write, read chan *Conn
+	waiting     atomic.Int64 // for one of them
 
 	closing chan struct{}
 	close   sync.Once
@@ -145,6 +147,9 @@ func Open(path string, o Options) (*DB, error) {
 
 // Path is the path the database was opened with.
 func (db *DB) Path() string { return db.path }
+
+// Waiting is how many calls wait for a connection.
+func (db *DB) Waiting() int { return int(db.waiting.Load()) }
 
 // Write calls f with the connection that may write. f sees every earlier
 // commit. A transaction that f leaves open is rolled back.
@@ -195,6 +200,8 @@ func (db *DB) take(ctx context.Context, pool chan *Conn) (*Conn, error) {
 		return c, nil
 	default:
 	}
+	db.waiting.Add(1)
+	defer db.waiting.Add(-1)
 	timer := time.NewTimer(db.opts.Wait)
 	defer timer.Stop()
 	select {

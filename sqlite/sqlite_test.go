@@ -154,6 +154,25 @@ func TestOverloaded(t *testing.T) {
 	}
 }
 
+func TestWaiting(t *testing.T) {
+	db := open(t, sqlite.Options{})
+	var waiter sync.WaitGroup
+	db.Write(t.Context(), func(*sqlite.Conn) error {
+		waiter.Go(func() { db.Write(t.Context(), func(*sqlite.Conn) error { return nil }) })
+		for deadline := time.Now().Add(5 * time.Second); db.Waiting() != 1 && time.Now().Before(deadline); {
+			time.Sleep(time.Millisecond)
+		}
+		if n := db.Waiting(); n != 1 {
+			t.Errorf("%d wait, want 1", n)
+		}
+		return nil
+	})
+	waiter.Wait()
+	if n := db.Waiting(); n != 0 {
+		t.Errorf("%d wait, want none", n)
+	}
+}
+
 func TestBackup(t *testing.T) {
 	db := open(t, sqlite.Options{})
 	exec(t, db, "CREATE TABLE t(a)")
