@@ -13,7 +13,7 @@ export default {
     const { pathname } = new URL(request.url);
     if (pathname === "/count") return env.COUNTER.getByName("one").fetch(request);
     if (pathname === "/slow") {
-      await scheduler.wait(2000);
+      await scheduler.wait(5000);
       return new Response("slow but whole");
     }
     return new Response("hello");
