@@ -168,16 +168,19 @@ func TestRunaway(t *testing.T) {
 	b.want("/ill/", "fine")
 	b.want("/well/", "hello")
 	stop := b.load("/well/", 1)
-	for path, text := range map[string]string{
-		"/loop":    "CPU time limit",
-		"/heap":    "memory limit",
-		"/buffers": "memory limit",
+	for _, c := range []struct{ path, text string }{
+		{"/loop", "CPU time limit"},
+		{"/heap", "memory limit"},
+		{"/buffers", "memory limit"},
+		{"/loop", "CPU time limit"},
 	} {
-		status, body, err := b.ask("/ill" + path)
-		if err != nil || status != http.StatusServiceUnavailable || !strings.Contains(body, "1102") || !strings.Contains(body, text) {
-			t.Errorf("%s: %d %q %v", path, status, body, err)
+		old, _ := b.cellOf("ill")
+		status, body, err := b.ask("/ill" + c.path)
+		if err != nil || status != http.StatusServiceUnavailable || !strings.Contains(body, "1102") || !strings.Contains(body, c.text) {
+			t.Errorf("%s: %d %q %v", c.path, status, body, err)
 		}
-		until(t, "the Worker answers again", func() bool { status, _, _ := b.ask("/ill/"); return status == 200 })
+		until(t, "the cell is gone", func() bool { now, ok := b.cellOf("ill"); return !ok || now.PID != old.PID })
+		b.want("/ill/", "fine") // at once: those who come next do not pay for it
 	}
 	if n, err := stop(); err != nil {
 		t.Errorf("another Worker suffered: %d requests, %v", n, err)

@@ -243,11 +243,18 @@ func (p *pool) endedLocked(c *cell) {
 	p.failures++
 	cause := c.cause()
 	wait := backOff(p.failures)
+	held := wait
+	if f := (*fault.Fault)(nil); errors.As(cause, &f) && f.Code == fault.ExceededCPU.Code {
+		// A request used too much and was told; those that come next have done
+		// nothing wrong, and whoever sends such requests must not be able to keep
+		// everyone else waiting.
+		held = 0
+	}
 	p.failure = fault.Unavailable.With(fmt.Sprintf("The Worker's process has ended unexpectedly %d times in a row; the next try is in at most %v.",
-		p.failures, wait.Round(time.Millisecond)), cause)
-	p.retryAt = time.Now().Add(wait)
+		p.failures, held.Round(time.Millisecond)), cause)
+	p.retryAt = time.Now().Add(held)
 	e.o.Logger.Error("cell ended unexpectedly", "worker", p.version.Worker, "version", p.version.ID,
-		"failures", p.failures, "wait", wait, "err", cause)
+		"failures", p.failures, "wait", held, "err", cause)
 	if p.durable() && p.alarmSet() {
 		e.loops.Go(func() { // an alarm may be due
 			select {
