@@ -137,3 +137,110 @@ func TestKill(t *testing.T) {
 	}
 	t.Logf("%d kills, %d bookmarks acknowledged", rounds, len(marks))
 }
+
+// TestMoments opens copies of the files as a kill would leave them at moments
+// that kills seldom hit: between a commit and its mark; after a segment was
+// written and before that was noted; after that and before the checkpoint,
+// which a reader holds up.
+func TestMoments(t *testing.T) {
+	r := rand.New(rand.NewPCG(9, 9))
+	path := filepath.Join(t.TempDir(), "x.sqlite")
+	o := history.Options{Frames: 15, Logger: silent}
+	d, err := open(path, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	states := map[uint64]string{d.mark: d.state(t)}
+	marks := []uint64{d.mark}
+	segments := func() int {
+		list, _ := filepath.Glob(filepath.Join(path+".history", "*.segment"))
+		return len(list)
+	}
+	opened := map[string]int{}
+	check := func(moment, path string) {
+		t.Helper()
+		opened[moment]++
+		c, err := open(path, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		for _, mark := range []uint64{marks[len(marks)-1], marks[r.IntN(len(marks))], marks[r.IntN(len(marks))]} {
+			if target, _, err := c.restore(mark); err != nil || target != mark {
+				t.Fatalf("%s: restoring %x: %x, %v", moment, mark, target, err)
+			}
+			if got := c.state(t); got != states[mark] {
+				t.Fatalf("%s: restoring %x gave %s, want %s", moment, mark, got, states[mark])
+			}
+		}
+	}
+	var release func()
+	defer func() {
+		if release != nil {
+			release()
+		}
+	}()
+	for i := range 400 {
+		copied := ""
+		d.before = func() {
+			if r.IntN(6) == 0 {
+				copied = snapshot(t, path)
+			}
+		}
+		if release == nil && r.IntN(10) == 0 {
+			release = hold(t, d)
+		} else if release != nil && r.IntN(10) == 0 {
+			release()
+			release = nil
+		}
+		before := segments()
+		if err := step(r, d, 5); err != nil && !strings.Contains(err.Error(), "no such table") {
+			t.Fatal(err)
+		}
+		if copied != "" {
+			check("no mark", copied)
+		}
+		if d.mark != marks[len(marks)-1] {
+			marks, states[d.mark] = append(marks, d.mark), d.state(t)
+		}
+		if segments() > before {
+			copied = snapshot(t, path)
+			file := filepath.Join(copied+".history", "marks")
+			info, err := os.Stat(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			moment := fmt.Sprintf("segment, reader %t", release != nil)
+			if i%2 == 0 && info.Size() > 28 {
+				moment = "segment not noted"
+				if err := os.Truncate(file, info.Size()-28); err != nil {
+					t.Fatal(err)
+				}
+			}
+			check(moment, copied)
+		}
+	}
+	if len(opened) != 4 {
+		t.Errorf("moments: %v, want four kinds", opened)
+	}
+}
+
+// snapshot copies a database with all that belongs to it.
+func snapshot(t *testing.T, path string) string {
+	t.Helper()
+	to := filepath.Join(t.TempDir(), "copy.sqlite")
+	if err := os.CopyFS(to+".history", os.DirFS(path+".history")); err != nil {
+		t.Fatal(err)
+	}
+	for _, suffix := range []string{"", "-wal"} {
+		data, err := os.ReadFile(path + suffix)
+		if err == nil {
+			err = os.WriteFile(to+suffix, data, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return to
+}

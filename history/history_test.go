@@ -21,14 +21,21 @@ type database struct {
 	*sqlite.DB
 	h    *history.History
 	mark uint64 // after the last write
+	// before is called between a commit and its mark, if it is set.
+	before func()
 }
 
 func open(path string, o history.Options) (*database, error) {
 	d := &database{}
 	db, err := sqlite.Open(path, sqlite.Options{
 		OwnCheckpoints: true,
-		Committed:      func(c *sqlite.Conn, frames int) { d.mark = d.h.Committed(c, frames) },
-		Closing:        func(c *sqlite.Conn) bool { return d.h.Close(c) },
+		Committed: func(c *sqlite.Conn, frames int) {
+			if d.before != nil {
+				d.before()
+			}
+			d.mark = d.h.Committed(c, frames)
+		},
+		Closing: func(c *sqlite.Conn) bool { return d.h.Close(c) },
 	})
 	if err != nil {
 		return nil, err

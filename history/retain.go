@@ -66,7 +66,15 @@ func (h *History) segments() ([]stored, error) {
 	}
 	// After a kill there may be a folded segment beside those it stands for.
 	slices.SortFunc(all, func(a, b stored) int {
-		return cmp.Or(cmp.Compare(a.first, b.first), cmp.Compare(b.seq, a.seq), -compareBool(a.folded, b.folded))
+		switch {
+		case a.first != b.first:
+			return cmp.Compare(a.first, b.first)
+		case a.folded != b.folded && a.folded:
+			return -1
+		case a.folded != b.folded:
+			return 1
+		}
+		return cmp.Compare(b.seq, a.seq)
 	})
 	kept := all[:0]
 	for _, x := range all {
@@ -79,16 +87,6 @@ func (h *History) segments() ([]stored, error) {
 		kept = append(kept, x)
 	}
 	return kept, nil
-}
-
-func compareBool(a, b bool) int {
-	switch {
-	case a == b:
-		return 0
-	case a:
-		return 1
-	}
-	return -1
 }
 
 func (h *History) add(x stored) {

@@ -107,10 +107,15 @@ func TestThin(t *testing.T) {
 		marks := []uint64{d.mark}
 		for range 200 {
 			now = now.Add(time.Duration(r.IntN(20)) * time.Second)
-			if r.IntN(10) > 0 {
-				err = d.exec("INSERT OR REPLACE INTO hot VALUES(?, randomblob(3000))", r.IntN(5))
-			} else {
+			switch r.IntN(20) {
+			case 0:
 				err = step(r, d, 1)
+			case 1:
+				err = d.exec("DELETE FROM hot WHERE id > 1")
+			case 2: // the file shrinks
+				err = d.exec("VACUUM")
+			default:
+				err = d.exec("INSERT OR REPLACE INTO hot VALUES(?, randomblob(3000))", r.IntN(5))
 			}
 			if err != nil && !strings.Contains(err.Error(), "no such table") {
 				t.Fatal(err)
@@ -127,7 +132,7 @@ func TestThin(t *testing.T) {
 				}
 			}
 		}
-		exact, thinned := 0, 0
+		exact, thinned := 0, 0 // how many depends on how quick the background is
 		var targets []uint64
 		for i, m := range marks {
 			got, err := d.h.Find(m)
@@ -147,7 +152,7 @@ func TestThin(t *testing.T) {
 				}
 			}
 		}
-		if exact < 5 || thinned < 5 {
+		if exact == 0 || thinned == 0 {
 			t.Errorf("seed %d: of %d states %d are kept and %d have been thinned out", seed, len(marks), exact, thinned)
 		}
 		for range 30 {
