@@ -23,6 +23,8 @@ const (
 	foldBytes  = 32 << 20
 	// keepOne is the time of which one state is kept.
 	keepOne = time.Minute
+	// foldSuffix ends the name of a folded segment that is not whole yet.
+	foldSuffix = ".fold.tmp"
 )
 
 // errLarge: the segment is not worth folding.
@@ -193,7 +195,7 @@ func (h *History) thin() bool {
 	}
 	h.folding = true
 	h.background.Go(func() {
-		temporary := paths[0] + ".fold.tmp"
+		temporary := paths[0] + foldSuffix
 		defer os.Remove(temporary)
 		n, err := fold(paths, temporary)
 		h.mu.Lock()
@@ -205,7 +207,7 @@ func (h *History) thin() bool {
 		if err == nil {
 			err = h.replace(part[:n], temporary)
 		}
-		if err != nil {
+		if err != nil && !errors.Is(err, os.ErrNotExist) { // some were dropped meanwhile
 			h.unfoldable = true
 			h.log.Warn("old states of a database could not be thinned; they are dropped sooner", "error", err)
 		}

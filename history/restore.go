@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"sort"
 	"time"
 
@@ -103,7 +102,7 @@ func at(marks []mark, bookmark uint64) (mark, bool) {
 // it is one transaction of c, which others see as a whole and which gets a
 // bookmark of its own. The disk needs room for two more copies of the database.
 func (h *History) Restore(ctx context.Context, c *sqlite.Conn, bookmark uint64) (target, previous uint64, err error) {
-	temporary := filepath.Join(h.dir, "restore.tmp")
+	temporary := h.restorePath()
 	defer os.Remove(temporary)
 	target, previous, err = h.rebuild(ctx, c, bookmark, temporary)
 	if err != nil || target == previous {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -46,6 +47,9 @@ func (h *History) segments() ([]stored, error) {
 	var all []stored
 	for _, e := range entries {
 		name, ok := strings.CutSuffix(e.Name(), segmentSuffix)
+		if strings.HasSuffix(name, foldSuffix) && !h.folding { // of a killed process
+			os.Remove(filepath.Join(h.dir, name))
+		}
 		if !ok {
 			continue
 		}
