@@ -142,7 +142,7 @@ func checkHostname(name string) error {
 			return errors.New("each label must have 1 to 63 characters")
 		}
 		if strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" || label[0] == '-' || label[len(label)-1] == '-' {
-			return errors.New("labels are made of letters, digits and inner dashes")
+			return errors.New("labels are made of letters, digits and inner dashes; other scripts are written in punycode (xn--…)")
 		}
 	}
 	return nil

@@ -19,7 +19,8 @@ type Pattern struct {
 	// Scheme is "http", "https", or empty for both.
 	Scheme string
 	// Host in lower case and ASCII. With AnyHost it is the end of the host:
-	// ".example.com" for "*.example.com", "example.com" for "*example.com".
+	// ".example.com" for "*.example.com", "example.com" for "*example.com", empty
+	// for "*", which stands for every host of the route's zone.
 	Host    string
 	AnyHost bool
 	// Path with its leading slash. With AnyPath it is how the path (and query)
@@ -57,6 +58,8 @@ func ParsePattern(s string) (Pattern, error) {
 		return p, fmt.Errorf("route pattern %q: a pattern cannot hold a query; end it with * to match any", s)
 	case !printable(p.Path):
 		return p, fmt.Errorf("route pattern %q: the path holds a space or a control character", s)
+	case host == "" && p.AnyHost && dot == "":
+		return p, nil // "*/*": every host of the zone
 	case host == "":
 		return p, fmt.Errorf("route pattern %q: the host is missing", s)
 	}
@@ -225,6 +228,9 @@ func (t *table) match(scheme, host, path string) *route {
 func (r *route) within(host string) bool {
 	zone := r.zone
 	if zone == "" {
+		if r.Host == "" {
+			return false
+		}
 		if r.Host[0] == '.' || r.Host[0] == '-' || r.Host[0] == '_' {
 			return true
 		}

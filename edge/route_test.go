@@ -46,6 +46,8 @@ func routed() *config.Snapshot {
 			{Pattern: "*nozone.example/*", Worker: "nozone"},
 			{Pattern: "off.example.net/*", Worker: "", Zone: "example.net"},
 			{Pattern: "*.example.net/*", Worker: "net", Zone: "example.net"},
+			{Pattern: "*/*", Worker: "zone", Zone: "example.info"},
+			{Pattern: "*/*", Worker: "nobody's"},
 			{Pattern: "bad*.example.com/*", Worker: "bad"},
 		},
 	}
@@ -73,6 +75,9 @@ func TestRoutes(t *testing.T) {
 		"http://www.example.com/a/bc":           "ab*",
 		"http://www.example.com/Case":           "case",
 		"http://www.example.com/case":           "www",
+		"http://example.info/":                  "zone",
+		"http://a.example.info/x":               "zone",
+		"http://otherexample.info/":             "",
 		"http://x-dev.example.org/":             "dev",
 		"http://x.example.org/":                 "",
 		"http://nozone.example/":                "nozone",
@@ -149,7 +154,8 @@ func TestPatternErrors(t *testing.T) {
 	for pattern, want := range map[string]string{
 		"":                      "host is missing",
 		"/*":                    "host is missing",
-		"*":                     "host is missing",
+		"*./":                   "host is missing",
+		"https://":              "host is missing",
 		"ftp://example.com/":    "scheme",
 		"example.com/*.jpg":     "last character",
 		"a*.example.com/":       "first character",
@@ -175,8 +181,11 @@ func FuzzParsePattern(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if !strings.HasPrefix(p.Path, "/") || p.Host == "" || strings.ContainsAny(p.Host+p.Path, "* ") || p.Host != strings.ToLower(p.Host) {
+		if !strings.HasPrefix(p.Path, "/") || p.Host == "" && !p.AnyHost || strings.ContainsAny(p.Host+p.Path, "* ") || p.Host != strings.ToLower(p.Host) {
 			t.Errorf("%q: %+v", s, p)
+		}
+		if p.Host == "" {
+			return // any host, but only of a zone
 		}
 		// What a pattern stands for literally, it matches.
 		table := compile(&config.Snapshot{Routes: []config.Route{{Pattern: s, Worker: "w"}}}, quiet)
