@@ -273,6 +273,65 @@ func FuzzShort(f *testing.F) {
 	})
 }
 
+// pipes is a listener without a network: what is written to a pipe is read in
+// the same pieces.
+type pipes struct {
+	conns chan net.Conn
+	once  sync.Once
+}
+
+func (p *pipes) Accept() (net.Conn, error) {
+	if c, ok := <-p.conns; ok {
+		return c, nil
+	}
+	return nil, net.ErrClosed
+}
+
+func (p *pipes) Close() error   { p.once.Do(func() { close(p.conns) }); return nil }
+func (p *pipes) Addr() net.Addr { return &net.UnixAddr{} }
+
+// Wherever requests are cut, and whoever reads on from there, they are
+// answered alike.
+func TestShortInPieces(t *testing.T) {
+	e := New(Options{Source: fallback(), Logger: quiet, Target: func(w http.ResponseWriter, r *http.Request, _, _ string) error { return describe(w, r) }})
+	l := &pipes{conns: make(chan net.Conn)}
+	served := make(chan error)
+	go func() { served <- e.Serve(t.Context(), l, nil) }()
+	requests := "GET /one?a HTTP/1.1\r\n" + okHost + "Accept: */*\r\n\r\nHEAD /two HTTP/1.1\r\n" + okHost + "\r\n" +
+		"POST /three HTTP/1.1\r\n" + okHost + "Content-Length: 2\r\n\r\nab" + "GET /four HTTP/1.1\r\n" + okHost + "Connection: close\r\n\r\n"
+	answer := func(pieces ...string) string {
+		client, server := net.Pipe()
+		defer client.Close()
+		client.SetDeadline(time.Now().Add(10 * time.Second))
+		l.conns <- server
+		go func() {
+			for _, p := range pieces {
+				io.WriteString(client, p)
+			}
+		}()
+		text, err := io.ReadAll(client)
+		if err != nil {
+			t.Fatalf("%q: %v", pieces, err)
+		}
+		return string(changing.ReplaceAll(text, nil))
+	}
+	want := answer(requests)
+	if n := strings.Count(want, "HTTP/1.1 200 OK"); n != 4 {
+		t.Fatalf("%d answers: %s", n, want)
+	}
+	for i := range requests {
+		if got := answer(requests[:i], requests[i:]); got != want {
+			t.Errorf("cut at %q:\n%q\n%q", requests[:i], got, want)
+		}
+	}
+	if err := e.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+}
+
 func TestShortNoticesThatTheClientLeft(t *testing.T) {
 	begun, over := make(chan bool), make(chan error)
 	_, addr := start(t, Options{}, nil, func(w http.ResponseWriter, r *http.Request) error {
