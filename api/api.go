@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"reflect"
 	"strconv"
 )
 
@@ -123,9 +124,40 @@ func Decode(r *http.Request, v any) error {
 		return Errorf(http.StatusRequestEntityTooLarge, 10001, "request body is over %d bytes", MaxBody)
 	}
 	if err := json.Unmarshal(data, v); err != nil {
-		return Errorf(http.StatusBadRequest, 10001, "request body is not valid JSON: %v", err)
+		return Errorf(http.StatusBadRequest, 10001, "request body is not valid: %v", Explain(err))
 	}
 	return nil
+}
+
+// Explain puts an error of encoding/json into words of JSON instead of Go.
+func Explain(err error) error {
+	wrong, ok := errors.AsType[*json.UnmarshalTypeError](err)
+	if !ok {
+		return err
+	}
+	where := wrong.Field
+	if where == "" {
+		where = "the value"
+	}
+	return fmt.Errorf("%s must be %s, not %s", where, jsonType(wrong.Type), wrong.Value)
+}
+
+func jsonType(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Pointer:
+		return jsonType(t.Elem())
+	case reflect.String:
+		return "a string"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Slice, reflect.Array:
+		return "an array"
+	case reflect.Struct, reflect.Map:
+		return "an object"
+	case reflect.Float32, reflect.Float64:
+		return "a number"
+	}
+	return "a whole number"
 }
 
 // Paginate cuts list to the page that the query's page and per_page ask for

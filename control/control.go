@@ -47,7 +47,7 @@ type Options struct {
 	Check func(context.Context, *config.Version) (Report, error)
 	// Validate says what is wrong with a binding; an unknown or unsupported type
 	// is an error that names it. Nil accepts all.
-	Validate func(config.Binding) error
+	Validate func(worker string, b config.Binding) error
 	// Tail calls f with each invocation of a Worker until cancel is called. f
 	// must not block. Nil: `wrangler tail` is refused.
 	Tail func(worker string, f func(telemetry.Invocation)) (cancel func())

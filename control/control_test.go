@@ -92,7 +92,7 @@ func open(ctx context.Context, dir string, tail func(string, func(telemetry.Invo
 			}
 			return Report{StartupTime: 12 * time.Millisecond, Handlers: []string{"fetch"}}, nil
 		},
-		Validate: func(b config.Binding) error {
+		Validate: func(_ string, b config.Binding) error {
 			if reason := unsupported.Reason(b.Type); reason != "" {
 				return fmt.Errorf("binding %s: %s", b.Name, reason)
 			}

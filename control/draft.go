@@ -205,7 +205,7 @@ func (d *draft) check() error {
 	v.ID, v.Created = "00000000-0000-0000-0000-000000000000", d.s.state.Now()
 	if d.s.Validate != nil {
 		for _, b := range v.Bindings {
-			if err := d.s.Validate(b); err != nil {
+			if err := d.s.Validate(v.Worker, b); err != nil {
 				return refused("%v", err)
 			}
 		}

@@ -79,7 +79,7 @@ func (s *server) putSecret(w http.ResponseWriter, r *http.Request) error {
 	}
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(body, &fields); err != nil {
-		return badRequest(10001, "the secret is not an object: %v", err)
+		return badRequest(10001, "the secret is not an object: %v", api.Explain(err))
 	}
 	fields["type"], _ = json.Marshal(head.Type)
 	value, err := json.Marshal(fields)

@@ -136,7 +136,7 @@ func decodeSettings(r *http.Request, v any) error {
 			return err
 		}
 		if err := json.Unmarshal(data, v); err != nil {
-			return badRequest(10001, "the settings part is not valid: %v", err)
+			return badRequest(10001, "the settings part is not valid: %v", api.Explain(err))
 		}
 		return nil
 	}

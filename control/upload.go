@@ -109,7 +109,7 @@ func parseUpload(contentType string, body io.Reader) (*upload, error) {
 				return nil, err
 			}
 			if err := json.Unmarshal(data, &u.metadata); err != nil {
-				return nil, badRequest(10001, "the metadata part is not valid: %v", err)
+				return nil, badRequest(10001, "the metadata part is not valid: %v", api.Explain(err))
 			}
 			haveMetadata = true
 			continue
@@ -236,7 +236,7 @@ func (u *upload) check() error {
 	for i, raw := range u.Bindings {
 		var head struct{ Name, Type string }
 		if err := json.Unmarshal(raw, &head); err != nil {
-			return refused("binding %d is not an object with name and type: %v", i+1, err)
+			return refused("binding %d is not an object with name and type: %v", i+1, api.Explain(err))
 		}
 		if head.Name == "" || head.Type == "" {
 			return refused("binding %d must have a name and a type", i+1)

@@ -57,6 +57,17 @@ func (Kind) Mount(b config.Binding, at binding.Site) (binding.Mount, error) {
 	return binding.Mount{Value: workerd.DurableValue{ClassName: s.ClassName}}, nil
 }
 
+// Deployable says why a binding of worker cannot be deployed: it names a class
+// of another Worker. Under `selvage dev` such a binding only throws when used.
+func Deployable(worker string, b config.Binding) error {
+	s, err := decode(b)
+	if err == nil && s.ScriptName != "" && s.ScriptName != worker {
+		return fmt.Errorf("binding %s: the Durable Object class %s of another Worker (%s) cannot be bound on this version of Selvage yet; "+
+			"bind %s as a service and let it reach its objects", b.Name, s.ClassName, s.ScriptName, s.ScriptName)
+	}
+	return err
+}
+
 func decode(b config.Binding) (settings, error) {
 	var s settings
 	if err := b.Decode(&s); err != nil {

@@ -39,6 +39,23 @@ func TestUndeclaredClass(t *testing.T) {
 	}
 }
 
+func TestDeployable(t *testing.T) {
+	for raw, want := range map[string]string{
+		`{"class_name":"Room"}`:                       "",
+		`{"class_name":"Room","script_name":"chat"}`:  "",
+		`{"class_name":"Room","script_name":"other"}`: "binding ROOM: the Durable Object class Room of another Worker (other) cannot be bound on this version of Selvage yet; bind other as a service and let it reach its objects",
+		`{}`: "binding ROOM: class_name must name an exported class",
+	} {
+		got := ""
+		if err := durable.Deployable("chat", bound(raw)); err != nil {
+			got = err.Error()
+		}
+		if got != want {
+			t.Errorf("%s: %q, want %q", raw, got, want)
+		}
+	}
+}
+
 func TestOtherScriptThrowsWhenUsed(t *testing.T) {
 	m, err := durable.Kind{}.Mount(bound(`{"class_name":"Room","script_name":"other"}`), site)
 	if err != nil || !strings.Contains(m.Warning, "env.ROOM") {

@@ -21,6 +21,7 @@ import (
 	"github.com/selvage-edge/selvage/config"
 	"github.com/selvage-edge/selvage/control"
 	"github.com/selvage-edge/selvage/cron"
+	"github.com/selvage-edge/selvage/durable"
 	"github.com/selvage-edge/selvage/edge"
 	"github.com/selvage-edge/selvage/egress"
 	"github.com/selvage-edge/selvage/engine"
@@ -240,18 +241,23 @@ func (p *Platform) check(ctx context.Context, v *config.Version) (control.Report
 }
 
 // validate says what is wrong with an uploaded binding.
-func validate(kinds []binding.Kind) func(config.Binding) error {
+func validate(kinds []binding.Kind) func(worker string, b config.Binding) error {
 	byType := map[string]binding.Kind{}
 	for _, k := range kinds {
 		byType[k.Type()] = k
 	}
-	return func(b config.Binding) error {
+	return func(worker string, b config.Binding) error {
 		if reason := unsupported.Reason(b.Type); reason != "" {
 			return fmt.Errorf("binding %s: %s", b.Name, reason)
 		}
 		kind := byType[b.Type]
 		if kind == nil {
 			return fmt.Errorf("binding %s: there is no kind of binding named %q here", b.Name, b.Type)
+		}
+		if b.Type == (durable.Kind{}).Type() {
+			if err := durable.Deployable(worker, b); err != nil {
+				return err
+			}
 		}
 		return kind.Validate(b)
 	}
