@@ -68,8 +68,15 @@ const named = (headers) => {
 // asHeader puts the Ray ID into the arguments of fetch().
 function asHeader({ ray }, args) {
   const [input, init] = args;
-  if (typeof input === "string" && plain(init) && plain(init?.headers) && !named(init?.headers)) {
-    return [input, { ...init, headers: { ...init?.headers, "CF-Ray": ray } }];
+  if (typeof input === "string" && plain(init)) {
+    let headers = init?.headers;
+    if (plain(headers) && !named(headers)) {
+      headers = { ...headers, "CF-Ray": ray };
+    } else {
+      headers = new Headers(headers);
+      headers.set("CF-Ray", ray);
+    }
+    return [input, { ...init, headers }];
   }
   if (init === undefined && input.headers.get("cf-ray") === ray) return args;
   const request = new Request(input, init);
