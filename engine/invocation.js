@@ -14,15 +14,12 @@ const running = new hooks.AsyncLocalStorage();
 
 class Invocation {
   subrequests = 0;
-  #request;
-  #ray;
   #mark;
-  constructor(request) {
-    this.#request = request;
-  }
-  // ray is the Ray ID with its colo, empty where the event brought none.
-  get ray() {
-    return (this.#ray ??= this.#request?.headers.get("cf-ray") ?? "");
+  // Of a request no more than the Ray ID is kept: an invocation lives until the
+  // collector comes by, and what it holds lives as long.
+  constructor(event) {
+    // With its colo; empty where the event brings none.
+    this.ray = event instanceof Request ? (event.headers.get("cf-ray") ?? "") : "";
   }
   // mark is how the Ray ID travels in texts; engine/invocation.go reads it.
   get mark() {
@@ -121,37 +118,37 @@ if (settings.lines) {
 
 // report writes an exception that leaves an invocation: the runtime's own line
 // about it has no stack.
-function report(invocation, exception) {
+function report(exception) {
   let text;
   try {
     text = typeof exception?.stack === "string" ? exception.stack : String(exception);
   } catch {
     return; // a getter of the Worker's own that throws
   }
-  write.call(console, invocation.mark + "\x1d" + text);
+  write.call(console, running.getStore().mark + "\x1d" + text);
 }
 
-// entered wraps a method. Within an invocation it is an ordinary function.
-const entered = (method) =>
+// call calls a handler: a method whose exceptions reach nobody but the log.
+function call(handler, self, args) {
+  try {
+    const result = Reflect.apply(handler, self, args);
+    if (settings.lines && result instanceof Promise) result.then(undefined, report);
+    return result;
+  } catch (e) {
+    if (settings.lines) report(e);
+    throw e;
+  }
+}
+
+// within wraps a method so that it runs as an invocation; one that runs within
+// an invocation already is an ordinary function.
+const within = (run) => (method) =>
   function (...args) {
     if (running.getStore() !== undefined) return method.apply(this, args);
-    return running.run(new Invocation(args[0] instanceof Request ? args[0] : undefined), Reflect.apply, method, this, args);
+    return running.run(new Invocation(args[0]), run, method, this, args);
   };
-
-// handled wraps a handler: a method whose exceptions reach nobody but the log.
-const handled = !settings.lines ? entered : (handler) =>
-  function (...args) {
-    if (running.getStore() !== undefined) return handler.apply(this, args);
-    const invocation = new Invocation(args[0] instanceof Request ? args[0] : undefined);
-    try {
-      const result = running.run(invocation, Reflect.apply, handler, this, args);
-      if (result instanceof Promise) result.then(undefined, (e) => report(invocation, e));
-      return result;
-    } catch (e) {
-      report(invocation, e);
-      throw e;
-    }
-  };
+const entered = within(Reflect.apply);
+const handled = within(call);
 
 const handlers = ["fetch", "connect", "scheduled", "queue", "email", "tail", "tailStream", "trace", "alarm", "test"];
 const bases = [workers.WorkerEntrypoint, workers.DurableObject, workers.WorkflowEntrypoint].map((base) => base.prototype);
