@@ -139,7 +139,9 @@ func (e *Engine) plan(ctx context.Context, v *config.Version, o planOptions) (_ 
 		shim.Bindings = append(shim.Bindings, workerd.Binding{Name: "PROBE", Value: workerd.ServiceValue{Name: probeService}})
 	}
 	p.service(workerd.Service{Name: shimService, Worker: shim})
-	p.config.V8Flags = []string{"--max-old-space-size=" + strconv.FormatInt(e.o.MaxMemory*3/4>>20, 10)}
+	// A quarter: V8 does not see what its garbage holds outside of its heap, and
+	// collects too late for the watchdog's patience if it may grow for long.
+	p.config.V8Flags = []string{"--max-old-space-size=" + strconv.FormatInt(max(e.o.MaxMemory/4>>20, 64), 10)}
 
 	id := strconv.FormatInt(e.cellCount.Add(1), 36)
 	headers := workerd.HTTPOptions{ForwardedProto: hop.ProtoHeader, CfBlob: hop.CFHeader}
