@@ -15,11 +15,11 @@ import (
 	"time"
 
 	"github.com/selvage-edge/selvage"
-	"github.com/selvage-edge/selvage/assets"
+	"github.com/selvage-edge/selvage/binding/assets"
+	"github.com/selvage-edge/selvage/binding/d1"
+	"github.com/selvage-edge/selvage/binding/kv"
+	"github.com/selvage-edge/selvage/binding/ratelimit"
 	"github.com/selvage-edge/selvage/config"
-	"github.com/selvage-edge/selvage/d1"
-	"github.com/selvage-edge/selvage/kv"
-	"github.com/selvage-edge/selvage/ratelimit"
 )
 
 // ask starts a platform for an example and prints what its first Worker answers

@@ -10,9 +10,9 @@ import (
 
 	"github.com/selvage-edge/selvage/cli"
 	"github.com/selvage-edge/selvage/config"
-	"github.com/selvage-edge/selvage/manifest"
 	"github.com/selvage-edge/selvage/platform"
 	"github.com/selvage-edge/selvage/project"
+	"github.com/selvage-edge/selvage/project/manifest"
 )
 
 // Main is a program: the selvage command line with these Workers in it. Without

@@ -48,14 +48,14 @@ import (
 	"time"
 
 	"github.com/selvage-edge/selvage/binding"
+	"github.com/selvage-edge/selvage/binding/d1"
+	"github.com/selvage-edge/selvage/binding/kv"
+	"github.com/selvage-edge/selvage/binding/service"
 	"github.com/selvage-edge/selvage/config"
-	"github.com/selvage-edge/selvage/d1"
 	"github.com/selvage-edge/selvage/engine"
-	"github.com/selvage-edge/selvage/kv"
+	"github.com/selvage-edge/selvage/engine/workerd"
 	"github.com/selvage-edge/selvage/platform"
-	"github.com/selvage-edge/selvage/service"
 	"github.com/selvage-edge/selvage/telemetry"
-	"github.com/selvage-edge/selvage/workerd"
 )
 
 // Platform is a running Selvage. It is safe for concurrent use.

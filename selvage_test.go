@@ -15,10 +15,10 @@ import (
 	"time"
 
 	"github.com/selvage-edge/selvage"
-	"github.com/selvage-edge/selvage/d1"
-	"github.com/selvage-edge/selvage/kv"
+	"github.com/selvage-edge/selvage/binding/d1"
+	"github.com/selvage-edge/selvage/binding/kv"
+	"github.com/selvage-edge/selvage/binding/ratelimit"
 	"github.com/selvage-edge/selvage/platform"
-	"github.com/selvage-edge/selvage/ratelimit"
 	"github.com/selvage-edge/selvage/selvagetest"
 )
 

@@ -12,14 +12,14 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/selvage-edge/selvage/binding/durable"
+	"github.com/selvage-edge/selvage/binding/service"
+	"github.com/selvage-edge/selvage/binding/vars"
 	"github.com/selvage-edge/selvage/config"
 	"github.com/selvage-edge/selvage/cron"
-	"github.com/selvage-edge/selvage/durable"
 	"github.com/selvage-edge/selvage/engine"
 	"github.com/selvage-edge/selvage/platform"
-	"github.com/selvage-edge/selvage/service"
 	"github.com/selvage-edge/selvage/telemetry"
-	"github.com/selvage-edge/selvage/vars"
 )
 
 // The types of bindings that have no better home.

@@ -18,7 +18,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/selvage-edge/selvage/workerd"
+	"github.com/selvage-edge/selvage/engine/workerd"
 )
 
 //go:embed worker callee

@@ -12,7 +12,7 @@ import (
 	"net/http"
 
 	"github.com/selvage-edge/selvage/config"
-	"github.com/selvage-edge/selvage/workerd"
+	"github.com/selvage-edge/selvage/engine/workerd"
 )
 
 // Kind turns one sort of binding into what a cell needs.

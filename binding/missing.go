@@ -1,6 +1,6 @@
 package binding
 
-import "github.com/selvage-edge/selvage/workerd"
+import "github.com/selvage-edge/selvage/engine/workerd"
 
 // missingModule makes an object that throws as soon as a property is used, but
 // lets itself be looked at: awaiting it, printing it or turning it into JSON

@@ -9,8 +9,8 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/selvage-edge/selvage/backup"
 	"github.com/selvage-edge/selvage/platform"
+	"github.com/selvage-edge/selvage/storage/backup"
 )
 
 type backupCommand struct {

@@ -15,9 +15,9 @@ import (
 	"time"
 
 	"github.com/selvage-edge/selvage/api"
-	"github.com/selvage-edge/selvage/d1"
-	"github.com/selvage-edge/selvage/manifest"
+	"github.com/selvage-edge/selvage/binding/d1"
 	"github.com/selvage-edge/selvage/platform"
+	"github.com/selvage-edge/selvage/project/manifest"
 )
 
 type d1Command struct {

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/selvage-edge/selvage/dev"
+	"github.com/selvage-edge/selvage/cli/dev"
 	"github.com/selvage-edge/selvage/platform"
 )
 

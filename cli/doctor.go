@@ -12,10 +12,10 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/selvage-edge/selvage/cgroup"
+	"github.com/selvage-edge/selvage/engine/cgroup"
+	"github.com/selvage-edge/selvage/engine/sandbox"
+	"github.com/selvage-edge/selvage/engine/workerd"
 	"github.com/selvage-edge/selvage/platform"
-	"github.com/selvage-edge/selvage/sandbox"
-	"github.com/selvage-edge/selvage/workerd"
 )
 
 type doctorCommand struct {

@@ -5,7 +5,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/selvage-edge/selvage/manifest"
+	"github.com/selvage-edge/selvage/project/manifest"
 )
 
 // projectFlag names the project whose configuration a command reads.

@@ -11,9 +11,9 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"github.com/selvage-edge/selvage/cli/serve"
+	"github.com/selvage-edge/selvage/cli/settings"
 	"github.com/selvage-edge/selvage/platform"
-	"github.com/selvage-edge/selvage/serve"
-	"github.com/selvage-edge/selvage/settings"
 )
 
 // serverFlags are the settings that flags and environment variables override.

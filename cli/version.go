@@ -6,7 +6,7 @@ import (
 	"runtime"
 	"runtime/debug"
 
-	"github.com/selvage-edge/selvage/workerd"
+	"github.com/selvage-edge/selvage/engine/workerd"
 )
 
 type versionCommand struct{}

@@ -16,8 +16,8 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/selvage-edge/selvage/api"
-	"github.com/selvage-edge/selvage/blob"
-	"github.com/selvage-edge/selvage/state"
+	"github.com/selvage-edge/selvage/control/state"
+	"github.com/selvage-edge/selvage/storage/blob"
 )
 
 // Limits of static assets.

@@ -21,12 +21,12 @@ import (
 	"time"
 
 	"github.com/selvage-edge/selvage/api"
-	"github.com/selvage-edge/selvage/auth"
-	"github.com/selvage-edge/selvage/blob"
+	"github.com/selvage-edge/selvage/binding/unsupported"
 	"github.com/selvage-edge/selvage/config"
-	"github.com/selvage-edge/selvage/state"
+	"github.com/selvage-edge/selvage/control/auth"
+	"github.com/selvage-edge/selvage/control/state"
+	"github.com/selvage-edge/selvage/storage/blob"
 	"github.com/selvage-edge/selvage/telemetry"
-	"github.com/selvage-edge/selvage/unsupported"
 )
 
 var update = flag.Bool("update", false, "write the transcripts in testdata")

@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/selvage-edge/selvage/api"
-	"github.com/selvage-edge/selvage/state"
+	"github.com/selvage-edge/selvage/control/state"
 )
 
 // listedDeployments is how many deployments are listed, newest first.

@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"github.com/selvage-edge/selvage/api"
-	"github.com/selvage-edge/selvage/state"
+	"github.com/selvage-edge/selvage/control/state"
 )
 
 // origin is a custom domain as clients write it.

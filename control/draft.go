@@ -12,9 +12,9 @@ import (
 	"strings"
 
 	"github.com/selvage-edge/selvage/api"
-	"github.com/selvage-edge/selvage/blob"
 	"github.com/selvage-edge/selvage/config"
-	"github.com/selvage-edge/selvage/state"
+	"github.com/selvage-edge/selvage/control/state"
+	"github.com/selvage-edge/selvage/storage/blob"
 )
 
 // draft is a version on its way: uploaded, then checked, then stored. The lock

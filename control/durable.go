@@ -4,7 +4,7 @@ import (
 	"net/http"
 
 	"github.com/selvage-edge/selvage/api"
-	"github.com/selvage-edge/selvage/state"
+	"github.com/selvage-edge/selvage/control/state"
 )
 
 // namespaceName is what Cloudflare calls the objects of a Worker's class.

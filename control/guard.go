@@ -17,8 +17,8 @@ import (
 	"github.com/ncruces/go-sqlite3"
 
 	"github.com/selvage-edge/selvage/api"
-	"github.com/selvage-edge/selvage/auth"
-	"github.com/selvage-edge/selvage/state"
+	"github.com/selvage-edge/selvage/control/auth"
+	"github.com/selvage-edge/selvage/control/state"
 )
 
 type identityKey struct{}

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/selvage-edge/selvage/api"
-	"github.com/selvage-edge/selvage/state"
+	"github.com/selvage-edge/selvage/control/state"
 )
 
 // accountName is what `wrangler whoami` shows.

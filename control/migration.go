@@ -3,7 +3,7 @@ package control
 import (
 	"slices"
 
-	"github.com/selvage-edge/selvage/state"
+	"github.com/selvage-edge/selvage/control/state"
 )
 
 // migrations are the Durable Object migrations that come with an upload: those

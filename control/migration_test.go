@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/selvage-edge/selvage/state"
+	"github.com/selvage-edge/selvage/control/state"
 )
 
 func TestMigrations(t *testing.T) {

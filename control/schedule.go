@@ -4,8 +4,8 @@ import (
 	"net/http"
 
 	"github.com/selvage-edge/selvage/api"
+	"github.com/selvage-edge/selvage/control/state"
 	"github.com/selvage-edge/selvage/cron"
-	"github.com/selvage-edge/selvage/state"
 )
 
 // MaxSchedules is the number of cron triggers of a Worker.

@@ -8,7 +8,7 @@ import (
 	"sort"
 
 	"github.com/selvage-edge/selvage/api"
-	"github.com/selvage-edge/selvage/state"
+	"github.com/selvage-edge/selvage/control/state"
 )
 
 // A secret is a binding like any other: changing one makes a new version,

@@ -6,7 +6,7 @@ import (
 	"net/http"
 
 	"github.com/selvage-edge/selvage/api"
-	"github.com/selvage-edge/selvage/state"
+	"github.com/selvage-edge/selvage/control/state"
 )
 
 // getSettings gives the settings of the newest version together with those of

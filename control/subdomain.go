@@ -5,7 +5,7 @@ import (
 	"net/http"
 
 	"github.com/selvage-edge/selvage/api"
-	"github.com/selvage-edge/selvage/state"
+	"github.com/selvage-edge/selvage/control/state"
 )
 
 // defaultSubdomain is the account's label on workers.dev. Hostnames here do not

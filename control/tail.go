@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"github.com/selvage-edge/selvage/api"
-	"github.com/selvage-edge/selvage/auth"
-	"github.com/selvage-edge/selvage/state"
+	"github.com/selvage-edge/selvage/control/auth"
+	"github.com/selvage-edge/selvage/control/state"
 	"github.com/selvage-edge/selvage/telemetry"
 )
 

@@ -13,12 +13,12 @@ import (
 	"testing"
 
 	"github.com/selvage-edge/selvage/api"
-	"github.com/selvage-edge/selvage/auth"
-	"github.com/selvage-edge/selvage/blob"
-	"github.com/selvage-edge/selvage/d1"
-	"github.com/selvage-edge/selvage/keyed"
-	"github.com/selvage-edge/selvage/kv"
-	"github.com/selvage-edge/selvage/state"
+	"github.com/selvage-edge/selvage/binding/d1"
+	"github.com/selvage-edge/selvage/binding/kv"
+	"github.com/selvage-edge/selvage/control/auth"
+	"github.com/selvage-edge/selvage/control/state"
+	"github.com/selvage-edge/selvage/storage/blob"
+	"github.com/selvage-edge/selvage/storage/keyed"
 	"github.com/selvage-edge/selvage/telemetry"
 )
 

@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"github.com/selvage-edge/selvage/api"
-	"github.com/selvage-edge/selvage/state"
+	"github.com/selvage-edge/selvage/control/state"
 )
 
 func (s *server) zoneJSON(z state.Zone) map[string]any {

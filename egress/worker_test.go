@@ -20,9 +20,9 @@ import (
 	"github.com/coder/websocket"
 	"github.com/selvage-edge/selvage/config"
 	"github.com/selvage-edge/selvage/edge"
+	"github.com/selvage-edge/selvage/engine/workerd"
 	"github.com/selvage-edge/selvage/hop"
 	"github.com/selvage-edge/selvage/telemetry"
-	"github.com/selvage-edge/selvage/workerd"
 )
 
 const script = `

@@ -4,7 +4,7 @@ import (
 	"net/http"
 	"sync"
 
-	"github.com/selvage-edge/selvage/assets"
+	"github.com/selvage-edge/selvage/binding/assets"
 	"github.com/selvage-edge/selvage/config"
 	"github.com/selvage-edge/selvage/fault"
 )

@@ -6,9 +6,9 @@ import (
 	"os/exec"
 	"sync"
 
-	"github.com/selvage-edge/selvage/cgroup"
 	"github.com/selvage-edge/selvage/config"
-	"github.com/selvage-edge/selvage/workerd"
+	"github.com/selvage-edge/selvage/engine/cgroup"
+	"github.com/selvage-edge/selvage/engine/workerd"
 )
 
 // kernelRoom is how far beyond MaxMemory the kernel's own bound on a cell is.

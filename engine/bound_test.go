@@ -4,9 +4,9 @@ import (
 	"errors"
 	"testing"
 
-	"github.com/selvage-edge/selvage/cgroup"
+	"github.com/selvage-edge/selvage/engine/cgroup"
+	"github.com/selvage-edge/selvage/engine/workerd"
 	"github.com/selvage-edge/selvage/fault"
-	"github.com/selvage-edge/selvage/workerd"
 )
 
 // What a request is told when its cell has ended. That the kernel's counts are

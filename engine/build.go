@@ -14,8 +14,8 @@ import (
 
 	"github.com/selvage-edge/selvage/binding"
 	"github.com/selvage-edge/selvage/config"
+	"github.com/selvage-edge/selvage/engine/workerd"
 	"github.com/selvage-edge/selvage/hop"
-	"github.com/selvage-edge/selvage/workerd"
 )
 
 // The names of the services and sockets of a cell.

@@ -14,13 +14,13 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/selvage-edge/selvage/cgroup"
 	"github.com/selvage-edge/selvage/config"
+	"github.com/selvage-edge/selvage/engine/cgroup"
+	"github.com/selvage-edge/selvage/engine/sandbox"
+	"github.com/selvage-edge/selvage/engine/workerd"
 	"github.com/selvage-edge/selvage/fault"
 	"github.com/selvage-edge/selvage/hop"
-	"github.com/selvage-edge/selvage/sandbox"
 	"github.com/selvage-edge/selvage/telemetry"
-	"github.com/selvage-edge/selvage/workerd"
 )
 
 // cell is one running process of one version.

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/selvage-edge/selvage/config"
-	"github.com/selvage-edge/selvage/workerd"
+	"github.com/selvage-edge/selvage/engine/workerd"
 )
 
 // Report is what a trial start tells of a version.

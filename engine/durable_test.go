@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/selvage-edge/selvage/config"
-	"github.com/selvage-edge/selvage/workerd"
+	"github.com/selvage-edge/selvage/engine/workerd"
 )
 
 // counter is a Worker with one object that counts, and that would notice if

@@ -32,8 +32,8 @@ import (
 	"time"
 
 	"github.com/selvage-edge/selvage/binding"
-	"github.com/selvage-edge/selvage/cgroup"
 	"github.com/selvage-edge/selvage/config"
+	"github.com/selvage-edge/selvage/engine/cgroup"
 	"github.com/selvage-edge/selvage/fault"
 	"github.com/selvage-edge/selvage/telemetry"
 )

@@ -16,13 +16,13 @@ import (
 	"time"
 
 	"github.com/selvage-edge/selvage/binding"
+	"github.com/selvage-edge/selvage/binding/durable"
+	"github.com/selvage-edge/selvage/binding/service"
+	"github.com/selvage-edge/selvage/binding/vars"
 	"github.com/selvage-edge/selvage/config"
-	"github.com/selvage-edge/selvage/durable"
+	"github.com/selvage-edge/selvage/engine/workerd"
 	"github.com/selvage-edge/selvage/fault"
-	"github.com/selvage-edge/selvage/service"
 	"github.com/selvage-edge/selvage/telemetry"
-	"github.com/selvage-edge/selvage/vars"
-	"github.com/selvage-edge/selvage/workerd"
 )
 
 // bench is an engine under test: a source to deploy to and a server to ask.

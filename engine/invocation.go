@@ -13,8 +13,8 @@ import (
 	"strings"
 
 	"github.com/selvage-edge/selvage/config"
+	"github.com/selvage-edge/selvage/engine/workerd"
 	"github.com/selvage-edge/selvage/telemetry"
-	"github.com/selvage-edge/selvage/workerd"
 )
 
 // defaultSubrequests is how many subrequests an invocation may make unless its

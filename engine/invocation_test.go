@@ -12,8 +12,8 @@ import (
 
 	"github.com/selvage-edge/selvage/binding"
 	"github.com/selvage-edge/selvage/config"
+	"github.com/selvage-edge/selvage/engine/workerd"
 	"github.com/selvage-edge/selvage/telemetry"
-	"github.com/selvage-edge/selvage/workerd"
 )
 
 // keyKind is KV as the runtime sees it; every value is its key.

@@ -14,8 +14,8 @@ import (
 	"time"
 
 	"github.com/selvage-edge/selvage/config"
+	"github.com/selvage-edge/selvage/engine/workerd"
 	"github.com/selvage-edge/selvage/fault"
-	"github.com/selvage-edge/selvage/workerd"
 )
 
 // load asks path from some goroutines until stop is called, which returns how

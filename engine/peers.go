@@ -15,8 +15,8 @@ import (
 
 	"github.com/selvage-edge/selvage/binding"
 	"github.com/selvage-edge/selvage/config"
+	"github.com/selvage-edge/selvage/engine/workerd"
 	"github.com/selvage-edge/selvage/fault"
-	"github.com/selvage-edge/selvage/workerd"
 )
 
 // connectHost is the host name under which cells ask each other for RPC.

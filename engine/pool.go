@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/selvage-edge/selvage/config"
+	"github.com/selvage-edge/selvage/engine/workerd"
 	"github.com/selvage-edge/selvage/fault"
-	"github.com/selvage-edge/selvage/workerd"
 )
 
 // pool keeps the cell of one version: at most one takes new requests, one may

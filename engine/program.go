@@ -19,10 +19,10 @@ import (
 
 	"github.com/selvage-edge/selvage/binding"
 	"github.com/selvage-edge/selvage/config"
+	"github.com/selvage-edge/selvage/engine/workerd"
 	"github.com/selvage-edge/selvage/fault"
 	"github.com/selvage-edge/selvage/hop"
 	"github.com/selvage-edge/selvage/telemetry"
-	"github.com/selvage-edge/selvage/workerd"
 )
 
 // Program is a Worker that this process itself implements: its handler is

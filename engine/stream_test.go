@@ -12,7 +12,7 @@ import (
 
 	"github.com/selvage-edge/selvage/binding"
 	"github.com/selvage-edge/selvage/config"
-	"github.com/selvage-edge/selvage/workerd"
+	"github.com/selvage-edge/selvage/engine/workerd"
 )
 
 // A WebSocket stays with the old version, which lives until it is closed; new

@@ -6,8 +6,8 @@ import (
 	"net/http"
 
 	"github.com/selvage-edge/selvage/config"
+	"github.com/selvage-edge/selvage/engine/workerd"
 	"github.com/selvage-edge/selvage/telemetry"
-	"github.com/selvage-edge/selvage/workerd"
 )
 
 // tailSource reports each invocation of the user's Worker to us.

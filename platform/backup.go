@@ -12,8 +12,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/selvage-edge/selvage/backup"
-	"github.com/selvage-edge/selvage/sqlite"
+	"github.com/selvage-edge/selvage/storage/backup"
+	"github.com/selvage-edge/selvage/storage/sqlite"
 )
 
 // secretKey is the file of the key that seals the secrets.

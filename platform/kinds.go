@@ -3,15 +3,15 @@ package platform
 import (
 	"slices"
 
-	"github.com/selvage-edge/selvage/assets"
 	"github.com/selvage-edge/selvage/binding"
-	"github.com/selvage-edge/selvage/d1"
-	"github.com/selvage-edge/selvage/durable"
-	"github.com/selvage-edge/selvage/kv"
-	"github.com/selvage-edge/selvage/ratelimit"
-	"github.com/selvage-edge/selvage/service"
-	"github.com/selvage-edge/selvage/unsupported"
-	"github.com/selvage-edge/selvage/vars"
+	"github.com/selvage-edge/selvage/binding/assets"
+	"github.com/selvage-edge/selvage/binding/d1"
+	"github.com/selvage-edge/selvage/binding/durable"
+	"github.com/selvage-edge/selvage/binding/kv"
+	"github.com/selvage-edge/selvage/binding/ratelimit"
+	"github.com/selvage-edge/selvage/binding/service"
+	"github.com/selvage-edge/selvage/binding/unsupported"
+	"github.com/selvage-edge/selvage/binding/vars"
 )
 
 // kinds lists every kind of binding. With createMissing, KV namespaces and D1

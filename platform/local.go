@@ -14,9 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/selvage-edge/selvage/api"
-	"github.com/selvage-edge/selvage/auth"
 	"github.com/selvage-edge/selvage/control"
-	"github.com/selvage-edge/selvage/state"
+	"github.com/selvage-edge/selvage/control/auth"
+	"github.com/selvage-edge/selvage/control/state"
 )
 
 // Local serves the REST API on a unix socket that only this user can reach. It

@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"github.com/selvage-edge/selvage/api"
-	"github.com/selvage-edge/selvage/d1"
-	"github.com/selvage-edge/selvage/state"
+	"github.com/selvage-edge/selvage/binding/d1"
+	"github.com/selvage-edge/selvage/control/state"
 )
 
 // MigrationsRequest is the body of POST /local/d1/{id}/migrations. The folder

@@ -3,9 +3,9 @@ package platform
 import (
 	"context"
 
+	"github.com/selvage-edge/selvage/control/state"
 	"github.com/selvage-edge/selvage/edge"
 	"github.com/selvage-edge/selvage/engine"
-	"github.com/selvage-edge/selvage/state"
 	"github.com/selvage-edge/selvage/telemetry"
 )
 

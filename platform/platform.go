@@ -17,17 +17,17 @@ import (
 	"time"
 
 	"github.com/selvage-edge/selvage/binding"
-	"github.com/selvage-edge/selvage/cgroup"
+	"github.com/selvage-edge/selvage/binding/durable"
+	"github.com/selvage-edge/selvage/binding/unsupported"
 	"github.com/selvage-edge/selvage/config"
 	"github.com/selvage-edge/selvage/control"
 	"github.com/selvage-edge/selvage/cron"
-	"github.com/selvage-edge/selvage/durable"
 	"github.com/selvage-edge/selvage/edge"
 	"github.com/selvage-edge/selvage/egress"
 	"github.com/selvage-edge/selvage/engine"
+	"github.com/selvage-edge/selvage/engine/cgroup"
+	"github.com/selvage-edge/selvage/engine/workerd"
 	"github.com/selvage-edge/selvage/telemetry"
-	"github.com/selvage-edge/selvage/unsupported"
-	"github.com/selvage-edge/selvage/workerd"
 )
 
 // Options configure a Platform. Data is required.

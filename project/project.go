@@ -12,10 +12,10 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/selvage-edge/selvage/assets"
-	"github.com/selvage-edge/selvage/bundle"
+	"github.com/selvage-edge/selvage/binding/assets"
 	"github.com/selvage-edge/selvage/config"
-	"github.com/selvage-edge/selvage/manifest"
+	"github.com/selvage-edge/selvage/project/bundle"
+	"github.com/selvage-edge/selvage/project/manifest"
 )
 
 // Project is one wrangler project. Load and Build are called by one goroutine

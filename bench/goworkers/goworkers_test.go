@@ -28,8 +28,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/selvage-edge/selvage"
-	"github.com/selvage-edge/selvage/d1"
-	"github.com/selvage-edge/selvage/kv"
+	"github.com/selvage-edge/selvage/binding/d1"
+	"github.com/selvage-edge/selvage/binding/kv"
 )
 
 // env is the Worker's environment.

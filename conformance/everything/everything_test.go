@@ -18,7 +18,7 @@ import (
 
 	"github.com/coder/websocket"
 
-	"github.com/selvage-edge/selvage/dev"
+	"github.com/selvage-edge/selvage/cli/dev"
 )
 
 // start runs the two projects of testdata and returns the address.

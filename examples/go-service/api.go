@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/selvage-edge/selvage"
-	"github.com/selvage-edge/selvage/kv"
+	"github.com/selvage-edge/selvage/binding/kv"
 )
 
 // Env is what the API Worker has: bindings, as a Worker in JavaScript has them.

@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"github.com/selvage-edge/selvage/binding"
-	"github.com/selvage-edge/selvage/workerd"
+	"github.com/selvage-edge/selvage/engine/workerd"
 )
 
 // CompatibilityDate is the date that the Workers of these tests ask for.

@@ -14,24 +14,27 @@ const module = "github.com/selvage-edge/selvage"
 // floors lists the packages from the ground up. A package may import packages
 // of lower floors, and of its own floor only where allowed says so.
 var floors = [][]string{
-	{"config", "fault", "telemetry", "api"},                                                // words and tools
-	{"workerd", "sandbox", "cgroup", "sqlite", "blob", "keyed", "backup", "bundle", "hop"}, // storage and processes
-	{"history"},                         // storage on storage
-	{"binding", "manifest", "settings"}, // contracts
-	{"kv", "d1", "assets", "ratelimit", "vars", "service", "durable", "unsupported"}, // bindings
+	{"config", "fault", "telemetry", "api"}, // words and tools
+	{"storage/sqlite", "storage/blob", "storage/keyed", "storage/backup", "hop",
+		"engine/workerd", "engine/sandbox", "engine/cgroup", "project/bundle"}, // bytes, processes, hops
+	{"storage/history"},                             // storage on storage
+	{"binding", "project/manifest", "cli/settings"}, // contracts
+	{"binding/kv", "binding/d1", "binding/assets", "binding/ratelimit", "binding/vars", "binding/service",
+		"binding/durable", "binding/unsupported"}, // bindings
 	{"engine"}, // which version runs where
-	{"edge", "egress", "auth", "state", "cron"}, // the planes' parts
-	{"control"},                            // the REST API
-	{"platform"},                           // the one place where everything is put together
-	{"project"}, {"dev", "serve"}, {"cli"}, // the commands
+	{"edge", "egress", "control/auth", "control/state", "cron"}, // the planes' parts
+	{"control"},                       // the REST API
+	{"platform"},                      // the one place where everything is put together
+	{"project"},                       // a wrangler project on this machine
+	{"cli/dev", "cli/serve"}, {"cli"}, // the commands
 	{""},                           // the library
 	{"selvagetest", "cmd/selvage"}, // programs
 }
 
 // allowed names imports within one floor, with the reason.
 var allowed = map[string]string{
-	"auth -> state":      "API tokens and the audit log are records of the control plane's state",
-	"durable -> service": "for a caller in Go a Durable Object is a service",
+	"control/auth -> control/state":      "API tokens and the audit log are records of the control plane's state",
+	"binding/durable -> binding/service": "for a caller in Go a Durable Object is a service",
 }
 
 func TestImportsPointDown(t *testing.T) {

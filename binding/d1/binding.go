@@ -1,0 +1,86 @@
+package d1
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/selvage-edge/selvage/binding"
+	"github.com/selvage-edge/selvage/config"
+	"github.com/selvage-edge/selvage/engine/workerd"
+)
+
+type kind struct {
+	store  *Store
+	create bool
+}
+
+// NewKind is the binding kind "d1". With createOnDemand a database that does
+// not exist is created when a Worker that uses it starts, as `selvage dev`
+// needs it; otherwise the Worker does not start.
+func NewKind(s *Store, createOnDemand bool) binding.Kind { return kind{s, createOnDemand} }
+
+// settings is the binding's JSON.
+//
+// Source: https://developers.cloudflare.com/workers/configuration/multipart-upload-metadata/#bindings
+type settings struct {
+	ID string `json:"id"`
+}
+
+// Type implements binding.Kind.
+func (kind) Type() string { return "d1" }
+
+// Validate implements binding.Kind.
+func (kind) Validate(b config.Binding) error {
+	var s settings
+	if err := b.Decode(&s); err != nil {
+		return err
+	}
+	if s.ID == "" {
+		return fmt.Errorf("binding %s (d1): id is missing; give the database's id", b.Name)
+	}
+	return nil
+}
+
+// Mount implements binding.Kind.
+func (k kind) Mount(b config.Binding, at binding.Site) (binding.Mount, error) {
+	if err := k.Validate(b); err != nil {
+		return binding.Mount{}, err
+	}
+	if at.Version != nil && slices.Contains(at.Version.CompatibilityFlags, "d1_binding_jsrpc") {
+		return binding.Mount{}, fmt.Errorf(
+			"binding %s (d1): the compatibility flag d1_binding_jsrpc is not supported; remove it from compatibility_flags", b.Name)
+	}
+	db, err := k.database(b)
+	if err != nil {
+		return binding.Mount{}, err
+	}
+	return binding.Mount{
+		Value: workerd.WrappedValue{
+			Module: "cloudflare-internal:d1-api",
+			Inner:  []workerd.Binding{{Name: "fetcher", Value: workerd.ServiceValue{Name: at.Service}}},
+		},
+		Handler: Service(db),
+	}, nil
+}
+
+// database finds the database of a binding.
+func (k kind) database(b config.Binding) (*Database, error) {
+	var s settings
+	if err := b.Decode(&s); err != nil {
+		return nil, err
+	}
+	find := k.store.Database
+	if k.create {
+		find = k.store.Ensure
+	}
+	db, err := find(context.Background(), s.ID)
+	if errors.Is(err, ErrNotFound) {
+		return nil, fmt.Errorf("binding %s (d1): there is no database with id %s; create one with `wrangler d1 create`", b.Name, s.ID)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("binding %s (d1): %w", b.Name, err)
+	}
+	return db, nil
+}

@@ -1,0 +1,80 @@
+// Package durable is the Durable Object namespace binding. The objects
+// themselves live in the Worker's cell, where workerd runs and stores them;
+// this package only lets env reach their class.
+//
+// Source: https://developers.cloudflare.com/durable-objects/
+package durable
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/selvage-edge/selvage/binding"
+	"github.com/selvage-edge/selvage/config"
+	"github.com/selvage-edge/selvage/engine/workerd"
+)
+
+// settings are the fields of the uploaded binding.
+type settings struct {
+	ClassName   string `json:"class_name"`
+	ScriptName  string `json:"script_name"`
+	Environment string `json:"environment"`
+}
+
+// Kind is the binding kind "durable_object_namespace".
+type Kind struct{}
+
+var _ binding.Kind = Kind{}
+
+// Type implements binding.Kind.
+func (Kind) Type() string { return "durable_object_namespace" }
+
+// Validate implements binding.Kind.
+func (Kind) Validate(b config.Binding) error {
+	_, err := decode(b)
+	return err
+}
+
+// Mount implements binding.Kind. A class of the Worker's own script must have
+// been declared by a migration. A class of another script gives a binding that
+// throws when used.
+func (Kind) Mount(b config.Binding, at binding.Site) (binding.Mount, error) {
+	s, err := decode(b)
+	if err != nil {
+		return binding.Mount{}, err
+	}
+	if s.ScriptName != "" && s.ScriptName != at.Version.Worker {
+		what := fmt.Sprintf("env.%s is a binding to the Durable Object class %s of another Worker (%s), which this version of Selvage does not run yet",
+			b.Name, s.ClassName, s.ScriptName)
+		return binding.Missing(what+".", what+": using it throws an error; a service binding to "+s.ScriptName+" can stand in"), nil
+	}
+	declared := slices.ContainsFunc(at.Version.Classes, func(c config.Class) bool { return c.Name == s.ClassName })
+	if !declared {
+		return binding.Mount{}, fmt.Errorf("binding %s: class %q of Worker %q is not configured to implement Durable Objects; "+
+			"export it and add a migration to the Worker's configuration: [[migrations]] tag = \"v1\" new_sqlite_classes = [%q]",
+			b.Name, s.ClassName, at.Version.Worker, s.ClassName)
+	}
+	return binding.Mount{Value: workerd.DurableValue{ClassName: s.ClassName}}, nil
+}
+
+// Deployable says why a binding of worker cannot be deployed: it names a class
+// of another Worker. Under `selvage dev` such a binding only throws when used.
+func Deployable(worker string, b config.Binding) error {
+	s, err := decode(b)
+	if err == nil && s.ScriptName != "" && s.ScriptName != worker {
+		return fmt.Errorf("binding %s: the Durable Object class %s of another Worker (%s) cannot be bound on this version of Selvage yet; "+
+			"bind %s as a service and let it reach its objects", b.Name, s.ClassName, s.ScriptName, s.ScriptName)
+	}
+	return err
+}
+
+func decode(b config.Binding) (settings, error) {
+	var s settings
+	if err := b.Decode(&s); err != nil {
+		return s, err
+	}
+	if s.ClassName == "" {
+		return s, fmt.Errorf("binding %s: class_name must name an exported class", b.Name)
+	}
+	return s, nil
+}

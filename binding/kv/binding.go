@@ -1,0 +1,81 @@
+package kv
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/selvage-edge/selvage/binding"
+	"github.com/selvage-edge/selvage/config"
+	"github.com/selvage-edge/selvage/engine/workerd"
+)
+
+// Kind is the binding "kv_namespace". Its settings are
+//
+//	{"namespace_id": "<id>"}
+type Kind struct {
+	// Store has the namespaces.
+	Store *Store
+	// CreateMissing makes a namespace when a Worker first asks for it, as
+	// `selvage dev` wants. Otherwise a missing one keeps the version from
+	// starting.
+	CreateMissing bool
+}
+
+// NewKind returns the kind for the namespaces of s.
+func NewKind(s *Store) *Kind { return &Kind{Store: s} }
+
+var _ binding.Kind = (*Kind)(nil)
+
+// Type implements binding.Kind.
+func (k *Kind) Type() string { return "kv_namespace" }
+
+func namespaceID(b config.Binding) (string, error) {
+	var settings struct {
+		ID string `json:"namespace_id"`
+	}
+	if err := b.Decode(&settings); err != nil {
+		return "", err
+	}
+	if settings.ID == "" {
+		return "", fmt.Errorf("binding %s (kv_namespace): namespace_id is empty; set it to the id of a KV namespace", b.Name)
+	}
+	if len(settings.ID) > MaxKeyBytes {
+		return "", fmt.Errorf("binding %s (kv_namespace): namespace_id has %d bytes; at most %d are allowed", b.Name, len(settings.ID), MaxKeyBytes)
+	}
+	return settings.ID, nil
+}
+
+// Validate implements binding.Kind.
+func (k *Kind) Validate(b config.Binding) error {
+	_, err := namespaceID(b)
+	return err
+}
+
+// Mount implements binding.Kind.
+func (k *Kind) Mount(b config.Binding, at binding.Site) (binding.Mount, error) {
+	n, err := k.namespace(b)
+	if err != nil {
+		return binding.Mount{}, err
+	}
+	return binding.Mount{Value: workerd.KVValue(at.Service), Handler: n.Handler()}, nil
+}
+
+// namespace finds the namespace of a binding.
+func (k *Kind) namespace(b config.Binding) (*Namespace, error) {
+	id, err := namespaceID(b)
+	if err != nil {
+		return nil, err
+	}
+	find := k.Store.Namespace
+	if k.CreateMissing {
+		find = k.Store.Ensure
+	}
+	n, err := find(id)
+	if errors.Is(err, ErrNamespaceNotFound) {
+		return nil, fmt.Errorf("binding %s (kv_namespace): there is no KV namespace with id %q; create one with `wrangler kv namespace create %s` and use the id it prints", b.Name, id, b.Name)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("binding %s (kv_namespace): %w", b.Name, err)
+	}
+	return n, nil
+}

@@ -1,0 +1,194 @@
+package kv
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/selvage-edge/selvage/storage/blob"
+	"github.com/selvage-edge/selvage/storage/keyed"
+)
+
+const crashDirVariable = "SELVAGE_KV_CRASH_DIR"
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(crashDirVariable); dir != "" {
+		crashChild(dir)
+		return
+	}
+	os.Exit(m.Run())
+}
+
+const (
+	crashWriters = 8
+	crashKeys    = 4 // per writer, so that values are replaced all the time
+)
+
+// crashValue is the value of the n-th write by a writer: its size, and thus
+// whether it becomes a file, follows from n and the round. Every other writer
+// writes the same content, so that files are shared.
+func crashValue(seed uint64, writer, n int) []byte {
+	h := fnv.New64a()
+	fmt.Fprint(h, seed, writer/2, n)
+	r := rand.New(rand.NewPCG(h.Sum64(), 0))
+	size := r.IntN(200)
+	if r.IntN(3) == 0 {
+		size = InlineBytes + r.IntN(50_000)
+	}
+	return append(fmt.Appendf(nil, "%d:", n), bytes.Repeat([]byte{byte('a' + r.IntN(26))}, size)...)
+}
+
+// crashChild writes until it is killed, and tells of every write before it
+// starts and after it is acknowledged.
+func crashChild(dir string) {
+	seed, _ := strconv.ParseUint(os.Getenv("SELVAGE_KV_CRASH_SEED"), 10, 64)
+	s := crashOpen(dir)
+	n, err := s.Ensure("crash")
+	if err != nil {
+		panic(err)
+	}
+	say := func(format string, args ...any) { // one write of few bytes is atomic on a pipe
+		os.Stdout.WriteString(fmt.Sprintf(format, args...))
+	}
+	for w := range crashWriters {
+		go func() {
+			for i := 1; ; i++ {
+				key := fmt.Sprintf("w%d/%d", w, i%crashKeys)
+				say("start %s %d\n", key, i)
+				var err error
+				if i%7 == 0 {
+					err = n.Delete(context.Background(), key)
+				} else {
+					err = n.Put(context.Background(), key, crashValue(seed, w, i), PutOptions{})
+				}
+				if err != nil {
+					panic(err)
+				}
+				say("done %s %d\n", key, i)
+			}
+		}()
+	}
+	for { // files are swept while they come and go
+		if _, err := s.SweepBlobs(context.Background()); err != nil {
+			panic(err)
+		}
+	}
+}
+
+func crashOpen(dir string) *Store {
+	db, err := keyed.Open(filepath.Join(dir, "keyed"), keyed.Options{MemTableBytes: 1 << 20})
+	if err != nil {
+		panic(err)
+	}
+	blobs, err := blob.Open(filepath.Join(dir, "blob"))
+	if err != nil {
+		panic(err)
+	}
+	s, err := Open(db, blobs, Options{SweepInterval: -1})
+	if err != nil {
+		panic(err)
+	}
+	return s
+}
+
+// TestKillLosesNothing kills a process full of writers with SIGKILL, many
+// times over the same directory: every acknowledged put and delete is there
+// afterwards, or the one that was under way after it, whole.
+func TestKillLosesNothing(t *testing.T) {
+	dir := t.TempDir()
+	base := rand.Uint64()
+	t.Logf("seed %d", base)
+	type state struct{ acked, started int }
+	for round := range 12 {
+		seed := base + uint64(round)
+		cmd := exec.Command(os.Args[0])
+		cmd.Env = append(os.Environ(), crashDirVariable+"="+dir, fmt.Sprintf("SELVAGE_KV_CRASH_SEED=%d", seed))
+		cmd.Stderr = os.Stderr
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		keys := map[string]*state{}
+		kill := 50 + int(seed%400) // this many writes are acknowledged first
+		deadline := time.AfterFunc(30*time.Second, func() { cmd.Process.Kill() })
+		acked := 0
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			var key string
+			var i int
+			word, _, _ := strings.Cut(lines.Text(), " ")
+			if n, _ := fmt.Sscanf(lines.Text(), word+" %s %d", &key, &i); n != 2 {
+				continue // cut off by the kill
+			}
+			st := keys[key]
+			if st == nil {
+				st = &state{}
+				keys[key] = st
+			}
+			if word == "start" {
+				st.started = i
+				continue
+			}
+			st.acked = i
+			if acked++; acked == kill {
+				cmd.Process.Kill()
+			}
+		}
+		deadline.Stop()
+		cmd.Wait()
+		if acked < kill {
+			t.Fatalf("round %d: the child stopped after %d of %d writes", round, acked, kill)
+		}
+
+		s := crashOpen(dir)
+		n, err := s.Ensure("crash")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for key, st := range keys {
+			if st.acked == 0 {
+				continue // an earlier round's value or the first of this one
+			}
+			writer := int(key[1] - '0')
+			got, err := n.Get(ctx, key)
+			ok := false
+			for _, i := range []int{st.acked, st.started} {
+				if i%7 == 0 {
+					ok = ok || errors.Is(err, ErrNotFound)
+				} else {
+					ok = ok || err == nil && bytes.Equal(got, crashValue(seed, writer, i))
+				}
+			}
+			if !ok {
+				t.Errorf("round %d: %s has %.40q (%d bytes, %v); write %d was acknowledged, %d started", round, key, got, len(got), err, st.acked, st.started)
+			}
+		}
+		if _, err := s.SweepBlobs(ctx); err != nil {
+			t.Fatal(err)
+		}
+		page, err := n.List(ctx, ListOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, k := range page.Keys { // the sweep took no file that is needed
+			if _, err := n.Get(ctx, k.Name); err != nil {
+				t.Errorf("round %d: listed, but: %v", round, err)
+			}
+		}
+		s.Close()
+		s.db.Close()
+	}
+}

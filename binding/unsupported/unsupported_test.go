@@ -1,0 +1,83 @@
+package unsupported_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/selvage-edge/selvage/binding"
+	"github.com/selvage-edge/selvage/binding/unsupported"
+	"github.com/selvage-edge/selvage/config"
+	"github.com/selvage-edge/selvage/internal/celltest"
+)
+
+// A Worker may look at the binding in every way a logger would; using it tells
+// what is missing.
+const worker = `export default {
+  async fetch(request, env) {
+    const out = [];
+    const attempt = async (f) => {
+      try {
+        out.push(String(await f()));
+      } catch (e) {
+        out.push(e.name + ": " + e.message);
+      }
+    };
+    await attempt(() => typeof env.QUEUE);
+    await attempt(async () => (await env.QUEUE) === env.QUEUE);
+    await attempt(() => JSON.stringify({ env }));
+    await attempt(() => console.log(env, env.QUEUE));
+    await attempt(() => String(env.QUEUE));
+    await attempt(() => "send" in env.QUEUE);
+    await attempt(() => env.QUEUE.send("x"));
+    await attempt(() => { const { send } = env.QUEUE; });
+    await attempt(() => { env.QUEUE.x = 1; });
+    return new Response(out.join("\n"));
+  },
+};`
+
+func TestThrowsOnlyWhenUsed(t *testing.T) {
+	cell := celltest.Run(t, worker, map[string]func(string) binding.Mount{
+		"QUEUE": func(service string) binding.Mount { return mount(t, "queue", "QUEUE") },
+	})
+	const thrown = "Error: env.QUEUE is a queue binding (queue), which this version of Selvage does not run yet."
+	want := []string{"object", "true", `{"env":{"QUEUE":{}}}`, "undefined", "[object Object]", "false", thrown, thrown, thrown}
+	if got := strings.Split(cell.Get("/"), "\n"); !slices.Equal(got, want) {
+		t.Errorf("got\n%q\nwant\n%q", got, want)
+	}
+}
+
+func TestEveryTypeWarns(t *testing.T) {
+	for _, typ := range unsupported.Types() {
+		m := mount(t, typ, "X")
+		if !strings.Contains(m.Warning, "env.X is a") || !strings.Contains(m.Warning, "("+typ+")") {
+			t.Errorf("%s: warning %q", typ, m.Warning)
+		}
+		if r := unsupported.Reason(typ); !strings.Contains(r, "("+typ+")") {
+			t.Errorf("%s: reason %q", typ, r)
+		}
+	}
+	if r := unsupported.Reason("kv_namespace"); r != "" {
+		t.Errorf("kv_namespace is refused: %s", r)
+	}
+}
+
+func mount(t *testing.T, typ, name string) binding.Mount {
+	t.Helper()
+	b, err := config.NewBinding(name, typ, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range unsupported.Kinds() {
+		if k.Type() != typ {
+			continue
+		}
+		m, err := k.Mount(b, binding.Site{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	t.Fatalf("no kind %s", typ)
+	return binding.Mount{}
+}

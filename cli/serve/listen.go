@@ -1,0 +1,177 @@
+package serve
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"sync/atomic"
+
+	"github.com/selvage-edge/selvage/cli/settings"
+)
+
+// edgeListener is a port on which Workers answer; tls is nil for plain HTTP.
+type edgeListener struct {
+	net.Listener
+	tls *tls.Config
+}
+
+// listeners are the open ports.
+type listeners struct {
+	edge  []edgeListener
+	admin net.Listener
+	// secure: the admin address speaks HTTPS.
+	secure bool
+}
+
+// listen opens every port before anything else, so that a second server on the
+// same ports fails at once.
+func (s *server) listen(c *settings.Settings) (_ *listeners, err error) {
+	l := &listeners{}
+	defer func() {
+		if err != nil {
+			l.close()
+		}
+	}()
+	open := func(key, address string) (net.Listener, error) {
+		x, err := net.Listen("tcp", address)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w; end the program that uses the port or choose another", key, err)
+		}
+		return x, nil
+	}
+	for _, address := range c.HTTP {
+		x, err := open("http.listen", address)
+		if err != nil {
+			return nil, err
+		}
+		l.edge = append(l.edge, edgeListener{x, nil})
+	}
+	for _, address := range c.HTTPS {
+		x, err := open("https.listen", address)
+		if err != nil {
+			return nil, err
+		}
+		l.edge = append(l.edge, edgeListener{x, &tls.Config{GetCertificate: s.certs.edge.get, MinVersion: tls.VersionTLS12}})
+	}
+	if l.admin, err = open("admin.listen", c.Admin); err != nil {
+		return nil, err
+	}
+	if c.AdminCert.Cert != "" {
+		l.admin = tls.NewListener(l.admin, &tls.Config{GetCertificate: s.certs.admin.get, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}})
+		l.secure = true
+	}
+	return l, nil
+}
+
+func (l *listeners) close() {
+	for _, x := range l.edge {
+		x.Close()
+	}
+	if l.admin != nil {
+		l.admin.Close()
+	}
+}
+
+// public is the scheme of the first listener and its port, with a colon, where
+// it is not the scheme's own.
+func (l *listeners) public() (scheme, port string) {
+	first := l.edge[0]
+	scheme, port = "http", portOf(first)
+	if first.tls != nil {
+		scheme = "https"
+	}
+	if scheme == "http" && port == "80" || scheme == "https" && port == "443" {
+		return scheme, ""
+	}
+	return scheme, ":" + port
+}
+
+func (l *listeners) url() string {
+	scheme, port := l.public()
+	return scheme + "://" + hostOf(l.edge[0]) + port
+}
+
+func (l *listeners) adminURL() string {
+	scheme := "http"
+	if l.secure {
+		scheme = "https"
+	}
+	return scheme + "://" + hostOf(l.admin) + ":" + portOf(l.admin)
+}
+
+func portOf(l net.Listener) string {
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	return port
+}
+
+// hostOf is how this machine reaches a listener.
+func hostOf(l net.Listener) string {
+	a, ok := l.Addr().(*net.TCPAddr)
+	switch {
+	case !ok || a.IP.IsUnspecified():
+		return "localhost"
+	case a.IP.To4() == nil:
+		return "[" + a.IP.String() + "]"
+	}
+	return a.IP.String()
+}
+
+// certificates are those of the listeners. They can be replaced at any time:
+// connections that are open keep theirs.
+type certificates struct{ edge, admin chain }
+
+// load reads the files; use brings them into force.
+func (c *certificates) load(s *settings.Settings) (use func(), err error) {
+	edge, err := read(s.Certificates)
+	if err != nil {
+		return nil, fmt.Errorf("https.certificates: %w", err)
+	}
+	var admin []tls.Certificate
+	if s.AdminCert.Cert != "" {
+		if admin, err = read([]settings.Certificate{s.AdminCert}); err != nil {
+			return nil, fmt.Errorf("admin.cert: %w", err)
+		}
+	}
+	return func() {
+		c.edge.list.Store(&edge)
+		c.admin.list.Store(&admin)
+	}, nil
+}
+
+func read(list []settings.Certificate) ([]tls.Certificate, error) {
+	certs := make([]tls.Certificate, 0, len(list))
+	for _, x := range list {
+		pair, err := tls.LoadX509KeyPair(x.Cert, x.Key)
+		if err != nil {
+			return nil, fmt.Errorf("%s with %s: %w", x.Cert, x.Key, err)
+		}
+		certs = append(certs, pair)
+	}
+	return certs, nil
+}
+
+// chain chooses among certificates.
+type chain struct {
+	list atomic.Pointer[[]tls.Certificate]
+}
+
+func (c *chain) get(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	list := *c.list.Load()
+	for i := range list {
+		if hello.SupportsCertificate(&list[i]) == nil {
+			return &list[i], nil
+		}
+	}
+	if len(list) == 0 {
+		return nil, errors.New("no certificate")
+	}
+	return &list[0], nil
+}
+
+// Check says what is wrong with settings beyond their form: certificates that
+// cannot be read. It opens nothing.
+func Check(s *settings.Settings) error {
+	_, err := new(certificates).load(s)
+	return err
+}
