@@ -101,7 +101,7 @@ const maxHashedAhead = 1 << 20
 // one follows when the request is refused after all, or when its body was too
 // large to be hashed ahead.
 func (s *server) recorded(route api.Route, actor *state.Actor, w http.ResponseWriter, r *http.Request) error {
-	entry := state.Entry{Token: actor.Token, TokenName: actor.TokenName, From: actor.From, Action: actor.Action}
+	entry := actor.Entry()
 	audit := func() error {
 		return s.state.Update(context.WithoutCancel(r.Context()), func(tx *state.Tx) error { return tx.Audit(entry) })
 	}

@@ -269,11 +269,13 @@ func (u *upload) check() error {
 	if err := checkDate(u.CompatibilityDate, time.Now()); err != nil {
 		return err
 	}
-	if l := u.Limits; l != nil && (l.CPUMS < 0 || l.CPUMS > 300_000) {
-		return refused("limits.cpu_ms must be between 0 and 300000 milliseconds, not %d", l.CPUMS)
-	}
-	if l := u.Limits; l != nil && (l.Subrequests < 0 || l.Subrequests > 10_000_000) {
-		return refused("limits.subrequests must be between 0 and 10000000, not %d", l.Subrequests)
+	if l := u.Limits; l != nil {
+		if l.CPUMS < 0 || l.CPUMS > 300_000 {
+			return refused("limits.cpu_ms must be between 0 and 300000 milliseconds, not %d", l.CPUMS)
+		}
+		if l.Subrequests < 0 || l.Subrequests > 10_000_000 {
+			return refused("limits.subrequests must be between 0 and 10000000, not %d", l.Subrequests)
+		}
 	}
 	if len(u.Annotations["workers/message"]) > 1000 || len(u.Annotations["workers/tag"]) > 100 {
 		return refused("the message of a version has at most 1000 bytes and its tag at most 100")

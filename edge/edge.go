@@ -200,8 +200,8 @@ func (e *Edge) Shutdown(ctx context.Context) error {
 	short := make(chan error, 1)
 	go func() { short <- e.shorts.shutdown(ctx) }()
 	err := e.server.Shutdown(ctx)
-	if e := <-short; err == nil {
-		err = e
+	if cutOff := <-short; err == nil {
+		err = cutOff
 	}
 	e.stop()
 	if err != nil {

@@ -281,16 +281,8 @@ func FuzzRequest(f *testing.F) {
 		return seen.serve(w, r)
 	})
 	f.Fuzz(func(t *testing.T, data []byte) {
-		conn, err := net.Dial("tcp", addr)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
-		conn.SetDeadline(time.Now().Add(10 * time.Second))
-		conn.Write(data)
-		conn.(*net.TCPConn).CloseWrite()
-		answer, _ := io.ReadAll(conn)
-		if bytes.Contains(answer, []byte("Internal error")) {
+		answer := exchangeAll(t, addr, data)
+		if strings.Contains(answer, "Internal error") {
 			t.Fatalf("%q: %q", data, answer)
 		}
 		seen.take()

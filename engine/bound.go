@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"fmt"
 	"os/exec"
 	"sync"
 
@@ -63,7 +62,7 @@ func (e *Engine) group(v *config.Version) *cgroup.Group {
 	g, err := e.o.Cgroups.New(e.o.MaxMemory + kernelRoom)
 	if err != nil {
 		// Serving comes first, and the watchdog is there.
-		e.o.Logger.Warn("the kernel does not bound this cell's memory", "worker", v.Worker, "version", v.ID, "err", fmt.Errorf("start cell: %w", err))
+		e.o.Logger.Warn("the kernel does not bound this cell's memory", "worker", v.Worker, "version", v.ID, "err", err)
 		return nil
 	}
 	return g

@@ -87,7 +87,7 @@ type Options struct {
 	// use port 0 ("127.0.0.1:0") and read the port from Cells. May be nil.
 	InspectorAddr func(worker string) string
 	// MaxMemory is the resident memory, in bytes, beyond which a cell is
-	// replaced. Default 512 MiB. Three quarters of it bound the JavaScript heap.
+	// replaced. Default 512 MiB. A quarter of it bounds the JavaScript heap.
 	MaxMemory int64
 	// Cgroups, when not nil, bound the memory of cells by the kernel, too, a
 	// little above MaxMemory; see kernelRoom.

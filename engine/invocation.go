@@ -55,18 +55,17 @@ func (m mark) attribute(w *workerd.Worker, v *config.Version, lines bool) (worke
 	if limit == 0 {
 		limit = defaultSubrequests
 	}
-	settings, _ := json.Marshal(map[string]any{"subrequests": limit, "key": string(m[1:]), "lines": lines}) // cannot fail
 	classes := make([]string, len(v.Classes))
 	for i, c := range v.Classes {
 		classes[i] = c.Name
 	}
-	names, _ := json.Marshal(classes)
+	settings, _ := json.Marshal(map[string]any{"subrequests": limit, "key": string(m[1:]), "lines": lines, "classes": classes}) // cannot fail
 	main := "selvage-main.js"
 	for slices.ContainsFunc(w.Modules, func(x workerd.Module) bool { return x.Name == main }) {
 		main = "selvage-" + main
 	}
-	source := fmt.Sprintf("import { enter } from %q;\nimport * as user from %[2]s;\nexport * from %[2]s;\nexport default enter(user, %s);\n",
-		invocationModule, quoteJS(specifier(v.MainModule)), names)
+	source := fmt.Sprintf("import { enter } from %q;\nimport * as user from %[2]s;\nexport * from %[2]s;\nexport default enter(user);\n",
+		invocationModule, quoteJS(specifier(v.MainModule)))
 	w.Modules = append([]workerd.Module{{Name: main, Kind: workerd.ESModule, Data: []byte(source)}}, w.Modules...)
 	return workerd.ExtensionModule{Name: invocationModule, Source: fmt.Sprintf("const settings = %s;\n%s", settings, invocationSource)}, true
 }
@@ -179,10 +178,11 @@ func (m mark) key(r *http.Request) {
 	}
 }
 
-// rayOf is the Ray ID that a request of a Worker carries, without the colo.
+// rayOf is the Ray ID that a request of a Worker carries, without the colo;
+// empty if it carries none.
 func rayOf(h http.Header) string {
 	ray, _, _ := strings.Cut(h.Get("Cf-Ray"), "-")
-	if len(ray) != rayLength || ray[0] == '-' {
+	if len(ray) != rayLength {
 		return ""
 	}
 	return ray

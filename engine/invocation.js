@@ -3,9 +3,9 @@
 // before the Worker's own ones, wraps what makes subrequests and console lines,
 // and wraps the handlers so that an AsyncLocalStorage knows the invocation.
 //
-// settings = { subrequests, key, lines }: the limit; a secret that keeps marks
-// from being forged; whether lines are marked and exceptions written with
-// their stacks.
+// settings = { subrequests, key, lines, classes }: the limit; a secret that
+// keeps marks from being forged; whether lines are marked and exceptions
+// written with their stacks; the names of the Durable Objects' classes.
 import hooks from "node-internal:async_hooks";
 import context from "cloudflare-internal:env";
 import workers from "cloudflare-internal:workers";
@@ -132,10 +132,10 @@ function report(exception) {
 function call(handler, self, args) {
   try {
     const result = Reflect.apply(handler, self, args);
-    if (settings.lines && result instanceof Promise) result.then(undefined, report);
+    if (result instanceof Promise) result.then(undefined, report);
     return result;
   } catch (e) {
-    if (settings.lines) report(e);
+    report(e);
     throw e;
   }
 }
@@ -148,18 +148,18 @@ const within = (run) => (method) =>
     return running.run(new Invocation(args[0]), run, method, this, args);
   };
 const entered = within(Reflect.apply);
-const handled = within(call);
+const handled = settings.lines ? within(call) : entered;
 
 const handlers = ["fetch", "connect", "scheduled", "queue", "email", "tail", "tailStream", "trace", "alarm", "test"];
 const bases = [workers.WorkerEntrypoint, workers.DurableObject, workers.WorkflowEntrypoint].map((base) => base.prototype);
 const wrapped = new WeakSet([...bases, Object.prototype, Function.prototype]);
 
 // enter wraps the handlers among the exports of the Worker's main module, in
-// place, and returns the default one. classes names the Durable Objects: those
-// need not extend anything.
-export function enter(exports, classes) {
+// place, and returns the default one. The classes of Durable Objects need not
+// extend anything.
+export function enter(exports) {
   for (const [name, value] of Object.entries(exports)) {
-    if (typeof value === "function" && (bases.some((base) => base.isPrototypeOf(value.prototype)) || classes.includes(name))) {
+    if (typeof value === "function" && (bases.some((base) => base.isPrototypeOf(value.prototype)) || settings.classes.includes(name))) {
       for (let type = value.prototype; type && !wrapped.has(type); type = Object.getPrototypeOf(type)) {
         wrapped.add(type);
         for (const method of Object.getOwnPropertyNames(type)) {

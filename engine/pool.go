@@ -244,7 +244,7 @@ func (p *pool) endedLocked(c *cell) {
 	cause := c.cause()
 	wait := backOff(p.failures)
 	held := wait
-	if f := (*fault.Fault)(nil); errors.As(cause, &f) && f.Code == fault.ExceededCPU.Code {
+	if errors.Is(cause, fault.ExceededCPU) {
 		// A request used too much and was told; those that come next have done
 		// nothing wrong, and whoever sends such requests must not be able to keep
 		// everyone else waiting.

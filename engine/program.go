@@ -521,8 +521,7 @@ func recordOf(r *http.Request) *telemetry.Request {
 	delete(r.Header, hop.ProtoHeader)
 	delete(r.Header, hop.CFHeader)
 	// A Worker that passes its request on passes these on, too.
-	record.Ray, _, _ = strings.Cut(r.Header.Get("Cf-Ray"), "-")
-	if len(record.Ray) != 16 {
+	if record.Ray = rayOf(r.Header); record.Ray == "" {
 		record.Ray = telemetry.NewRay()
 	}
 	record.ClientIP, _ = netip.ParseAddr(r.Header.Get("Cf-Connecting-Ip"))

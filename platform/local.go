@@ -95,8 +95,7 @@ func (s *Stores) local(rest http.Handler) http.Handler {
 			err := route.Handle(w, r)
 			if err == nil && route.Edit && !actor.Recorded {
 				// The change was to a store that does not write the audit log itself.
-				entry := state.Entry{Token: actor.Token, TokenName: actor.TokenName, Action: actor.Action}
-				if err := s.State.Update(context.WithoutCancel(r.Context()), func(tx *state.Tx) error { return tx.Audit(entry) }); err != nil {
+				if err := s.State.Update(context.WithoutCancel(r.Context()), func(tx *state.Tx) error { return tx.Audit(actor.Entry()) }); err != nil {
 					s.log.Error("write audit log", "action", actor.Action, "err", err)
 				}
 			}

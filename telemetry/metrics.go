@@ -145,6 +145,9 @@ func (m *Metrics) binding(key bindingKey) *bindingSeries {
 	}
 	if m.knownBindings.Load() >= MaxMetricWorkers {
 		key.worker, key.binding = "(other)", "(other)"
+		if s, ok := m.bindings.Load(key); ok {
+			return s.(*bindingSeries)
+		}
 	}
 	labels := []string{key.worker, key.binding, key.kind}
 	v, known := m.bindings.LoadOrStore(key, &bindingSeries{m.calls.WithLabelValues(labels...), m.failed.WithLabelValues(labels...)})

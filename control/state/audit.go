@@ -85,6 +85,11 @@ type Actor struct {
 	Recorded bool
 }
 
+// Entry is the beginning of the entry that tells what the actor did.
+func (a *Actor) Entry() Entry {
+	return Entry{Token: a.Token, TokenName: a.TokenName, From: a.From, Action: a.Action}
+}
+
 type actorKey struct{}
 
 // WithActor returns a context whose updates are written to the audit log.
@@ -103,7 +108,7 @@ func (tx *Tx) recordActor() error {
 	if a == nil {
 		return nil
 	}
-	e := Entry{Token: a.Token, TokenName: a.TokenName, From: a.From, Action: a.Action}
+	e := a.Entry()
 	for _, name := range slices.Sorted(maps.Keys(tx.touched)) {
 		after, err := tx.facts(name)
 		if err != nil {

@@ -71,33 +71,31 @@ func fold(paths []string, path string) (n int, err error) {
 			return 0, err
 		}
 		frame := s.to
-		for _, b := range slices.Backward(blocks) {
-			entries, err := s.entries(b)
-			if err != nil {
-				return 0, err
+		err = s.backward(blocks, func(e *entry) error {
+			if e.kind == lost { // by the commit before it
+				cutOff = append(cutOff, *e)
+				return nil
 			}
-			for _, e := range slices.Backward(entries) {
-				if e.kind == lost { // by the commit before it
-					cutOff = append(cutOff, e)
-					continue
+			if e.kind == commit {
+				m, ok := slices.BinarySearchFunc(old, frame, func(m mark, frame uint32) int { return int(m.frames) - int(frame) })
+				if ok && (current == nil || minute(old[m].bookmark) != minute(marks[len(marks)-1].bookmark)) {
+					current = &group{size: e.size, pages: map[uint32]*overlay{}}
+					groups, marks = append(groups, current), append(marks, old[m])
 				}
-				if e.kind == commit {
-					m, ok := slices.BinarySearchFunc(old, frame, func(m mark, frame uint32) int { return int(m.frames) - int(frame) })
-					if ok && (current == nil || minute(old[m].bookmark) != minute(marks[len(marks)-1].bookmark)) {
-						current = &group{size: e.size, pages: map[uint32]*overlay{}}
-						groups, marks = append(groups, current), append(marks, old[m])
-					}
-				}
-				if current == nil {
-					return 0, errDamaged
-				}
-				for i := range cutOff {
-					current.add(&cutOff[i], int(f.page))
-				}
-				cutOff = cutOff[:0]
-				current.add(&e, int(f.page))
-				frame--
 			}
+			if current == nil {
+				return errDamaged
+			}
+			for i := range cutOff {
+				current.add(&cutOff[i], int(f.page))
+			}
+			cutOff = cutOff[:0]
+			current.add(e, int(f.page))
+			frame--
+			return nil
+		})
+		if err != nil {
+			return 0, err
 		}
 	}
 	if len(groups) == 0 || groups[0].size != f.after {

@@ -63,9 +63,9 @@ func same(a, b []byte, i int) bool {
 	return binary.NativeEndian.Uint64(a[i:]) == binary.NativeEndian.Uint64(b[i:])
 }
 
-// applyPatch applies the patch at the start of b to page, which may be nil to
-// only skip it, and returns what follows it. size is the length of a page.
-func applyPatch(page, b []byte, size int) (rest []byte, err error) {
+// ranges calls f with the place and the old bytes of each range of the patch at
+// the start of b, and returns what follows it. size is the length of a page.
+func ranges(b []byte, size int, f func(at int, old []byte)) (rest []byte, err error) {
 	if len(b) < 2 {
 		return nil, errPatch
 	}
@@ -87,33 +87,32 @@ func applyPatch(page, b []byte, size int) (rest []byte, err error) {
 			return nil, errPatch
 		}
 		at += skip * word
-		if page != nil {
-			copy(page[at:], b[:words*word])
-		}
+		f(int(at), b[:words*word])
 		at += words * word
 		b = b[words*word:]
 	}
 	return b, nil
 }
 
+// applyPatch applies the patch at the start of b to page, which may be nil to
+// only skip it, and returns what follows it. size is the length of a page.
+func applyPatch(page, b []byte, size int) (rest []byte, err error) {
+	return ranges(b, size, func(at int, old []byte) {
+		if page != nil {
+			copy(page[at:], old)
+		}
+	})
+}
+
 // overlayPatch applies a patch that is known to be well-formed to page, and
 // notes in known which words it sets.
 func overlayPatch(page []byte, known []bool, b []byte) {
-	n := int(binary.LittleEndian.Uint16(b))
-	b = b[2:]
-	at := 0
-	for range n {
-		skip, k := binary.Uvarint(b)
-		words, l := binary.Uvarint(b[k:])
-		b = b[k+l:]
-		at += int(skip)
-		for i := range int(words) {
-			known[at+i] = true
+	ranges(b, len(page), func(at int, old []byte) {
+		copy(page[at:], old)
+		for i := range len(old) / word {
+			known[at/word+i] = true
 		}
-		copy(page[at*word:], b[:words*word])
-		at += int(words)
-		b = b[words*word:]
-	}
+	})
 }
 
 // appendOverlay appends the patch that sets the known words of a page.

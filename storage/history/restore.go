@@ -213,16 +213,8 @@ func (h *History) undo(x stored, f *os.File, stop mark) (int64, error) {
 	if all {
 		u.stop = s.from
 	}
-	for i := len(blocks) - 1; i >= 0; i-- {
-		entries, err := s.entries(blocks[i])
-		if err != nil {
-			return 0, err
-		}
-		for j := len(entries) - 1; j >= 0; j-- {
-			if err := u.entry(&entries[j]); err != nil {
-				return 0, err
-			}
-		}
+	if err := s.backward(blocks, u.entry); err != nil {
+		return 0, err
 	}
 	if u.frame != s.from {
 		return 0, fmt.Errorf("segment %d: %w", x.seq, errDamaged)

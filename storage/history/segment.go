@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"os"
+	"slices"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -328,6 +329,22 @@ func decodeIndex(packed []byte) (blocks []block, marks []mark, err error) {
 		return nil, nil, errDamaged
 	}
 	return blocks, marks, nil
+}
+
+// backward calls f with the entries of blocks, the last first.
+func (s *segment) backward(blocks []block, f func(*entry) error) error {
+	for _, b := range slices.Backward(blocks) {
+		entries, err := s.entries(b)
+		if err != nil {
+			return err
+		}
+		for i := len(entries) - 1; i >= 0; i-- {
+			if err := f(&entries[i]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // entries reads the entries of a block.

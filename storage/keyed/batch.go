@@ -1,10 +1,6 @@
 package keyed
 
-import (
-	"fmt"
-
-	"github.com/cockroachdb/pebble/v2"
-)
+import "github.com/cockroachdb/pebble/v2"
 
 // Batch collects writes that take effect together. The later write of a key
 // wins. A Batch belongs to one goroutine and must be Closed.
@@ -37,15 +33,7 @@ func (b Batch) Commit() error { return b.commit(pebble.Sync) }
 func (b Batch) CommitUnsynced() error { return b.commit(pebble.NoSync) }
 
 func (b Batch) commit(o *pebble.WriteOptions) error {
-	if err := b.d.room(); err != nil {
-		return fmt.Errorf("commit to keyed store: %w", err)
-	}
-	b.d.writing.Add(1)
-	defer b.d.writing.Add(-1)
-	if err := b.b.Commit(o); err != nil {
-		return fmt.Errorf("commit to keyed store: %w", err)
-	}
-	return nil
+	return b.d.write("commit to", func() error { return b.b.Commit(o) })
 }
 
 // Close gives the batch's memory back, whether it was committed or not.

@@ -154,26 +154,24 @@ func (d *DB) Get(key []byte) (v Value, found bool, err error) {
 
 // Set stores value under key, durably.
 func (d *DB) Set(key, value []byte) error {
-	if err := d.room(); err != nil {
-		return fmt.Errorf("set in keyed store: %w", err)
-	}
-	d.writing.Add(1)
-	defer d.writing.Add(-1)
-	if err := d.p.Set(key, value, pebble.Sync); err != nil {
-		return fmt.Errorf("set in keyed store: %w", err)
-	}
-	return nil
+	return d.write("set in", func() error { return d.p.Set(key, value, pebble.Sync) })
 }
 
 // Delete removes key, durably. It is no error if there is none.
 func (d *DB) Delete(key []byte) error {
-	if err := d.room(); err != nil {
-		return fmt.Errorf("delete from keyed store: %w", err)
+	return d.write("delete from", func() error { return d.p.Delete(key, pebble.Sync) })
+}
+
+// write runs a write if there is room for it; what begins its error.
+func (d *DB) write(what string, f func() error) error {
+	err := d.room()
+	if err == nil {
+		d.writing.Add(1)
+		defer d.writing.Add(-1)
+		err = f()
 	}
-	d.writing.Add(1)
-	defer d.writing.Add(-1)
-	if err := d.p.Delete(key, pebble.Sync); err != nil {
-		return fmt.Errorf("delete from keyed store: %w", err)
+	if err != nil {
+		return fmt.Errorf("%s keyed store: %w", what, err)
 	}
 	return nil
 }
