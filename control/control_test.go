@@ -113,17 +113,10 @@ func open(ctx context.Context, dir string, tail func(string, func(telemetry.Invo
 	return s, users, h, err
 }
 
-// TestMain runs a server, and nothing else, when a crash test asks for it: it
-// prints its URL, account and token and waits to be killed.
-func TestMain(m *testing.M) {
-	if dir := os.Getenv("SELVAGE_TEST_CONTROL_DIR"); dir != "" {
-		fmt.Fprintln(os.Stderr, serve(dir, os.Getenv("SELVAGE_TEST_CONTROL_TOKEN")))
-		os.Exit(1)
-	}
-	os.Exit(m.Run())
-}
-
-func serve(dir, token string) error {
+// serve is the server of the crash test: it prints its URL, account and token
+// and waits to be killed.
+func serve(args []string) error {
+	dir, token := args[0], args[1]
 	s, users, h, err := open(context.Background(), dir, nil)
 	if err != nil {
 		return err

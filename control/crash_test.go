@@ -1,19 +1,19 @@
 package control
 
 import (
-	"bufio"
 	"encoding/json"
 	"fmt"
-	"os"
-	"os/exec"
 	"strings"
 	"testing"
+
+	"github.com/selvage-edge/selvage/internal/crashtest"
 )
 
 // TestKillAfterEachAnswer runs the calls of a deploy against a server in a
 // child process, kills it as soon as each has been answered, and proves that
 // the next server goes on where the last one stopped.
 func TestKillAfterEachAnswer(t *testing.T) {
+	crashtest.Child(serve)
 	const hash = "0123456789abcdef0123456789abcdef"
 	dir := t.TempDir()
 	b := &bench{t: t}
@@ -86,24 +86,13 @@ func TestKillAfterEachAnswer(t *testing.T) {
 			}
 		}},
 	} {
-		cmd := exec.Command(os.Args[0], "-test.run=^$")
-		cmd.Env = append(os.Environ(), "SELVAGE_TEST_CONTROL_DIR="+dir, "SELVAGE_TEST_CONTROL_TOKEN="+b.token)
-		cmd.Stderr = os.Stderr
-		out, err := cmd.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
+		c := crashtest.Start(t, dir, b.token)
+		for line := range c.Lines() {
+			fields := strings.Fields(line)
+			b.url, b.account, b.token = fields[0], fields[1], fields[2]
+			t.Log(step.name)
+			step.do()
+			c.Kill()
 		}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		line, err := bufio.NewReader(out).ReadString('\n')
-		if err != nil {
-			t.Fatalf("before %s: the server does not start: %v", step.name, err)
-		}
-		fields := strings.Fields(line)
-		b.url, b.account, b.token = fields[0], fields[1], fields[2]
-		step.do()
-		cmd.Process.Kill()
-		cmd.Wait()
 	}
 }

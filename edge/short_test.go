@@ -15,6 +15,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/selvage-edge/selvage/internal/poll"
 )
 
 // startBoth serves one edge at two addresses: with short, and with net/http alone.
@@ -380,9 +382,9 @@ func TestShortWatchLosesNothing(t *testing.T) {
 	})
 	conn, br := dial(t, addr)
 	io.WriteString(conn, "GET /slow HTTP/1.1\r\n"+okHost+"\r\nGET /second HTTP/1.1\r\n"+okHost+"\r\n")
-	until(t, func() bool { return watched(e, func(s *short) bool { return s.watching }) })
+	poll.Until(t, "the watch begins", func() bool { return watched(e, func(s *short) bool { return s.watching }) })
 	io.WriteString(conn, "POST /next HTTP/1.1\r\n"+okHost+"Content-Length: 4\r\n\r\nbody")
-	until(t, func() bool { return watched(e, func(s *short) bool { return len(s.early) > 0 }) })
+	poll.Until(t, "the watch reads a byte", func() bool { return watched(e, func(s *short) bool { return len(s.early) > 0 }) })
 	close(release)
 	for _, want := range []string{"GET /slow", "GET /second", `POST /next HTTP/1.1 "a.example" "/next" 4 [] false "body"`} {
 		res, err := http.ReadResponse(br, nil)
@@ -408,15 +410,6 @@ func watched(e *Edge, f func(*short) bool) bool {
 		}
 	}
 	return false
-}
-
-func until(t *testing.T, f func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !f(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("it does not happen")
-		}
-	}
 }
 
 // Requests that last as long as it takes the watch to begin, so that it begins

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"sync"
@@ -15,6 +14,8 @@ import (
 
 	"github.com/selvage-edge/selvage/config"
 	"github.com/selvage-edge/selvage/engine/workerd"
+	"github.com/selvage-edge/selvage/internal/crashtest"
+	"github.com/selvage-edge/selvage/internal/poll"
 )
 
 // counter is a Worker with one object that counts, and that would notice if
@@ -104,7 +105,7 @@ func TestDurableObjects(t *testing.T) {
 	mu.Unlock()
 	c, _ := b.cellOf("do")
 	syscall.Kill(c.PID, syscall.SIGKILL)
-	until(t, "it counts again", func() bool { status, _, _ := b.ask("/do/"); return status == 200 })
+	poll.Until(t, "it counts again", func() bool { status, _, _ := b.ask("/do/"); return status == 200 })
 	cancel()
 	wg.Wait()
 	for _, f := range failures {
@@ -140,63 +141,57 @@ func TestAlarmAfterRestart(t *testing.T) {
 		o.StuckAfter = 800 * time.Millisecond
 	})
 	b.deploy(v)
-	until(t, "a cell runs though nobody asked", func() bool { _, ok := b.cellOf("do"); return ok })
-	until(t, "the alarm rang and the cell stopped", func() bool { _, ok := b.cellOf("do"); return !ok })
+	poll.Until(t, "a cell runs though nobody asked", func() bool { _, ok := b.cellOf("do"); return ok })
+	poll.Until(t, "the alarm rang and the cell stopped", func() bool { _, ok := b.cellOf("do"); return !ok })
 	b.want("/do/rang", "true")
 }
 
 // The parent is killed with SIGKILL in the middle of its work; no workerd is
 // left, and the next one counts on.
 func TestParentKilled(t *testing.T) {
-	const variable = "SELVAGE_TEST_ENGINE_DIR"
-	if dir := os.Getenv(variable); dir != "" {
-		b := newBench(t, func(o *Options) { o.Dir = dir })
+	crashtest.Child(func(args []string) error {
+		b := newBench(t, func(o *Options) { o.Dir = args[0] })
 		b.deploy(b.counter(0))
 		b.deploy(b.version("web", hello))
 		b.want("/web/", "hello")
 		for {
 			_, body, err := b.ask("/do/")
 			if err != nil {
-				t.Fatal(err)
+				return err
 			}
-			fmt.Printf("count %s", body)
+			line := "count " + body
 			for _, c := range b.Cells() {
-				fmt.Printf(" %d", c.PID)
+				line += fmt.Sprint(" ", c.PID)
 			}
-			fmt.Println()
+			fmt.Println(line)
 		}
-	}
+	})
 	binary, err := workerd.Binary(t.Context(), os.Stderr)
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Setenv(workerd.Variable, binary) // the child prints nothing about a download
 	dir := t.TempDir()
 	last := 0
 	for range 3 {
-		cmd := exec.Command(os.Args[0], "-test.run=^TestParentKilled$")
-		cmd.Env = append(os.Environ(), variable+"="+dir, workerd.Variable+"="+binary)
-		out, err := cmd.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
+		c := crashtest.Start(t, dir)
 		var pids [2]int
-		for range 20 {
+		asked := 0
+		for line := range c.Lines() {
 			var n int
-			if _, err := fmt.Fscanf(out, "count %d %d %d\n", &n, &pids[0], &pids[1]); err != nil {
-				t.Fatal(err)
+			if _, err := fmt.Sscanf(line, "count %d %d %d", &n, &pids[0], &pids[1]); err != nil {
+				t.Fatalf("%q: %v", line, err)
 			}
 			if n <= last {
 				t.Fatalf("count %d after %d", n, last)
 			}
 			last = n
+			if asked++; asked == 20 {
+				c.Kill()
+			}
 		}
-		cmd.Process.Kill()
-		cmd.Wait()
 		for _, pid := range pids {
-			until(t, "workerd dies with its parent", func() bool { return !process(pid) })
+			poll.Until(t, "workerd dies with its parent", func() bool { return !process(pid) })
 		}
 	}
 	// What the killed engines left is cleared by the next.

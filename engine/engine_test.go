@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/selvage-edge/selvage/internal/poll"
 )
 
 const hello = `export default { fetch() { return new Response("hello") } }`
@@ -65,7 +67,7 @@ export class Greeter extends WorkerEntrypoint { greet(name) { return this.ctx.pr
 	if err := b.Start(t.Context(), "callee"); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "the new callee answers", func() bool {
+	poll.Until(t, "the new callee answers", func() bool {
 		_, body, _ := b.ask("/front/")
 		return body == strings.Replace(want, ",3,", ",30,", 1)
 	})

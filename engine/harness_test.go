@@ -179,18 +179,6 @@ func (b *bench) want(path, body string, header ...string) {
 	}
 }
 
-// until waits for a condition.
-func until(t testing.TB, what string, f func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(15 * time.Second)
-	for !f() {
-		if time.Now().After(deadline) {
-			t.Fatalf("never happened: %s", what)
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-}
-
 // cellOf returns the cell of a Worker that takes requests.
 func (b *bench) cellOf(worker string) (CellInfo, bool) {
 	for _, c := range b.Cells() {

@@ -13,6 +13,7 @@ import (
 	"github.com/selvage-edge/selvage/binding"
 	"github.com/selvage-edge/selvage/config"
 	"github.com/selvage-edge/selvage/engine/workerd"
+	"github.com/selvage-edge/selvage/internal/poll"
 	"github.com/selvage-edge/selvage/telemetry"
 )
 
@@ -151,7 +152,7 @@ func TestRay(t *testing.T) {
 		}
 		return got
 	}
-	until(t, "the last line", func() bool { return slices.Contains(lines(), "web "+ray+" log later") })
+	poll.Until(t, "the last line", func() bool { return slices.Contains(lines(), "web "+ray+" log later") })
 	for _, want := range []string{"log text and 5", "warn { a: 1 } b", "error oops", "log later"} {
 		if !slices.Contains(got, "web "+ray+" "+want) {
 			t.Errorf("no line %q in %q", want, got)
@@ -180,7 +181,7 @@ func TestMarksAreInvisible(t *testing.T) {
 	t.Cleanup(b.Observe("web"))
 	b.want("/web/", "ok", "CF-Ray", "0123456789abcdef-LOC")
 	b.want("/web/", "ok")
-	until(t, "both invocations", func() bool { b.mu.Lock(); defer b.mu.Unlock(); return len(b.invocations) == 2 })
+	poll.Until(t, "both invocations", func() bool { b.mu.Lock(); defer b.mu.Unlock(); return len(b.invocations) == 2 })
 	for _, i := range b.invocations {
 		var got []string
 		for _, l := range i.Logs {
@@ -218,7 +219,7 @@ func TestShapesOfExports(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		until(t, name, func() bool { _, body, _ := b.ask("/web/"); return body == "ok" })
+		poll.Until(t, name, func() bool { _, body, _ := b.ask("/web/"); return body == "ok" })
 	}
 }
 
@@ -231,7 +232,7 @@ function fail() { throw new Error("boom\non two lines") }`))
 	want := telemetry.Line{Worker: "web", Ray: "0123456789abcdef", Level: "error", Runtime: true,
 		Message: "Uncaught Error: boom\non two lines\n    at fail (index.js:2:25)\n    at Object.fetch (index.js:1:43)"}
 	var got telemetry.Line
-	until(t, "the exception's line", func() bool {
+	poll.Until(t, "the exception's line", func() bool {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		i := slices.IndexFunc(b.lines, func(l telemetry.Line) bool { return l.Ray != "" })

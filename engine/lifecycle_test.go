@@ -16,6 +16,7 @@ import (
 	"github.com/selvage-edge/selvage/config"
 	"github.com/selvage-edge/selvage/engine/workerd"
 	"github.com/selvage-edge/selvage/fault"
+	"github.com/selvage-edge/selvage/internal/poll"
 )
 
 // load asks path from some goroutines until stop is called, which returns how
@@ -85,7 +86,7 @@ export default class extends WorkerEntrypoint { get() { return "%[1]d" } fetch()
 			stop := b.load("/front/", 2)
 			for i := 1; i <= 3; i++ {
 				b.deploy(b.version("callee", fmt.Sprintf(source, i)))
-				until(t, "the new version is called", func() bool {
+				poll.Until(t, "the new version is called", func() bool {
 					_, body, _ := b.ask("/front/")
 					return body == fmt.Sprint(i)
 				})
@@ -113,8 +114,8 @@ func TestCrash(t *testing.T) {
 			t.Fatal("no cell")
 		}
 		syscall.Kill(c.PID, syscall.SIGKILL)
-		until(t, "the cell is gone", func() bool { d, ok := b.cellOf("ill"); return !ok || d.PID != c.PID })
-		until(t, "the next request is served", func() bool {
+		poll.Until(t, "the cell is gone", func() bool { d, ok := b.cellOf("ill"); return !ok || d.PID != c.PID })
+		poll.Until(t, "the next request is served", func() bool {
 			status, body, err := b.ask("/ill/")
 			return err == nil && status == 200 && body == "hello"
 		})
@@ -127,7 +128,7 @@ func TestCrash(t *testing.T) {
 	b.want("/slow/", "slow")
 	done := make(chan string, 2)
 	go func() { status, body, _ := b.ask("/slow/"); done <- fmt.Sprint(status, body) }()
-	until(t, "the request is in flight", func() bool { c, _ := b.cellOf("slow"); return c.InFlight == 1 })
+	poll.Until(t, "the request is in flight", func() bool { c, _ := b.cellOf("slow"); return c.InFlight == 1 })
 	c, _ := b.cellOf("slow")
 	syscall.Kill(c.PID, syscall.SIGKILL)
 	if got := <-done; got != "200slow" {
@@ -143,7 +144,7 @@ func TestCrash(t *testing.T) {
 		res.Body.Close()
 		done <- fmt.Sprint(res.StatusCode, res.Header.Get("Fault"))
 	}()
-	until(t, "the request is in flight", func() bool { c, _ := b.cellOf("slow"); return c.InFlight == 1 })
+	poll.Until(t, "the request is in flight", func() bool { c, _ := b.cellOf("slow"); return c.InFlight == 1 })
 	c, _ = b.cellOf("slow")
 	syscall.Kill(c.PID, syscall.SIGKILL)
 	if got := <-done; got != "5031105" {
@@ -179,7 +180,7 @@ func TestRunaway(t *testing.T) {
 		if err != nil || status != http.StatusServiceUnavailable || !strings.Contains(body, "1102") || !strings.Contains(body, c.text) {
 			t.Errorf("%s: %d %q %v", c.path, status, body, err)
 		}
-		until(t, "the cell is gone", func() bool { now, ok := b.cellOf("ill"); return !ok || now.PID != old.PID })
+		poll.Until(t, "the cell is gone", func() bool { now, ok := b.cellOf("ill"); return !ok || now.PID != old.PID })
 		b.want("/ill/", "fine") // at once: those who come next do not pay for it
 	}
 	if n, err := stop(); err != nil {
@@ -259,7 +260,7 @@ func TestIdle(t *testing.T) {
 		if len(b.Cells()) != 2 {
 			t.Errorf("cells %+v", b.Cells())
 		}
-		until(t, "both cells stop", func() bool { return len(b.Cells()) == 0 })
+		poll.Until(t, "both cells stop", func() bool { return len(b.Cells()) == 0 })
 	}
 }
 
@@ -281,7 +282,7 @@ func TestScheduled(t *testing.T) {
 			t.Errorf("%s: %+v, %v", cron, got, err)
 		}
 	}
-	until(t, "the handler's line", func() bool {
+	poll.Until(t, "the handler's line", func() bool {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		for _, l := range b.lines {
@@ -306,7 +307,7 @@ func TestException(t *testing.T) {
 	if status, body, _ := b.ask("/web/own"); status != 500 || body != "Internal Server Error" {
 		t.Errorf("the Worker's own 500: %d %q", status, body)
 	}
-	until(t, "the exception is logged", func() bool {
+	poll.Until(t, "the exception is logged", func() bool {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		for _, l := range b.lines {
@@ -325,9 +326,9 @@ func TestTail(t *testing.T) {
 	before, _ := b.cellOf("web")
 	release := b.Observe("web")
 	defer release()
-	until(t, "an observed cell takes over", func() bool { c, ok := b.cellOf("web"); return ok && c.Observed && c.PID != before.PID })
+	poll.Until(t, "an observed cell takes over", func() bool { c, ok := b.cellOf("web"); return ok && c.Observed && c.PID != before.PID })
 	b.ask("/web/throw")
-	until(t, "the tail event", func() bool {
+	poll.Until(t, "the tail event", func() bool {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		for _, i := range b.invocations {

@@ -15,6 +15,7 @@ import (
 	"github.com/selvage-edge/selvage/binding"
 	"github.com/selvage-edge/selvage/config"
 	"github.com/selvage-edge/selvage/fault"
+	"github.com/selvage-edge/selvage/internal/poll"
 	"github.com/selvage-edge/selvage/telemetry"
 )
 
@@ -96,7 +97,7 @@ func TestProgram(t *testing.T) {
 		t.Errorf("info %+v", i)
 	}
 	close(release)
-	until(t, "WaitUntil ends", func() bool { return b.Programs()[0].Waiting == 0 })
+	poll.Until(t, "WaitUntil ends", func() bool { return b.Programs()[0].Waiting == 0 })
 
 	for cron, want := range map[string]string{"fails": "exception", "ok but later": "exception"} {
 		out, err := b.Scheduled(context.Background(), "go", cron, time.Unix(60, 0))

@@ -13,6 +13,7 @@ import (
 	"github.com/selvage-edge/selvage/binding"
 	"github.com/selvage-edge/selvage/config"
 	"github.com/selvage-edge/selvage/engine/workerd"
+	"github.com/selvage-edge/selvage/internal/poll"
 )
 
 // A WebSocket stays with the old version, which lives until it is closed; new
@@ -52,7 +53,7 @@ func TestWebSocketOutlivesSwap(t *testing.T) {
 	b.want("/ws/", "two")
 	echo("one hi")
 	conn.Close(websocket.StatusNormalClosure, "")
-	until(t, "the old cell ends", func() bool { return len(b.Cells()) == 1 })
+	poll.Until(t, "the old cell ends", func() bool { return len(b.Cells()) == 1 })
 }
 
 // An open WebSocket does not hold up a Worker with Durable Objects: the client

@@ -5,7 +5,8 @@ import (
 	"errors"
 	"strings"
 	"testing"
-	"time"
+
+	"github.com/selvage-edge/selvage/internal/poll"
 )
 
 // What an upload left behind when its server died is gone soon after the next start.
@@ -32,16 +33,11 @@ func TestSweepAtStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer p.Close(context.Background())
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	poll.Until(t, "the module is swept", func() bool {
 		there, err := p.Stores.code.Has(digest)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !there {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("the module is still there after 10 s")
-		}
-	}
+		return !there
+	})
 }

@@ -1,44 +1,33 @@
 package d1_test
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"sync"
 	"testing"
 
 	"github.com/selvage-edge/selvage/binding/d1"
+	"github.com/selvage-edge/selvage/internal/crashtest"
 )
 
-// crashDir tells a test binary that it is the child that gets killed.
-const crashDir = "SELVAGE_D1_CRASH_DIR"
-
-func TestMain(m *testing.M) {
-	if dir := os.Getenv(crashDir); dir != "" {
-		crashChild(dir)
-	}
-	os.Exit(m.Run())
-}
-
 // crashChild writes for ever and prints each number once it is acknowledged.
-func crashChild(dir string) {
+func crashChild(args []string) error {
 	ctx := context.Background()
-	die := func(err error) {
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(3)
-		}
+	store, err := d1.Open(args[0], d1.Options{})
+	if err != nil {
+		return err
 	}
-	store, err := d1.Open(dir, d1.Options{})
-	die(err)
 	db, err := store.Ensure(ctx, databaseID)
-	die(err)
+	if err != nil {
+		return err
+	}
 	_, err = db.Exec(ctx, `CREATE TABLE IF NOT EXISTS single (n TEXT PRIMARY KEY, pad);
 		CREATE TABLE IF NOT EXISTS a (n TEXT PRIMARY KEY); CREATE TABLE IF NOT EXISTS b (n TEXT PRIMARY KEY, pad)`)
-	die(err)
+	if err != nil {
+		return err
+	}
 	var mu sync.Mutex
 	ack := func(kind, n string) {
 		mu.Lock()
@@ -46,26 +35,37 @@ func crashChild(dir string) {
 		fmt.Println(kind, n)
 	}
 	round := os.Getpid()
+	failed := make(chan error, 2)
 	go func() {
 		for i := 0; ; i++ {
 			n := fmt.Sprint(round, "-", i)
 			_, err := db.Batch(ctx, db.Prepare("INSERT INTO a VALUES (?)").Bind(n), db.Prepare("INSERT INTO b VALUES (?, randomblob(300))").Bind(n))
-			die(err)
+			if err != nil {
+				failed <- err
+				return
+			}
 			ack("batch", n)
 		}
 	}()
-	for i := 0; ; i++ {
-		n := fmt.Sprint(round, "-", i)
-		_, err := db.Prepare("INSERT INTO single VALUES (?, randomblob(100)) RETURNING n").Bind(n).All(ctx)
-		die(err)
-		ack("single", n)
-	}
+	go func() {
+		for i := 0; ; i++ {
+			n := fmt.Sprint(round, "-", i)
+			_, err := db.Prepare("INSERT INTO single VALUES (?, randomblob(100)) RETURNING n").Bind(n).All(ctx)
+			if err != nil {
+				failed <- err
+				return
+			}
+			ack("single", n)
+		}
+	}()
+	return <-failed
 }
 
 // TestKill kills a process that writes, again and again on the same database:
 // nothing acknowledged is lost, every batch is there in whole or not at all,
 // and the file is sound.
 func TestKill(t *testing.T) {
+	crashtest.Child(crashChild)
 	rounds := 40
 	if testing.Short() {
 		rounds = 5
@@ -75,29 +75,19 @@ func TestKill(t *testing.T) {
 	dir := t.TempDir()
 	acked := map[string][]string{}
 	for range rounds {
-		cmd := exec.Command(os.Args[0])
-		cmd.Env = append(os.Environ(), crashDir+"="+dir)
-		cmd.Stderr = os.Stderr
-		out, err := cmd.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
+		c := crashtest.Start(t, dir)
 		// After the kill the rest of the pipe still counts: the child wrote it.
 		left := random.IntN(1500)
-		for lines := bufio.NewScanner(out); lines.Scan(); left-- {
+		for line := range c.Lines() {
 			var kind, n string
-			if _, err := fmt.Sscan(lines.Text(), &kind, &n); err == nil {
-				acked[kind] = append(acked[kind], n)
+			if _, err := fmt.Sscan(line, &kind, &n); err != nil {
+				t.Fatalf("%q: %v", line, err)
 			}
+			acked[kind] = append(acked[kind], n)
 			if left == 0 {
-				cmd.Process.Kill()
+				c.Kill()
 			}
-		}
-		if err := cmd.Wait(); cmd.ProcessState.ExitCode() == 3 {
-			t.Fatal("the child failed before it was killed: ", err)
+			left--
 		}
 	}
 	store, err := d1.Open(dir, d1.Options{})

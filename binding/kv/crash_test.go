@@ -1,7 +1,6 @@
 package kv
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -9,26 +8,15 @@ import (
 	"hash/fnv"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
+	"github.com/selvage-edge/selvage/internal/crashtest"
 	"github.com/selvage-edge/selvage/storage/blob"
 	"github.com/selvage-edge/selvage/storage/keyed"
 )
-
-const crashDirVariable = "SELVAGE_KV_CRASH_DIR"
-
-func TestMain(m *testing.M) {
-	if dir := os.Getenv(crashDirVariable); dir != "" {
-		crashChild(dir)
-		return
-	}
-	os.Exit(m.Run())
-}
 
 const (
 	crashWriters = 8
@@ -51,12 +39,16 @@ func crashValue(seed uint64, writer, n int) []byte {
 
 // crashChild writes until it is killed, and tells of every write before it
 // starts and after it is acknowledged.
-func crashChild(dir string) {
-	seed, _ := strconv.ParseUint(os.Getenv("SELVAGE_KV_CRASH_SEED"), 10, 64)
+func crashChild(args []string) error {
+	dir := args[0]
+	seed, err := strconv.ParseUint(args[1], 10, 64)
+	if err != nil {
+		return err
+	}
 	s := crashOpen(dir)
 	n, err := s.Ensure("crash")
 	if err != nil {
-		panic(err)
+		return err
 	}
 	say := func(format string, args ...any) { // one write of few bytes is atomic on a pipe
 		os.Stdout.WriteString(fmt.Sprintf(format, args...))
@@ -81,7 +73,7 @@ func crashChild(dir string) {
 	}
 	for { // files are swept while they come and go
 		if _, err := s.SweepBlobs(context.Background()); err != nil {
-			panic(err)
+			return err
 		}
 	}
 }
@@ -106,32 +98,23 @@ func crashOpen(dir string) *Store {
 // times over the same directory: every acknowledged put and delete is there
 // afterwards, or the one that was under way after it, whole.
 func TestKillLosesNothing(t *testing.T) {
+	crashtest.Child(crashChild)
 	dir := t.TempDir()
 	base := rand.Uint64()
 	t.Logf("seed %d", base)
 	type state struct{ acked, started int }
 	for round := range 12 {
 		seed := base + uint64(round)
-		cmd := exec.Command(os.Args[0])
-		cmd.Env = append(os.Environ(), crashDirVariable+"="+dir, fmt.Sprintf("SELVAGE_KV_CRASH_SEED=%d", seed))
-		cmd.Stderr = os.Stderr
-		out, err := cmd.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
+		c := crashtest.Start(t, dir, fmt.Sprint(seed))
 		keys := map[string]*state{}
 		kill := 50 + int(seed%400) // this many writes are acknowledged first
-		deadline := time.AfterFunc(30*time.Second, func() { cmd.Process.Kill() })
 		acked := 0
-		for lines := bufio.NewScanner(out); lines.Scan(); {
+		for line := range c.Lines() {
 			var key string
 			var i int
-			word, _, _ := strings.Cut(lines.Text(), " ")
-			if n, _ := fmt.Sscanf(lines.Text(), word+" %s %d", &key, &i); n != 2 {
-				continue // cut off by the kill
+			word, _, _ := strings.Cut(line, " ")
+			if _, err := fmt.Sscanf(line, word+" %s %d", &key, &i); err != nil {
+				t.Fatalf("%q: %v", line, err)
 			}
 			st := keys[key]
 			if st == nil {
@@ -144,11 +127,9 @@ func TestKillLosesNothing(t *testing.T) {
 			}
 			st.acked = i
 			if acked++; acked == kill {
-				cmd.Process.Kill()
+				c.Kill()
 			}
 		}
-		deadline.Stop()
-		cmd.Wait()
 		if acked < kill {
 			t.Fatalf("round %d: the child stopped after %d of %d writes", round, acked, kill)
 		}

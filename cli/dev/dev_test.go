@@ -17,6 +17,8 @@ import (
 
 	"github.com/coder/websocket"
 	"github.com/rogpeppe/go-internal/txtar"
+
+	"github.com/selvage-edge/selvage/internal/poll"
 )
 
 // screen collects what dev prints.
@@ -104,11 +106,8 @@ func (r *running) write(name, text string) {
 // until waits for something that happens on its own.
 func (r *running) until(what string, ok func() bool) {
 	r.t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !ok(); {
-		if time.Now().After(deadline) {
-			r.t.Fatalf("never happened: %s; printed:\n%s", what, r.screen)
-		}
-		time.Sleep(5 * time.Millisecond)
+	if !poll.Within(poll.Patience, ok) {
+		r.t.Fatalf("never happened: %s; printed:\n%s", what, r.screen)
 	}
 }
 

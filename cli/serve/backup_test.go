@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/selvage-edge/selvage/internal/poll"
 	"github.com/selvage-edge/selvage/platform"
 )
 
@@ -107,7 +108,7 @@ func TestBackupUnderLoad(t *testing.T) {
 			}
 		})
 	}
-	until(t, "100 writes", func() bool { return next.Load() >= 100 })
+	poll.Until(t, "100 writes", func() bool { return next.Load() >= 100 })
 	mu.Lock()
 	before := slices.Clone(acknowledged)
 	mu.Unlock()

@@ -22,6 +22,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/selvage-edge/selvage/cli/settings"
+	"github.com/selvage-edge/selvage/internal/poll"
 	"github.com/selvage-edge/selvage/platform"
 	"github.com/selvage-edge/selvage/telemetry"
 )
@@ -95,19 +96,19 @@ type running struct {
 // ready waits until the server answers.
 func (r *running) ready(ended <-chan struct{}) {
 	r.t.Helper()
-	deadline := time.Now().Add(60 * time.Second)
-	for r.edge == "" || r.admin == "" {
+	ready := poll.Within(poll.Patience, func() bool {
 		select {
 		case <-ended:
 			r.t.Fatalf("the server did not start:\n%s", r.screen)
-		case <-time.After(5 * time.Millisecond):
-		}
-		if time.Now().After(deadline) {
-			r.t.Fatalf("the server is not ready:\n%s", r.screen)
+		default:
 		}
 		r.edge = r.screen.after("Ready on ")
 		r.admin = strings.TrimSuffix(r.screen.after("control plane\" url="), "/client/v4")
 		r.account = r.screen.after(" account=")
+		return r.edge != "" && r.admin != ""
+	})
+	if !ready {
+		r.t.Fatalf("the server is not ready:\n%s", r.screen)
 	}
 }
 
@@ -265,16 +266,6 @@ func (r *running) want(worker, path string, status int, text string) {
 	}
 }
 
-// until waits for something that happens on its own.
-func until(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !ok(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("never happened: %s", what)
-		}
-	}
-}
-
 // admin asks the admin address.
 func (r *running) get(path, token string) (int, string) {
 	r.t.Helper()
@@ -317,7 +308,7 @@ func (r *running) tail(worker string) (next func() telemetry.Invocation) {
 		defer close(seen)
 		conn.Read(ctx)
 	}()
-	until(r.t, "the tail reports", func() bool {
+	poll.Until(r.t, "the tail reports", func() bool {
 		r.ask(worker, "GET", "/tail-begins", nil)
 		select {
 		case <-seen:

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/selvage-edge/selvage/cli/settings"
+	"github.com/selvage-edge/selvage/internal/poll"
 )
 
 // certificate writes a self-signed certificate for names.
@@ -67,10 +68,10 @@ func TestCertificates(t *testing.T) {
 	}
 	certificate(t, dir, "b", 3, "*.b.test")
 	hangup <- syscall.SIGHUP
-	until(t, "the new certificate is served", func() bool { return serial("x.b.test") == 3 })
+	poll.Until(t, "the new certificate is served", func() bool { return serial("x.b.test") == 3 })
 	write(t, dir, "b.pem", "nonsense")
 	hangup <- syscall.SIGHUP
-	until(t, "the broken file is reported", func() bool { return strings.Contains(r.screen.String(), "configuration not reloaded") })
+	poll.Until(t, "the broken file is reported", func() bool { return strings.Contains(r.screen.String(), "configuration not reloaded") })
 	if got := serial("x.b.test"); got != 3 {
 		t.Errorf("certificate %d after a reload that failed", got)
 	}

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/selvage-edge/selvage/internal/poll"
 )
 
 // One Ray ID leads through the log: the request, both Workers' console lines,
@@ -57,7 +59,7 @@ func TestOneRay(t *testing.T) {
 		`msg="Uncaught Error: boom\\n    at Object.fetch \(index.js:5:9\)" worker=front `,
 	}
 	var lines string
-	until(t, "every line with the ray "+ray, func() bool {
+	poll.Until(t, "every line with the ray "+ray, func() bool {
 		lines = ""
 		for line := range strings.Lines(r.screen.String()) {
 			if strings.Contains(line, "ray="+ray) {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/selvage-edge/selvage/cli/settings"
+	"github.com/selvage-edge/selvage/internal/poll"
 	"github.com/selvage-edge/selvage/platform"
 )
 
@@ -62,7 +63,7 @@ func TestNoRequestIsLostWhileDeploying(t *testing.T) {
 		}
 	}
 	took := time.Since(begin)
-	until(t, "the last version answers", func() bool {
+	poll.Until(t, "the last version answers", func() bool {
 		_, body, _ := r.ask("web", "GET", "/", nil)
 		return body == fmt.Sprintf("v%d", deployments)
 	})
@@ -334,13 +335,13 @@ func TestReload(t *testing.T) {
 	broken := error(settings.Problems{{File: "selvage.toml", Message: "broken"}})
 	problem.Store(&broken)
 	hangup <- syscall.SIGHUP
-	until(t, "the broken file is reported", func() bool { return strings.Contains(r.screen.String(), "configuration not reloaded") })
+	poll.Until(t, "the broken file is reported", func() bool { return strings.Contains(r.screen.String(), "configuration not reloaded") })
 	if status := post(); status != 200 {
 		t.Fatal(status)
 	}
 	problem.Store(nil)
 	hangup <- syscall.SIGHUP
-	until(t, "the file is in force", func() bool {
+	poll.Until(t, "the file is in force", func() bool {
 		return strings.Contains(r.screen.String(), "some changes need a restart\" keys=[limits.memory]")
 	})
 	if status := post(); status != 413 {

@@ -21,6 +21,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/selvage-edge/selvage/internal/poll"
 )
 
 // binary is selvage, built once.
@@ -120,16 +122,6 @@ func (s *server) cells() []int {
 	return pids
 }
 
-func until(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(60 * time.Second); !ok(); {
-		if time.Now().After(deadline) {
-			t.Fatal("never happened: ", what)
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
-}
-
 var stores = []string{"kv", "d1", "do"}
 
 // TestKillLosesNothingAcknowledged kills the whole server again and again while
@@ -168,7 +160,7 @@ func TestKillLosesNothingAcknowledged(t *testing.T) {
 		}
 		s.kill()
 		wg.Wait()
-		until(t, "the cells die with their parent", func() bool {
+		poll.Until(t, "the cells die with their parent", func() bool {
 			return !slices.ContainsFunc(cells, func(pid int) bool { return syscall.Kill(pid, 0) == nil })
 		})
 	}
@@ -231,7 +223,7 @@ func TestOneWorkerDiesAlone(t *testing.T) {
 				syscall.Kill(pid, syscall.SIGKILL)
 			}
 		}
-		until(t, "the killed Worker answers again", func() bool {
+		poll.Until(t, "the killed Worker answers again", func() bool {
 			status, _, err := s.get("writer", "/write/kv/again")
 			return err == nil && status == http.StatusOK
 		})
@@ -240,7 +232,7 @@ func TestOneWorkerDiesAlone(t *testing.T) {
 	if err != nil || status != http.StatusServiceUnavailable {
 		t.Errorf("a Worker that never yields: %d %q %v, want 503", status, body, err)
 	}
-	until(t, "the blocked Worker answers again", func() bool {
+	poll.Until(t, "the blocked Worker answers again", func() bool {
 		status, _, err := s.get("writer", "/write/kv/again")
 		return err == nil && status == http.StatusOK
 	})

@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/selvage-edge/selvage/internal/poll"
 )
 
 // step is one command of the tour.
@@ -206,14 +208,13 @@ func (s *shell) background(st step) {
 		cmd.Wait()
 	})
 	want := strings.TrimSpace(s.rewrite(st.want))
-	for deadline := time.Now().Add(5 * time.Minute); ; time.Sleep(50 * time.Millisecond) {
-		text, _ := os.ReadFile(log)
-		if strings.Contains(string(text), want) {
-			return
-		}
-		if time.Now().After(deadline) {
-			s.t.Fatalf("README.md:%d: %s\nprinted\n%s\nwant\n%s", st.line, st.command, text, want)
-		}
+	var text []byte
+	printed := poll.Within(5*time.Minute, func() bool { // it is compiled first
+		text, _ = os.ReadFile(log)
+		return strings.Contains(string(text), want)
+	})
+	if !printed {
+		s.t.Fatalf("README.md:%d: %s\nprinted\n%s\nwant\n%s", st.line, st.command, text, want)
 	}
 }
 

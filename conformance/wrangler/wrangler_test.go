@@ -14,10 +14,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/selvage-edge/selvage/internal/poll"
 	"github.com/selvage-edge/selvage/internal/servertest"
 )
 
@@ -141,7 +141,7 @@ func scripts(cli, path string) testscript.Params {
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"get":  get,
-			"poll": poll,
+			"poll": pollFile,
 			"api":  callAPI,
 		},
 	}
@@ -177,20 +177,22 @@ func get(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // poll FILE HOST/PATH TEXT asks the edge until FILE contains TEXT.
-func poll(ts *testscript.TestScript, neg bool, args []string) {
+func pollFile(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 3 {
 		ts.Fatalf("usage: poll FILE HOST/PATH TEXT")
 	}
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(200 * time.Millisecond) {
-		data, _ := os.ReadFile(ts.MkAbs(args[0]))
+	var data []byte
+	found := poll.Within(poll.Patience, func() bool {
+		data, _ = os.ReadFile(ts.MkAbs(args[0]))
 		if bytes.Contains(data, []byte(args[2])) {
-			return
-		}
-		if time.Now().After(deadline) {
-			ts.Fatalf("%s does not contain %q after 30 s:\n%s", args[0], args[2], data)
+			return true
 		}
 		_, err := request(ts, "GET", args[1])
 		ts.Check(err)
+		return false
+	})
+	if !found {
+		ts.Fatalf("%s does not contain %q:\n%s", args[0], args[2], data)
 	}
 }
 

@@ -1,41 +1,23 @@
 package state
 
 import (
-	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/selvage-edge/selvage/internal/crashtest"
 	"github.com/selvage-edge/selvage/storage/blob"
 )
 
-// The crash tests run this test binary as a child that deploys, kill it, and
-// look at what is left. The child prints each version once its deployment is
-// acknowledged.
-const (
-	crashDir  = "SELVAGE_TEST_CRASH_DIR"
-	crashStep = "SELVAGE_TEST_CRASH_STEP"
-)
-
-func TestMain(m *testing.M) {
-	if dir := os.Getenv(crashDir); dir != "" {
-		fmt.Fprintln(os.Stderr, crashChild(dir, os.Getenv(crashStep)))
-		os.Exit(1)
-	}
-	os.Exit(m.Run())
-}
-
-// crashChild deploys "acked" Workers for ever, or kills itself at a step of
-// its second deploy.
-func crashChild(dir, step string) error {
+// crashChild deploys for ever, or kills itself at a step of its second deploy.
+// It prints each version once its deployment is acknowledged.
+func crashChild(args []string) error {
+	dir, step := args[0], args[1]
 	blobs, err := blob.Open(filepath.Join(dir, "blobs"))
 	if err != nil {
 		return err
@@ -63,27 +45,12 @@ func crashChild(dir, step string) error {
 
 func runChild(t *testing.T, dir, step string, after time.Duration) (acked []string) {
 	t.Helper()
-	cmd := exec.Command(os.Args[0], "-test.run=^$")
-	cmd.Env = append(os.Environ(), crashDir+"="+dir, crashStep+"="+step)
-	var stderr strings.Builder
-	cmd.Stderr = &stderr
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	lines := bufio.NewScanner(out)
-	for lines.Scan() {
-		acked = append(acked, lines.Text())
+	c := crashtest.Start(t, dir, step)
+	for id := range c.Lines() {
+		acked = append(acked, id)
 		if len(acked) == 1 && after > 0 {
-			defer time.AfterFunc(after, func() { cmd.Process.Kill() }).Stop()
+			defer time.AfterFunc(after, c.Kill).Stop()
 		}
-	}
-	var exit *exec.ExitError
-	if err := cmd.Wait(); !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
-		t.Fatalf("child was not killed: %v\n%s", err, stderr.String())
 	}
 	return acked
 }
@@ -128,6 +95,7 @@ func checkAfterCrash(t *testing.T, dir string, acked []string) string {
 }
 
 func TestKillAtEachStepOfADeploy(t *testing.T) {
+	crashtest.Child(crashChild)
 	for _, c := range []struct {
 		step string
 		took bool // the deploy is on disk at this step
@@ -149,6 +117,7 @@ func TestKillAtEachStepOfADeploy(t *testing.T) {
 }
 
 func TestKillAtRandomMoments(t *testing.T) {
+	crashtest.Child(crashChild)
 	const seed = 20
 	r := rand.New(rand.NewPCG(seed, seed))
 	dir := t.TempDir()

@@ -9,13 +9,15 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/selvage-edge/selvage/internal/crashtest"
+	"github.com/selvage-edge/selvage/internal/poll"
 )
 
 // binary returns workerd, fetching it the first time.
@@ -189,38 +191,25 @@ func TestSocketsStayNonBlocking(t *testing.T) {
 
 // The parent of this test is killed with SIGKILL; its workerd must follow.
 func TestDiesWithParent(t *testing.T) {
-	const variable = "SELVAGE_TEST_PARENT"
-	if os.Getenv(variable) != "" {
+	crashtest.Child(func([]string) error {
 		socket, _ := listen(t)
 		p, err := Start(t.Context(), Options{Binary: binary(t), Config: module("export default {}"), Sockets: map[string]*os.File{"main": socket}})
 		if err != nil {
-			t.Fatal(err)
+			return err
 		}
 		fmt.Printf("pid %d\n", p.PID())
 		select {}
-	}
-	cmd := exec.Command(os.Args[0], "-test.run=^TestDiesWithParent$")
-	cmd.Env = append(os.Environ(), variable+"=1", Variable+"="+binary(t))
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	})
+	t.Setenv(Variable, binary(t)) // the child prints nothing about a download
+	c := crashtest.Start(t)
 	var pid int
-	if _, err := fmt.Fscanf(out, "pid %d\n", &pid); err != nil {
-		t.Fatal(err)
-	}
-	cmd.Process.Kill()
-	cmd.Wait()
-	deadline := time.Now().Add(5 * time.Second)
-	for running(pid) {
-		if time.Now().After(deadline) {
-			t.Fatalf("workerd (pid %d) outlived its parent", pid)
+	for line := range c.Lines() {
+		if _, err := fmt.Sscanf(line, "pid %d", &pid); err != nil {
+			t.Fatalf("%q: %v", line, err)
 		}
-		time.Sleep(5 * time.Millisecond)
+		c.Kill()
 	}
+	poll.Until(t, "workerd ends with its parent", func() bool { return !running(pid) })
 }
 
 // running reports whether pid is a process that is not a zombie.

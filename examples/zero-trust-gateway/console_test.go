@@ -16,6 +16,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/selvage-edge/selvage/internal/poll"
 )
 
 // step is a command of a console block and the output shown below it.
@@ -84,15 +86,15 @@ func (c *console) run(s step) error {
 	}
 	if m := runSelvage.FindStringSubmatch(s.command); m != nil {
 		// Audit rows are written behind the answer, so the last ones may be a moment late.
-		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(50 * time.Millisecond) {
-			out, err := c.selvage(c.words(m[1])...)
-			if err == nil {
+		var err error
+		poll.Within(poll.Patience, func() bool {
+			var out string
+			if out, err = c.selvage(c.words(m[1])...); err == nil {
 				err = matchText(s.output, out)
 			}
-			if err == nil || time.Now().After(deadline) {
-				return err
-			}
-		}
+			return err == nil
+		})
+		return err
 	}
 	if args := c.words(s.command); args[0] == "curl" {
 		return c.curl(args[1:], s.output)

@@ -16,6 +16,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/selvage-edge/selvage/internal/poll"
 )
 
 // bin is where TestMain puts the programs under test.
@@ -153,7 +155,7 @@ func checkAudit(t *testing.T, c *console) {
 		}
 	}
 	var got map[string]string
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+	poll.Within(poll.Patience, func() bool { // rows are written behind the answer
 		out, err := c.selvage("d1", "execute", "gateway-audit", "--json", "--command",
 			"SELECT request_id, method || ' ' || path || ' ' || status AS request FROM audit_logs")
 		var answers []struct {
@@ -172,11 +174,8 @@ func checkAudit(t *testing.T, c *console) {
 		for _, row := range answers[0].Results {
 			got[row.ID] = row.Request
 		}
-		// Rows are written behind the answer.
-		if len(got) >= len(want) || time.Now().After(deadline) {
-			break
-		}
-	}
+		return len(got) >= len(want)
+	})
 	for id, request := range want {
 		if got[id] != request {
 			t.Errorf("request %s: the audit row says %q, the client saw %q", id, got[id], request)

@@ -13,10 +13,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/selvage-edge/selvage/binding"
 	"github.com/selvage-edge/selvage/engine/workerd"
+	"github.com/selvage-edge/selvage/internal/poll"
 )
 
 // CompatibilityDate is the date that the Workers of these tests ask for.
@@ -96,20 +96,18 @@ func Start(t testing.TB, dir, config string) *Cell {
 			t.Logf("workerd said:\n%s", output.String())
 		}
 	})
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		if conn, err := net.Dial("unix", socket); err == nil {
-			conn.Close()
-			break
-		}
+	poll.Until(t, "workerd listens", func() bool {
 		select {
 		case <-exited:
 			t.Fatalf("workerd did not start: %s\n%s", output.String(), config)
 		default:
 		}
-		if time.Now().After(deadline) {
-			t.Fatal("workerd does not listen after 20 s")
+		conn, err := net.Dial("unix", socket)
+		if err == nil {
+			conn.Close()
 		}
-	}
+		return err == nil
+	})
 	return &Cell{t: t, client: &http.Client{
 		Transport: &http.Transport{
 			DisableCompression: true,

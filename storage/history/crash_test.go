@@ -1,61 +1,54 @@
 package history_test
 
 import (
-	"bufio"
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/selvage-edge/selvage/internal/crashtest"
 	"github.com/selvage-edge/selvage/storage/history"
 )
-
-// crashPath tells a test binary that it is the child that gets killed.
-const crashPath = "SELVAGE_HISTORY_CRASH_PATH"
-
-func TestMain(m *testing.M) {
-	if path := os.Getenv(crashPath); path != "" {
-		crashChild(path)
-	}
-	os.Exit(m.Run())
-}
 
 var crashOptions = history.Options{Frames: 60}
 
 // crashChild changes a database for ever, with checkpoints, restores and
 // restarts in between, and prints each bookmark and its state once it is
 // acknowledged.
-func crashChild(path string) {
-	die := func(err error) {
-		if err != nil && !strings.Contains(err.Error(), "no such table") {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(3)
-		}
+func crashChild(args []string) error {
+	path := args[0]
+	seed, err := strconv.ParseUint(args[1], 10, 64)
+	if err != nil {
+		return err
 	}
 	d, err := open(path, crashOptions)
-	die(err)
-	seed, _ := strconv.ParseUint(os.Getenv("SELVAGE_HISTORY_CRASH_SEED"), 10, 64)
+	if err != nil {
+		return err
+	}
 	r := rand.New(rand.NewPCG(seed, 2))
 	marks := []uint64{d.mark}
 	for {
 		switch n := r.IntN(100); {
 		case n < 2:
-			die(d.Close())
-			d, err = open(path, crashOptions)
-			die(err)
+			if err = d.Close(); err == nil {
+				d, err = open(path, crashOptions)
+			}
 		case n < 5:
-			_, _, err := d.restore(marks[r.IntN(len(marks))])
-			die(err)
+			_, _, err = d.restore(marks[r.IntN(len(marks))])
 		default:
-			die(step(r, d, 5))
+			err = step(r, d, 5)
+		}
+		if err != nil && !strings.Contains(err.Error(), "no such table") {
+			return err
 		}
 		if d.mark != marks[len(marks)-1] {
 			state, err := d.digest()
-			die(err)
+			if err != nil {
+				return err
+			}
 			marks = append(marks, d.mark)
 			fmt.Println(d.mark, state)
 		}
@@ -66,6 +59,7 @@ func crashChild(path string) {
 // acknowledged is lost, and every acknowledged bookmark stands for exactly the
 // state it stood for.
 func TestKill(t *testing.T) {
+	crashtest.Child(crashChild)
 	rounds, restores := 25, 40
 	if testing.Short() {
 		rounds, restores = 5, 10
@@ -77,33 +71,23 @@ func TestKill(t *testing.T) {
 	var marks []uint64
 	var last []uint64 // of each round
 	for round := range rounds {
-		cmd := exec.Command(os.Args[0])
-		cmd.Env = append(os.Environ(), crashPath+"="+path, fmt.Sprint("SELVAGE_HISTORY_CRASH_SEED=", round))
-		cmd.Stderr = os.Stderr
-		out, err := cmd.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
+		c := crashtest.Start(t, path, fmt.Sprint(round))
 		// After the kill the rest of the pipe still counts: the child wrote it.
 		left := r.IntN(60)
-		for lines := bufio.NewScanner(out); lines.Scan(); left-- {
+		for line := range c.Lines() {
 			var mark uint64
 			var state string
-			if _, err := fmt.Sscan(lines.Text(), &mark, &state); err == nil && len(state) == 16 {
-				if len(marks) > 0 && mark <= marks[len(marks)-1] {
-					t.Fatalf("bookmark %x after %x", mark, marks[len(marks)-1])
-				}
-				marks, states[mark] = append(marks, mark), state
+			if _, err := fmt.Sscan(line, &mark, &state); err != nil {
+				t.Fatalf("%q: %v", line, err)
 			}
+			if len(marks) > 0 && mark <= marks[len(marks)-1] {
+				t.Fatalf("bookmark %x after %x", mark, marks[len(marks)-1])
+			}
+			marks, states[mark] = append(marks, mark), state
 			if left == 0 {
-				cmd.Process.Kill()
+				c.Kill()
 			}
-		}
-		if cmd.Wait(); cmd.ProcessState.ExitCode() == 3 {
-			t.Fatal("the child failed before it was killed")
+			left--
 		}
 		if len(marks) > 0 {
 			last = append(last, marks[len(marks)-1])

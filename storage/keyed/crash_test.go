@@ -1,31 +1,21 @@
 package keyed
 
 import (
-	"bufio"
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"testing"
 	"time"
+
+	"github.com/selvage-edge/selvage/internal/crashtest"
 )
-
-const crashDirVariable = "SELVAGE_KEYED_CRASH_DIR"
-
-func TestMain(m *testing.M) {
-	if dir := os.Getenv(crashDirVariable); dir != "" {
-		crashChild(dir)
-		return
-	}
-	os.Exit(m.Run())
-}
 
 // crashChild commits pairs of rows from many goroutines until it is killed and
 // names each pair once it is acknowledged.
-func crashChild(dir string) {
-	d, err := Open(dir, Options{MemTableBytes: 256 << 10}) // small, so that flushes are under way too
+func crashChild(args []string) error {
+	d, err := Open(args[0], Options{MemTableBytes: 256 << 10}) // small, so that flushes are under way too
 	if err != nil {
-		panic(err)
+		return err
 	}
 	start := time.Now().UnixNano()
 	for w := range 8 {
@@ -49,35 +39,20 @@ func crashChild(dir string) {
 // TestKillLosesNothing: over many kills of the same store every acknowledged
 // batch is there, and no batch is there in part.
 func TestKillLosesNothing(t *testing.T) {
+	crashtest.Child(crashChild)
 	dir := t.TempDir()
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 0))
 	var acked []string
 	for round := range 10 {
-		cmd := exec.Command(os.Args[0])
-		cmd.Env = append(os.Environ(), crashDirVariable+"="+dir)
-		cmd.Stderr = os.Stderr
-		out, err := cmd.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		deadline := time.AfterFunc(30*time.Second, func() { cmd.Process.Kill() })
+		c := crashtest.Start(t, dir)
 		want := len(acked) + 1 + r.IntN(500)
-		for lines := bufio.NewReader(out); ; {
-			line, err := lines.ReadString('\n')
-			if err != nil {
-				break // a line cut off was not acknowledged
-			}
-			if acked = append(acked, line[:len(line)-1]); len(acked) == want {
-				cmd.Process.Kill()
+		for line := range c.Lines() {
+			if acked = append(acked, line); len(acked) == want {
+				c.Kill()
 			}
 		}
-		deadline.Stop()
-		cmd.Wait()
 		if len(acked) < want {
 			t.Fatalf("round %d: the child stopped by itself", round)
 		}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 
+	"github.com/selvage-edge/selvage/internal/poll"
 	"github.com/selvage-edge/selvage/storage/sqlite"
 )
 
@@ -159,11 +160,8 @@ func TestWaiting(t *testing.T) {
 	var waiter sync.WaitGroup
 	db.Write(t.Context(), func(*sqlite.Conn) error {
 		waiter.Go(func() { db.Write(t.Context(), func(*sqlite.Conn) error { return nil }) })
-		for deadline := time.Now().Add(5 * time.Second); db.Waiting() != 1 && time.Now().Before(deadline); {
-			time.Sleep(time.Millisecond)
-		}
-		if n := db.Waiting(); n != 1 {
-			t.Errorf("%d wait, want 1", n)
+		if !poll.Within(poll.Patience, func() bool { return db.Waiting() == 1 }) {
+			t.Errorf("%d wait, want 1", db.Waiting())
 		}
 		return nil
 	})
