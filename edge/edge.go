@@ -2,7 +2,7 @@
 // of stages that every request goes through, and the lookup of the Worker that
 // a host and path belong to.
 //
-// A request is checked byte by byte (wire.go), given its record and the headers
+// A request is checked byte by byte (package http1), given its record and the headers
 // that Cloudflare gives it (request.go), handed through the stages in order,
 // routed (route.go) and passed to Options.Target. Whoever fails it returns an
 // error, and error.go alone makes a response of it.
@@ -11,7 +11,6 @@ package edge
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -20,11 +19,11 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/selvage-edge/selvage/config"
+	"github.com/selvage-edge/selvage/edge/http1"
 	"github.com/selvage-edge/selvage/fault"
 	"github.com/selvage-edge/selvage/telemetry"
 )
@@ -48,14 +47,9 @@ type Stage interface {
 	ServeHTTP(w http.ResponseWriter, r *http.Request, next Handler) error
 }
 
-// Limits of the edge that are Cloudflare's.
-const (
-	// maxHeaderBytes bounds the header of a request; more is answered with 431.
-	maxHeaderBytes = 128 << 10
-	// maxDepth is how many Workers of ours a request may pass through by
-	// fetch(); more is answered with error 1019.
-	maxDepth = 16
-)
+// maxDepth is how many Workers of ours a request may pass through by fetch();
+// more is answered with error 1019, as on Cloudflare.
+const maxDepth = 16
 
 // Options are the parts an Edge is made of.
 type Options struct {
@@ -115,14 +109,8 @@ type Edge struct {
 	table    atomic.Pointer[table]
 	pipeline Handler
 	internal chan struct{}
-
-	server *http.Server
-	shorts shorts          // the connections that server does not have
-	base   context.Context // of all requests from outside
-	slots  chan struct{}
-	stop   context.CancelFunc // ends the requests still running
-	cancel func()             // ends the subscription
-	active sync.WaitGroup     // requests from outside, WebSockets among them
+	server   *http1.Server
+	cancel   func() // ends the subscription
 }
 
 // New makes an Edge that is ready to serve.
@@ -142,7 +130,7 @@ func New(o Options) *Edge {
 	if o.IdleTimeout == 0 {
 		o.IdleTimeout = 400 * time.Second
 	}
-	e := &Edge{options: o, internal: make(chan struct{}, o.MaxInternal), slots: make(chan struct{}, o.MaxConns)}
+	e := &Edge{options: o, internal: make(chan struct{}, o.MaxInternal)}
 	e.pipeline = HandlerFunc(e.route)
 	for i := len(o.Stages) - 1; i >= 0; i-- {
 		stage, next := o.Stages[i], e.pipeline
@@ -151,25 +139,10 @@ func New(o Options) *Edge {
 	e.cancel = o.Source.Subscribe(func(s *config.Snapshot) { e.table.Store(compile(s, o.Logger)) })
 	e.table.CompareAndSwap(nil, compile(o.Source.Current(), o.Logger))
 
-	base, stop := context.WithCancel(context.Background())
-	e.base, e.stop = base, stop
-	protocols := new(http.Protocols)
-	protocols.SetHTTP1(true)
-	protocols.SetHTTP2(true)
-	protocols.SetUnencryptedHTTP2(true)
-	e.server = &http.Server{
-		Handler:           e,
-		Protocols:         protocols,
-		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: 256},
-		ReadHeaderTimeout: o.HeaderTimeout,
-		IdleTimeout:       o.IdleTimeout,
-		MaxHeaderBytes:    maxHeaderBytes,
-		BaseContext:       func(net.Listener) context.Context { return base },
-		ConnContext:       withConnection,
-		ErrorLog:          slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
-
-		DisableGeneralOptionsHandler: true, // OPTIONS * is the Worker's
-	}
+	e.server = http1.New(http1.Options{
+		Handler: e, ConnContext: withConnection, Logger: o.Logger,
+		MaxConns: o.MaxConns, HeaderTimeout: o.HeaderTimeout, IdleTimeout: o.IdleTimeout,
+	})
 	return e
 }
 
@@ -178,18 +151,7 @@ func New(o Options) *Edge {
 // gets h2 and HTTP/1.1 as protocols if it names none. Serve may be called for
 // several listeners.
 func (e *Edge) Serve(ctx context.Context, l net.Listener, config *tls.Config) error {
-	if config != nil && len(config.NextProtos) == 0 {
-		config = config.Clone()
-		config.NextProtos = []string{"h2", "http/1.1"}
-	}
-	n := newListener(l, config, e.slots, e.serveShort)
-	defer n.Close()
-	defer context.AfterFunc(ctx, func() { n.Close() })()
-	err := e.server.Serve(n)
-	if ctx.Err() != nil || errors.Is(err, http.ErrServerClosed) {
-		return nil
-	}
-	return fmt.Errorf("serve %s: %w", l.Addr(), err)
+	return e.server.Serve(ctx, l, config)
 }
 
 // Shutdown stops listening and waits for requests to end. WebSockets are
@@ -197,33 +159,11 @@ func (e *Edge) Serve(ctx context.Context, l net.Listener, config *tls.Config) er
 // off, and ctx's error returned.
 func (e *Edge) Shutdown(ctx context.Context) error {
 	e.cancel()
-	short := make(chan error, 1)
-	go func() { short <- e.shorts.shutdown(ctx) }()
-	err := e.server.Shutdown(ctx)
-	if cutOff := <-short; err == nil {
-		err = cutOff
-	}
-	e.stop()
-	if err != nil {
-		e.server.Close()
-	}
-	done := make(chan struct{})
-	go func() {
-		e.active.Wait()
-		close(done)
-	}()
-	select {
-	case <-done:
-	case <-ctx.Done():
-		err = ctx.Err()
-	}
-	return err
+	return e.server.Shutdown(ctx)
 }
 
 // ServeHTTP answers one request from outside.
 func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	e.active.Add(1)
-	defer e.active.Done()
 	x := &exchange{ResponseWriter: w}
 	if f := check(r); f != nil {
 		x.record = telemetry.Request{Ray: telemetry.NewRay(), Start: time.Now(), ClientIP: connectionOf(r).remote}
@@ -231,8 +171,8 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		e.serve(x, r, HandlerFunc(func(http.ResponseWriter, *http.Request) error { return f }))
 		return
 	}
-	// After this request wire has looked away; see there.
-	x.closes = r.ProtoMajor == 1 && isWebSocket(r.Header["Upgrade"])
+	// After this request http1 has looked away from the bytes; see there.
+	x.closes = r.ProtoMajor == 1 && http1.IsWebSocket(r.Header["Upgrade"])
 	e.accept(r, &x.record)
 	e.serve(x, r, e.pipeline)
 }
@@ -293,7 +233,7 @@ func (e *Edge) route(w http.ResponseWriter, r *http.Request) error {
 }
 
 // Connections is the number of connections that are open.
-func (e *Edge) Connections() int { return len(e.slots) }
+func (e *Edge) Connections() int { return e.server.Connections() }
 
 // Internal is the number of requests of Workers to hosts served here that are
 // being answered.
@@ -306,7 +246,7 @@ func (e *Edge) Internal() int { return len(e.internal) }
 // which the caller sets, is kept.
 func (e *Edge) Local(host string) http.Handler {
 	own := slices.Contains(e.options.Hosts, strings.ToLower(host))
-	if !validHost(host) || !own && !e.table.Load().serves(canonical(host)) {
+	if !http1.ValidHost(host) || !own && !e.table.Load().serves(canonical(host)) {
 		return nil
 	}
 	return http.HandlerFunc(e.serveInternal)

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/selvage-edge/selvage/edge/http1"
 	"github.com/selvage-edge/selvage/fault"
 	"github.com/selvage-edge/selvage/telemetry"
 )
@@ -20,9 +21,9 @@ func check(r *http.Request) *fault.Fault {
 	switch {
 	case r.Method == http.MethodConnect || r.Method == http.MethodTrace:
 		return &fault.Fault{Status: http.StatusMethodNotAllowed, Title: "Method not allowed", Message: "CONNECT and TRACE are not served."}
-	case !token(r.Method):
+	case !http1.Token(r.Method):
 		return fault.BadRequest.With("The method is not valid.", nil)
-	case !validHost(r.Host):
+	case !http1.ValidHost(r.Host):
 		return fault.BadRequest.With("The host is not valid.", nil)
 	case !printable(r.RequestURI) || !printable(r.URL.RawQuery):
 		return fault.BadRequest.With("The URL holds a space or a control character.", nil)

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/selvage-edge/selvage/config"
+	"github.com/selvage-edge/selvage/edge/http1"
 	"golang.org/x/net/idna"
 )
 
@@ -83,7 +84,7 @@ func asciiHost(s string) (string, error) {
 			break
 		}
 	}
-	if !validHost(s) {
+	if !http1.ValidHost(s) {
 		return "", fmt.Errorf("host %q is not valid", s)
 	}
 	return s, nil

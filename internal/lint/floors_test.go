@@ -15,7 +15,7 @@ const module = "github.com/selvage-edge/selvage"
 // of lower floors, and of its own floor only where allowed says so.
 var floors = [][]string{
 	{"config", "fault", "telemetry", "api"}, // words and tools
-	{"storage/sqlite", "storage/blob", "storage/keyed", "storage/backup", "hop",
+	{"storage/sqlite", "storage/blob", "storage/keyed", "storage/backup", "hop", "edge/http1",
 		"engine/workerd", "engine/sandbox", "engine/cgroup", "project/bundle"}, // bytes, processes, hops
 	{"storage/history"},                             // storage on storage
 	{"binding", "project/manifest", "cli/settings"}, // contracts

@@ -1,6 +1,6 @@
 //go:build unix
 
-package edge
+package http1
 
 import (
 	"io"

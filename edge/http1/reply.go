@@ -1,4 +1,4 @@
-package edge
+package http1
 
 import (
 	"bufio"
@@ -221,7 +221,7 @@ func (w *reply) begin(p []byte) {
 			delete(h, "Transfer-Encoding")
 		}
 	}
-	closing := w.short.edge.shorts.closing.Load()
+	closing := w.short.server.shorts.closing.Load()
 	if first(h, "Connection") == "close" || closing {
 		w.closes = true
 	}

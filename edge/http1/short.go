@@ -1,4 +1,4 @@
-package edge
+package http1
 
 import (
 	"bufio"
@@ -25,13 +25,13 @@ import (
 // watches for the client to leave, the hand-over to and from it, six deadlines.
 // Here the watch begins when a request has taken watchAfter.
 type short struct {
-	edge *Edge
-	conn *plainConn
-	in   *bufio.Reader
-	out  *bufio.Writer // the response, header and all
-	body *bufio.Writer // holds back the beginning of a body, to learn its length
-	ctx  context.Context
-	addr string // the client's
+	server *Server
+	conn   *plainConn
+	in     *bufio.Reader
+	out    *bufio.Writer // the response, header and all
+	body   *bufio.Writer // holds back the beginning of a body, to learn its length
+	ctx    context.Context
+	addr   string // the client's
 
 	state atomic.Int32
 
@@ -56,12 +56,12 @@ const (
 const watchAfter = 50 * time.Millisecond
 
 // serveShort serves c until it ends or is handed to others.
-func (e *Edge) serveShort(c *plainConn, others func(net.Conn)) {
-	ctx := context.WithValue(e.base, http.ServerContextKey, e.server)
+func (v *Server) serveShort(c *plainConn, others func(net.Conn)) {
+	ctx := context.WithValue(v.base, http.ServerContextKey, v.http)
 	ctx = context.WithValue(ctx, http.LocalAddrContextKey, c.LocalAddr())
-	ctx, cancel := context.WithCancel(withConnection(ctx, c))
+	ctx, cancel := context.WithCancel(v.options.ConnContext(ctx, c))
 	defer cancel()
-	s := &short{edge: e, conn: c, in: bufio.NewReader(c), ctx: ctx, addr: c.RemoteAddr().String()}
+	s := &short{server: v, conn: c, in: bufio.NewReader(c), ctx: ctx, addr: c.RemoteAddr().String()}
 	s.out = bufio.NewWriterSize(nil, 4<<10)
 	s.body = bufio.NewWriterSize(nil, holdBack)
 	s.ended.L = &s.mu
@@ -70,15 +70,15 @@ func (e *Edge) serveShort(c *plainConn, others func(net.Conn)) {
 	next := end
 	defer func() {
 		if p := recover(); p != nil && p != http.ErrAbortHandler {
-			e.options.Logger.Error("panic while a request was served", "client", s.addr, "panic", p, "stack", string(debug.Stack()))
+			v.options.Logger.Error("panic while a request was served", "client", s.addr, "panic", p, "stack", string(debug.Stack()))
 		}
 		if next == end {
 			s.unwatch()
 			c.Close()
 		}
-		e.shorts.remove(s)
+		v.shorts.remove(s)
 	}()
-	if !e.shorts.add(s) {
+	if !v.shorts.add(s) {
 		return
 	}
 	if next = s.loop(); next == handOver {
@@ -99,7 +99,7 @@ const (
 )
 
 func (s *short) loop() outcome {
-	patience, least := s.edge.options.HeaderTimeout, 1
+	patience, least := s.server.options.HeaderTimeout, 1
 	for {
 		if s.in.Buffered() < least {
 			s.conn.SetReadDeadline(time.Now().Add(patience))
@@ -123,10 +123,10 @@ func (s *short) loop() outcome {
 			return next
 		}
 		s.state.Store(waiting)
-		if s.edge.shorts.closing.Load() {
+		if s.server.shorts.closing.Load() {
 			return end
 		}
-		patience, least = s.edge.options.IdleTimeout, len("GET ")
+		patience, least = s.server.options.IdleTimeout, len("GET ")
 	}
 }
 
@@ -150,7 +150,7 @@ func (s *short) serve(buffered []byte) outcome {
 	w := &reply{short: s, request: r, header: http.Header{}, length: -1}
 	s.out.Reset(noteErrors{w})
 	s.body.Reset((*replyBody)(w))
-	s.edge.ServeHTTP(w, r)
+	s.server.ServeHTTP(w, r)
 	s.unwatch()
 	if w.hijacked {
 		return taken

@@ -1,4 +1,4 @@
-package edge
+package http1
 
 import (
 	"bytes"
@@ -47,7 +47,7 @@ const (
 
 // maxLine bounds what is kept of an unfinished line. net/http's own limit on a
 // header (431) comes first.
-const maxLine = maxHeaderBytes + 8<<10
+const maxLine = MaxHeaderBytes + 8<<10
 
 // errWire is what Read returns for a connection that deviates. net/http answers
 // it with a plain 400 and closes. Requests that arrived whole in the same read
@@ -151,7 +151,7 @@ func (w *wire) request(line string) error {
 	}
 	method, rest, _ := strings.Cut(line, " ")
 	target, proto, ok := strings.Cut(rest, " ")
-	if !ok || !token(method) || target == "" || strings.ContainsAny(target, " \t#") {
+	if !ok || !Token(method) || target == "" || strings.ContainsAny(target, " \t#") {
 		return errWire("request line")
 	}
 	if proto != "HTTP/1.1" && proto != "HTTP/1.0" {
@@ -187,7 +187,7 @@ func (w *wire) header(line []byte) error {
 			w.host = string(value)
 		}
 	case len("Upgrade"):
-		if equalFold(name, "Upgrade") && isWebSocket([]string{string(value)}) {
+		if equalFold(name, "Upgrade") && IsWebSocket([]string{string(value)}) {
 			w.upgrade = true
 		}
 	case len("Content-Length"):
@@ -218,7 +218,7 @@ func (w *wire) framing() error {
 	switch {
 	case w.hosts != 1:
 		return errWire("not exactly one Host")
-	case !validHost(w.host) && !w.connect:
+	case !ValidHost(w.host) && !w.connect:
 		return errWire("Host")
 	case w.target != "" && !strings.EqualFold(w.target, w.host):
 		return errWire("request target differs from Host")
@@ -231,7 +231,7 @@ func (w *wire) framing() error {
 	case w.upgrade && (w.codings > 0 || w.length > 0):
 		return errWire("Upgrade with a body")
 	case w.upgrade:
-		w.state = wireOpaque // see exchange.WriteHeader: without 101 the connection ends
+		w.state = wireOpaque // see IsWebSocket
 	case w.codings > 0:
 		w.state, w.chunks = wireSize, 0
 	case w.length > 0:
@@ -271,15 +271,16 @@ func (w *wire) size(line []byte) error {
 // field splits a header line and checks the name. Folded lines have none.
 func field(line []byte) (name, value []byte, err error) {
 	i := bytes.IndexByte(line, ':')
-	if i <= 0 || !token(string(line[:i])) {
+	if i <= 0 || !Token(string(line[:i])) {
 		return nil, nil, errWire(fmt.Sprintf("header name %.40q", line))
 	}
 	return line[:i], bytes.Trim(line[i+1:], " \t"), nil
 }
 
-// isWebSocket takes the values of Upgrade. It errs on the side of yes: then
-// the connection ends after the response.
-func isWebSocket(upgrade []string) bool {
+// IsWebSocket takes the values of Upgrade. It errs on the side of yes. What
+// follows such a request on the connection is not looked at: the response of a
+// handler that does not switch protocols must end the connection.
+func IsWebSocket(upgrade []string) bool {
 	for _, v := range upgrade {
 		if strings.Contains(strings.ToLower(v), "websocket") {
 			return true
@@ -299,7 +300,8 @@ var tokenChar = func() (t [256]bool) {
 	return t
 }()
 
-func token(s string) bool {
+// Token reports whether s may be a method or a header's name.
+func Token(s string) bool {
 	for i := range len(s) {
 		if !tokenChar[s[i]] {
 			return false
@@ -308,9 +310,9 @@ func token(s string) bool {
 	return s != ""
 }
 
-// validHost reports whether s is a host name or address, with or without a
+// ValidHost reports whether s is a host name or address, with or without a
 // port. Names in other scripts come as xn--, as browsers send them.
-func validHost(s string) bool {
+func ValidHost(s string) bool {
 	if len(s) == 0 || len(s) > 260 {
 		return false
 	}

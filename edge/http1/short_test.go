@@ -1,4 +1,4 @@
-package edge
+package http1
 
 import (
 	"bytes"
@@ -19,16 +19,16 @@ import (
 	"github.com/selvage-edge/selvage/internal/poll"
 )
 
-// startBoth serves one edge at two addresses: with short, and with net/http alone.
+// startBoth serves one handler at two addresses: with short, and with net/http alone.
 func startBoth(t testing.TB, target func(w http.ResponseWriter, r *http.Request) error) (withShort, without string) {
 	t.Helper()
-	e, addr := start(t, Options{}, nil, target)
+	v, addr := start(t, options(target), nil)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := newListener(l, nil, e.slots, func(c *plainConn, others func(net.Conn)) { others(c) })
-	go e.server.Serve(n)
+	n := newListener(l, nil, v.slots, func(c *plainConn, others func(net.Conn)) { others(c) })
+	go v.http.Serve(n)
 	t.Cleanup(func() { n.Close() })
 	return addr, l.Addr().String()
 }
@@ -234,7 +234,7 @@ func describe(w http.ResponseWriter, r *http.Request) error {
 	return err2
 }
 
-// FuzzShort sends any bytes to an edge with short and to one without: what the
+// FuzzShort sends any bytes to a server with short and to one without: what the
 // handlers see and what the client gets is the same.
 func FuzzShort(f *testing.F) {
 	get := "GET /a?b=c HTTP/1.1\r\n" + okHost + "Accept: */*\r\n\r\n"
@@ -295,10 +295,10 @@ func (p *pipes) Addr() net.Addr { return &net.UnixAddr{} }
 // Wherever requests are cut, and whoever reads on from there, they are
 // answered alike.
 func TestShortInPieces(t *testing.T) {
-	e := New(Options{Source: fallback(), Logger: quiet, Target: func(w http.ResponseWriter, r *http.Request, _, _ string) error { return describe(w, r) }})
+	v := New(options(describe))
 	l := &pipes{conns: make(chan net.Conn)}
 	served := make(chan error)
-	go func() { served <- e.Serve(t.Context(), l, nil) }()
+	go func() { served <- v.Serve(t.Context(), l, nil) }()
 	requests := "GET /one?a HTTP/1.1\r\n" + okHost + "Accept: */*\r\n\r\nHEAD /two HTTP/1.1\r\n" + okHost + "\r\n" +
 		"POST /three HTTP/1.1\r\n" + okHost + "Content-Length: 2\r\n\r\nab" + "GET /four HTTP/1.1\r\n" + okHost + "Connection: close\r\n\r\n"
 	answer := func(pieces ...string) string {
@@ -326,7 +326,7 @@ func TestShortInPieces(t *testing.T) {
 			t.Errorf("cut at %q:\n%q\n%q", requests[:i], got, want)
 		}
 	}
-	if err := e.Shutdown(t.Context()); err != nil {
+	if err := v.Shutdown(t.Context()); err != nil {
 		t.Error(err)
 	}
 	if err := <-served; err != nil {
@@ -336,12 +336,12 @@ func TestShortInPieces(t *testing.T) {
 
 func TestShortNoticesThatTheClientLeft(t *testing.T) {
 	begun, over := make(chan bool), make(chan error)
-	_, addr := start(t, Options{}, nil, func(w http.ResponseWriter, r *http.Request) error {
+	_, addr := start(t, options(func(w http.ResponseWriter, r *http.Request) error {
 		begun <- true
 		<-r.Context().Done()
 		over <- r.Context().Err()
 		return r.Context().Err()
-	})
+	}), nil)
 	conn, _ := dial(t, addr)
 	io.WriteString(conn, "GET / HTTP/1.1\r\n"+okHost+"\r\n")
 	<-begun
@@ -354,10 +354,10 @@ func TestShortNoticesThatTheClientLeft(t *testing.T) {
 // The context of a request ends with its handler, for what the handler started.
 func TestShortContextEndsWithTheHandler(t *testing.T) {
 	contexts := make(chan context.Context, 1)
-	_, addr := start(t, Options{}, nil, func(w http.ResponseWriter, r *http.Request) error {
+	_, addr := start(t, options(func(w http.ResponseWriter, r *http.Request) error {
 		contexts <- r.Context()
 		return nil
-	})
+	}), nil)
 	conn, br := dial(t, addr)
 	for range 2 {
 		io.WriteString(conn, "GET / HTTP/1.1\r\n"+okHost+"\r\n")
@@ -371,7 +371,7 @@ func TestShortContextEndsWithTheHandler(t *testing.T) {
 // What the watch has read belongs to the next request.
 func TestShortWatchLosesNothing(t *testing.T) {
 	release := make(chan bool)
-	e, addr := start(t, Options{}, nil, func(w http.ResponseWriter, r *http.Request) error {
+	v, addr := start(t, options(func(w http.ResponseWriter, r *http.Request) error {
 		if r.URL.Path == "/slow" {
 			<-release
 			if r.Context().Err() != nil {
@@ -379,12 +379,12 @@ func TestShortWatchLosesNothing(t *testing.T) {
 			}
 		}
 		return describe(w, r)
-	})
+	}), nil)
 	conn, br := dial(t, addr)
 	io.WriteString(conn, "GET /slow HTTP/1.1\r\n"+okHost+"\r\nGET /second HTTP/1.1\r\n"+okHost+"\r\n")
-	poll.Until(t, "the watch begins", func() bool { return watched(e, func(s *short) bool { return s.watching }) })
+	poll.Until(t, "the watch begins", func() bool { return watched(v, func(s *short) bool { return s.watching }) })
 	io.WriteString(conn, "POST /next HTTP/1.1\r\n"+okHost+"Content-Length: 4\r\n\r\nbody")
-	poll.Until(t, "the watch reads a byte", func() bool { return watched(e, func(s *short) bool { return len(s.early) > 0 }) })
+	poll.Until(t, "the watch reads a byte", func() bool { return watched(v, func(s *short) bool { return len(s.early) > 0 }) })
 	close(release)
 	for _, want := range []string{"GET /slow", "GET /second", `POST /next HTTP/1.1 "a.example" "/next" 4 [] false "body"`} {
 		res, err := http.ReadResponse(br, nil)
@@ -398,10 +398,10 @@ func TestShortWatchLosesNothing(t *testing.T) {
 }
 
 // watched reports whether f is true of a connection.
-func watched(e *Edge, f func(*short) bool) bool {
-	e.shorts.mu.Lock()
-	defer e.shorts.mu.Unlock()
-	for s := range e.shorts.all {
+func watched(v *Server, f func(*short) bool) bool {
+	v.shorts.mu.Lock()
+	defer v.shorts.mu.Unlock()
+	for s := range v.shorts.all {
 		s.mu.Lock()
 		yes := f(s)
 		s.mu.Unlock()
@@ -415,10 +415,10 @@ func watched(e *Edge, f func(*short) bool) bool {
 // Requests that last as long as it takes the watch to begin, so that it begins
 // and ends at every moment of a request.
 func TestShortWatchComesAndGoes(t *testing.T) {
-	_, addr := start(t, Options{}, nil, func(w http.ResponseWriter, r *http.Request) error {
+	_, addr := start(t, options(func(w http.ResponseWriter, r *http.Request) error {
 		time.Sleep(watchAfter)
 		return r.Context().Err()
-	})
+	}), nil)
 	var wg sync.WaitGroup
 	for range 16 {
 		conn, br := dial(t, addr)
@@ -436,10 +436,10 @@ func TestShortWatchComesAndGoes(t *testing.T) {
 }
 
 func TestShortGoexit(t *testing.T) {
-	_, addr := start(t, Options{}, nil, func(w http.ResponseWriter, r *http.Request) error {
+	_, addr := start(t, options(func(w http.ResponseWriter, r *http.Request) error {
 		runtime.Goexit()
 		return nil
-	})
+	}), nil)
 	_, br := dialAndSend(t, addr, "GET / HTTP/1.1\r\n"+okHost+"\r\n")
 	if rest, err := io.ReadAll(br); len(rest) > 0 || err != nil {
 		t.Errorf("%q %v", rest, err)
@@ -453,22 +453,22 @@ func dialAndSend(t testing.TB, addr, request string) (net.Conn, io.Reader) {
 	return conn, br
 }
 
-// A request may end while the edge shuts down, and says that it was the last;
+// A request may end while the server shuts down, and says that it was the last;
 // connections that wait are closed.
 func TestShortShutdown(t *testing.T) {
 	begun, release := make(chan bool), make(chan bool)
-	e := New(Options{Source: fallback(), Logger: quiet, Target: func(w http.ResponseWriter, r *http.Request, _, _ string) error {
+	v := New(options(func(w http.ResponseWriter, r *http.Request) error {
 		if r.URL.Path == "/slow" {
 			begun <- true
 			<-release
 		}
 		return nil
-	}})
+	}))
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	go e.Serve(t.Context(), l, nil)
+	go v.Serve(t.Context(), l, nil)
 	addr := l.Addr().String()
 	idle, idleReader := dial(t, addr)
 	io.WriteString(idle, "GET / HTTP/1.1\r\n"+okHost+"\r\n")
@@ -478,7 +478,7 @@ func TestShortShutdown(t *testing.T) {
 	io.WriteString(busy, "GET /slow HTTP/1.1\r\n"+okHost+"\r\n")
 	<-begun
 	done := make(chan error)
-	go func() { done <- e.Shutdown(t.Context()) }()
+	go func() { done <- v.Shutdown(t.Context()) }()
 	for _, r := range []io.Reader{idleReader, fresh} {
 		if rest, err := io.ReadAll(r); len(rest) > 0 || err != nil {
 			t.Errorf("%q %v", rest, err)
@@ -496,21 +496,21 @@ func TestShortShutdown(t *testing.T) {
 // What does not end in time is cut off.
 func TestShortShutdownInTime(t *testing.T) {
 	begun := make(chan bool)
-	e := New(Options{Source: fallback(), Logger: quiet, Target: func(w http.ResponseWriter, r *http.Request, _, _ string) error {
+	v := New(options(func(w http.ResponseWriter, r *http.Request) error {
 		begun <- true
 		<-r.Context().Done()
 		return r.Context().Err()
-	}})
+	}))
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	go e.Serve(t.Context(), l, nil)
+	go v.Serve(t.Context(), l, nil)
 	_, br := dialAndSend(t, l.Addr().String(), "GET / HTTP/1.1\r\n"+okHost+"\r\n")
 	<-begun
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
-	if err := e.Shutdown(ctx); err != context.DeadlineExceeded {
+	if err := v.Shutdown(ctx); err != context.DeadlineExceeded {
 		t.Error(err)
 	}
 	io.Copy(io.Discard, br) // ends

@@ -1,14 +1,11 @@
-package edge
+package http1
 
 import (
 	"context"
 	"crypto/tls"
 	"errors"
 	"net"
-	"net/http"
-	"net/netip"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -161,47 +158,3 @@ type tlsConn struct {
 }
 
 func (c *tlsConn) ConnectionState() tls.ConnectionState { return c.conn.ConnectionState() }
-
-// connection is what the requests of one connection have in common.
-type connection struct {
-	remote netip.Addr
-	http1  bool // checked by wire
-	cf     atomic.Pointer[cfBlob]
-
-	textOnce   sync.Once
-	remoteText string // of remote
-}
-
-// text returns the client's address as it stands in headers.
-func (c *connection) text() string {
-	c.textOnce.Do(func() { c.remoteText = c.remote.String() })
-	return c.remoteText
-}
-
-type connectionKey struct{}
-
-func withConnection(ctx context.Context, c net.Conn) context.Context {
-	_, isH2 := c.(*tls.Conn)
-	info := &connection{http1: !isH2, remote: address(c.RemoteAddr())}
-	return context.WithValue(ctx, connectionKey{}, info)
-}
-
-func address(a net.Addr) netip.Addr {
-	if t, ok := a.(*net.TCPAddr); ok {
-		return t.AddrPort().Addr().Unmap().WithZone("")
-	}
-	return netip.IPv6Loopback() // a unix socket: a process of this machine
-}
-
-// connectionOf finds the record, or makes one for requests that came through a
-// listener that is not ours.
-func connectionOf(r *http.Request) *connection {
-	if c, ok := r.Context().Value(connectionKey{}).(*connection); ok {
-		return c
-	}
-	ap, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return &connection{remote: netip.IPv6Loopback()}
-	}
-	return &connection{remote: ap.Addr().Unmap().WithZone("")}
-}

@@ -1,0 +1,132 @@
+// Package http1 serves the connections of the edge: HTTP/1 strictly, so that
+// what is malformed ends before a handler sees it (wire.go), plain requests by
+// a loop of its own (short.go, reply.go), and everything else, HTTP/2 too, by
+// net/http.
+//
+// It knows nothing of Workers: the edge gives it a handler.
+package http1
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// MaxHeaderBytes bounds the header of a request, as on Cloudflare; more is
+// answered with 431.
+const MaxHeaderBytes = 128 << 10
+
+// Options say what a Server is made of. All but ConnContext is required.
+type Options struct {
+	// Handler answers the requests.
+	Handler http.Handler
+	// ConnContext returns the context of a new connection's requests. May be nil.
+	ConnContext func(ctx context.Context, c net.Conn) context.Context
+	Logger      *slog.Logger
+	// MaxConns bounds the connections open at once; more wait to be accepted.
+	MaxConns int
+	// HeaderTimeout bounds the arrival of a request's header.
+	HeaderTimeout time.Duration
+	// IdleTimeout closes a connection without a request.
+	IdleTimeout time.Duration
+}
+
+// Server serves connections. It is safe for concurrent use.
+type Server struct {
+	options Options
+	http    *http.Server
+	shorts  shorts          // the connections that http does not have
+	base    context.Context // of all requests
+	stop    context.CancelFunc
+	slots   chan struct{}
+	active  sync.WaitGroup // requests, WebSockets among them
+}
+
+// New makes a Server that is ready to serve.
+func New(o Options) *Server {
+	if o.ConnContext == nil {
+		o.ConnContext = func(ctx context.Context, _ net.Conn) context.Context { return ctx }
+	}
+	v := &Server{options: o, slots: make(chan struct{}, o.MaxConns)}
+	v.base, v.stop = context.WithCancel(context.Background())
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
+	protocols.SetUnencryptedHTTP2(true)
+	v.http = &http.Server{
+		Handler:           v,
+		Protocols:         protocols,
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: 256},
+		ReadHeaderTimeout: o.HeaderTimeout,
+		IdleTimeout:       o.IdleTimeout,
+		MaxHeaderBytes:    MaxHeaderBytes,
+		BaseContext:       func(net.Listener) context.Context { return v.base },
+		ConnContext:       o.ConnContext,
+		ErrorLog:          slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
+
+		DisableGeneralOptionsHandler: true, // OPTIONS * is the handler's
+	}
+	return v
+}
+
+// Serve answers the connections of l until ctx ends or Shutdown is called, and
+// then returns nil. config, when not nil, is for TLS; it needs certificates, and
+// gets h2 and HTTP/1.1 as protocols if it names none. Serve may be called for
+// several listeners.
+func (v *Server) Serve(ctx context.Context, l net.Listener, config *tls.Config) error {
+	if config != nil && len(config.NextProtos) == 0 {
+		config = config.Clone()
+		config.NextProtos = []string{"h2", "http/1.1"}
+	}
+	n := newListener(l, config, v.slots, v.serveShort)
+	defer n.Close()
+	defer context.AfterFunc(ctx, func() { n.Close() })()
+	err := v.http.Serve(n)
+	if ctx.Err() != nil || errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return fmt.Errorf("serve %s: %w", l.Addr(), err)
+}
+
+// ServeHTTP answers one request.
+func (v *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	v.active.Add(1)
+	defer v.active.Done()
+	v.options.Handler.ServeHTTP(w, r)
+}
+
+// Shutdown stops listening and waits for requests to end. WebSockets are
+// closed when everything else has ended. What still runs when ctx ends is cut
+// off, and ctx's error returned.
+func (v *Server) Shutdown(ctx context.Context) error {
+	short := make(chan error, 1)
+	go func() { short <- v.shorts.shutdown(ctx) }()
+	err := v.http.Shutdown(ctx)
+	if cutOff := <-short; err == nil {
+		err = cutOff
+	}
+	v.stop()
+	if err != nil {
+		v.http.Close()
+	}
+	done := make(chan struct{})
+	go func() {
+		v.active.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	return err
+}
+
+// Connections is the number of connections that are open.
+func (v *Server) Connections() int { return len(v.slots) }
