@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	_ "embed"
 	"errors"
@@ -342,6 +343,9 @@ func program(ctx context.Context, v *config.Version) (*workerd.Worker, []workerd
 			return nil, nil, fmt.Errorf("module %s has type %q, which cannot be run: use one of %s", f.Name, f.Type, moduleTypes)
 		}
 		m := workerd.Module{Name: f.Name, Kind: kind, Data: f.Data}
+		if kind == workerd.Text {
+			m.Data = bytes.TrimPrefix(m.Data, byteOrderMark) // which is not part of the text
+		}
 		if f.Name == v.MainModule {
 			main = true
 			w.Modules = slices.Insert(w.Modules, 0, m) // workerd runs the first
@@ -357,6 +361,8 @@ func program(ctx context.Context, v *config.Version) (*workerd.Worker, []workerd
 	}
 	return w, w.Modules, nil
 }
+
+var byteOrderMark = []byte("\ufeff")
 
 var moduleKinds = map[config.ModuleType]workerd.ModuleKind{
 	config.ESModule:       workerd.ESModule,

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/selvage-edge/selvage/config"
 	"github.com/selvage-edge/selvage/internal/poll"
 )
 
@@ -33,6 +34,17 @@ func TestBindings(t *testing.T) {
   return Response.json([env.TEXT, await res.text(), net, await caches.default.match("http://x/") ?? "miss"]);
 } }`, bound(t, "TEXT", "plain_text", map[string]string{"text": "ü"}), bound(t, "ECHO", "echo", nil)))
 	b.want("/web/", `["ü","web ECHO POST /path body",403,"miss"]`)
+}
+
+func TestByteOrderMark(t *testing.T) {
+	b := newBench(t, nil)
+	v := b.version("web", `import text from "./a.txt"; import data from "./b.bin";
+export default { fetch() { return Response.json([text, data.byteLength]) } }`)
+	for name, typ := range map[string]config.ModuleType{"a.txt": config.TextModule, "b.bin": config.DataModule} {
+		v.Code = append(v.Code.(config.Modules), config.Module{Name: name, Type: typ, Data: []byte("\ufeffü")})
+	}
+	b.deploy(v)
+	b.want("/web/", `["ü",5]`)
 }
 
 func TestServiceBinding(t *testing.T) {

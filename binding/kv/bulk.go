@@ -64,8 +64,38 @@ type bulkEntry struct {
 	Expiration int64           `json:"expiration,omitempty"`
 }
 
-// values gives what is to be encoded for each key: null if it does not exist.
-func (b *bulkRequest) values(ctx context.Context, n *Namespace) (map[string]any, error) {
+// bulkValues is the JSON object of a bulk get, in the order of the keys asked
+// for: the Map that the Worker gets is filled in the order of the text.
+type bulkValues []bulkValue
+
+type bulkValue struct {
+	key   string
+	value any // null if the key does not exist
+}
+
+// MarshalJSON implements json.Marshaler.
+func (vs bulkValues) MarshalJSON() ([]byte, error) {
+	text := []byte{'{'}
+	for i, v := range vs {
+		key, err := json.Marshal(v.key)
+		if err != nil {
+			return nil, err
+		}
+		value, err := json.Marshal(v.value)
+		if err != nil {
+			return nil, err
+		}
+		if i > 0 {
+			text = append(text, ',')
+		}
+		text = append(append(append(text, key...), ':'), value...)
+	}
+	return append(text, '}'), nil
+}
+
+// values gives what is to be encoded for each key; a key that is asked for
+// twice is there once.
+func (b *bulkRequest) values(ctx context.Context, n *Namespace) (bulkValues, error) {
 	if b.Type != "" && b.Type != "text" && b.Type != "json" {
 		return nil, refuse(http.StatusBadRequest, `"%s" is not a valid type. Use "json" or "text"`, b.Type)
 	}
@@ -78,11 +108,16 @@ func (b *bulkRequest) values(ctx context.Context, n *Namespace) (map[string]any,
 	if err != nil {
 		return nil, err
 	}
-	values := make(map[string]any, len(b.Keys))
+	values := make(bulkValues, 0, len(b.Keys))
+	seen := make(map[string]bool, len(b.Keys))
 	for _, k := range b.Keys {
+		if seen[k] {
+			continue
+		}
+		seen[k] = true
 		e := entries[k]
 		if e == nil {
-			values[k] = nil
+			values = append(values, bulkValue{key: k})
 			continue
 		}
 		value := json.RawMessage(e.Value)
@@ -94,14 +129,14 @@ func (b *bulkRequest) values(ctx context.Context, n *Namespace) (map[string]any,
 			return nil, refuse(http.StatusBadRequest, "At least one of the requested keys corresponds to a non-json value")
 		}
 		if !b.WithMetadata {
-			values[k] = value
+			values = append(values, bulkValue{k, value})
 			continue
 		}
 		entry := bulkEntry{Value: value, Metadata: e.Metadata}
 		if b.withExpiration && !e.Expiration.IsZero() {
 			entry.Expiration = e.Expiration.Unix()
 		}
-		values[k] = entry
+		values = append(values, bulkValue{k, entry})
 	}
 	return values, nil
 }

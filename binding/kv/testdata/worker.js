@@ -28,6 +28,7 @@ export default {
     await step("put expiration", () => kv.put("exp", "v", { expiration: 2000000000 }));
     await step("bulk get", async () => Object.fromEntries(await kv.get(["json", "absent", "meta"])));
     await step("bulk get json", async () => Object.fromEntries(await kv.get(["json", "absent"], "json")));
+    await step("bulk get order", async () => [...(await kv.get(["meta", "absent", "json", "meta", "another"])).keys()]);
     await step("bulk get metadata", async () => Object.fromEntries(await kv.getWithMetadata(["json", "absent"], { type: "json", cacheTtl: 60 })));
     await step("bulk get not json", () => kv.get(["a/b c?%ü"], "json"));
     await step("bulk get bad type", () => kv.get(["json"], "stream"));
