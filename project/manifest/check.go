@@ -23,11 +23,14 @@ type shape struct {
 	fields []key
 	// choices are shapes of different kinds, of which the value has one.
 	choices []shape
+	// deferred: checkLevel checks the value, if it is asked for.
+	deferred bool
 }
 
 var (
-	anything  = shape{}
-	anyObject = shape{kind: isObject, name: "an object"}
+	anything    = shape{}
+	environment = shape{deferred: true}
+	anyObject   = shape{kind: isObject, name: "an object"}
 )
 
 func list(elem shape) shape {
@@ -63,8 +66,10 @@ func (r *report) check(n *node, path string, s shape) bool {
 		return false
 	}
 	switch {
-	case s.kind == isNull:
+	case s.deferred:
 		return true
+	case s.kind == isNull:
+		return r.refuseDates(n, path)
 	case n.kind != s.kind,
 		s.whole && !fitsInt(n.text),
 		len(s.enum) > 0 && !slices.Contains(s.enum, n.text):
@@ -83,6 +88,24 @@ func (r *report) check(n *node, path string, s shape) bool {
 		}
 	case s.fields != nil:
 		ok = r.checkFields(n, path, s.fields)
+	case n.kind == isObject:
+		ok = r.refuseDates(n, path)
+	}
+	return ok
+}
+
+// refuseDates reports the TOML dates and times in a value of no known shape.
+// It returns whether there is none.
+func (r *report) refuseDates(n *node, path string) bool {
+	ok := n.kind != isDate
+	if !ok {
+		r.errorf(n, path, "TOML dates are not supported; write it as a string, %q", n.text)
+	}
+	for i, item := range n.items {
+		ok = r.refuseDates(item, fmt.Sprintf("%s[%d]", path, i)) && ok
+	}
+	for _, f := range n.fields {
+		ok = r.refuseDates(f.val, join(path, f.key)) && ok
 	}
 	return ok
 }

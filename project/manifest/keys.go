@@ -86,7 +86,7 @@ var telemetrySettings = []key{
 // that are topOnly.
 var keys = []key{
 	{name: "$schema", shape: text, scope: topOnly, fate: moot},
-	{name: "env", shape: mapOf(anything), scope: topOnly},
+	{name: "env", shape: mapOf(environment), scope: topOnly},
 
 	// What the Worker is.
 	{name: "name", shape: text},

@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"strconv"
 	"strings"
@@ -41,7 +42,25 @@ func parseTOML(r *report, data []byte) *node {
 		r.problems = append(r.problems, Problem{File: r.file, Message: "not valid TOML: " + err.Error()})
 		return nil
 	}
+	r.refuseLossy(root, "")
 	return root
+}
+
+// maxSafe is the largest integer that a JavaScript number tells apart from its
+// neighbours.
+const maxSafe = 1<<53 - 1
+
+// refuseLossy reports the integers in n that JavaScript cannot hold.
+func (r *report) refuseLossy(n *node, path string) {
+	if n.lossy {
+		r.errorf(n, path, "the integer %s cannot be represented losslessly in JavaScript; write it as a string, %q", n.text, n.text)
+	}
+	for i, item := range n.items {
+		r.refuseLossy(item, fmt.Sprintf("%s[%d]", path, i))
+	}
+	for _, f := range n.fields {
+		r.refuseLossy(f.val, join(path, f.key))
+	}
 }
 
 type tomlReader struct {
@@ -125,6 +144,7 @@ func (t *tomlReader) value(v *unstable.Node) *node {
 	case unstable.Integer:
 		i, _ := strconv.ParseInt(string(v.Data), 0, 64) // "_", 0x, 0o and 0b as in Go; decimals have no leading zero
 		n.kind, n.text = isNumber, strconv.FormatInt(i, 10)
+		n.lossy = i > maxSafe || i < -maxSafe
 	case unstable.Float:
 		f, _ := strconv.ParseFloat(strings.ReplaceAll(string(v.Data), "_", ""), 64)
 		n.kind = isNumber

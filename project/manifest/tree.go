@@ -14,7 +14,7 @@ const (
 	isString
 	isNumber
 	isBool
-	isDate // TOML only; no key takes one
+	isDate // TOML only; nothing takes one
 	isArray
 	isObject
 )
@@ -32,6 +32,7 @@ type node struct {
 	items  []*node
 	fields []field // isObject, in the order of the file
 
+	lossy  bool // TOML: an integer that JavaScript cannot hold
 	header bool // TOML: made by a [table] or dotted key, and can be added to
 }
 
