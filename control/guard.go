@@ -12,13 +12,11 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
-	"syscall"
-
-	"github.com/ncruces/go-sqlite3"
 
 	"github.com/selvage-edge/selvage/api"
 	"github.com/selvage-edge/selvage/control/auth"
 	"github.com/selvage-edge/selvage/control/state"
+	"github.com/selvage-edge/selvage/storage/sqlite"
 )
 
 type identityKey struct{}
@@ -51,17 +49,11 @@ func (s *server) guard(route api.Route, foreign bool) http.Handler {
 		if !errors.As(err, &e) && !errors.Is(err, context.Canceled) {
 			s.Log.Error("REST API", "method", r.Method, "path", r.URL.Path, "err", err)
 		}
-		if e == nil && diskFull(err) {
+		if e == nil && sqlite.DiskFull(err) {
 			err = api.Errorf(http.StatusInsufficientStorage, 10013, "the server cannot write to its data directory: the disk is full, or failing. Nothing was changed; its log has the details")
 		}
 		api.WriteError(w, err)
 	})
-}
-
-// diskFull reports that the data directory could not be written. SQLite tells
-// a full disk in several ways, of which some can also be a broken one.
-func diskFull(err error) bool {
-	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, sqlite3.FULL) || errors.Is(err, sqlite3.IOERR)
 }
 
 func (s *server) admit(route api.Route, foreign bool, w http.ResponseWriter, r *http.Request) error {

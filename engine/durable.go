@@ -7,11 +7,11 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
-	"github.com/ncruces/go-sqlite3"
 	"golang.org/x/sys/unix"
+
+	"github.com/selvage-edge/selvage/storage/sqlite"
 )
 
 // objectsDir is the folder of a Worker's Durable Objects. workerd makes a
@@ -53,11 +53,12 @@ func (e *Engine) lockObjects(ctx context.Context, worker string) (*os.File, erro
 
 // alarmSet reports whether one of the Worker's objects waits for an alarm.
 // workerd raises alarms only while it runs, so such a Worker is kept running.
-// When the answer cannot be had it is taken to be yes.
+// When the answer cannot be had it is taken to be yes. The table is made with
+// the first alarm of a class.
 func (p *pool) alarmSet() bool {
 	files, _ := filepath.Glob(filepath.Join(p.w.e.objectsDir(p.version.Worker), "*", "metadata.sqlite"))
 	for _, f := range files {
-		set, err := alarmIn(f)
+		set, err := sqlite.Peek(f, "SELECT 1 FROM _cf_ALARM LIMIT 1")
 		if err != nil {
 			p.w.e.o.Logger.Debug("alarms are not readable", "worker", p.version.Worker, "file", f, "err", err)
 		}
@@ -66,24 +67,4 @@ func (p *pool) alarmSet() bool {
 		}
 	}
 	return false
-}
-
-// alarmIn reads workerd's list of the alarms of one class, without changing it.
-func alarmIn(path string) (set bool, err error) {
-	uri := url.URL{Scheme: "file", Path: path, RawQuery: "mode=ro"}
-	c, err := sqlite3.OpenFlags(uri.String(), sqlite3.OPEN_READONLY|sqlite3.OPEN_URI)
-	if err != nil {
-		return false, fmt.Errorf("open %s: %w", path, err)
-	}
-	defer func() { err = errors.Join(err, c.Close()) }()
-	s, _, err := c.Prepare("SELECT 1 FROM _cf_ALARM LIMIT 1")
-	if err != nil {
-		if strings.Contains(err.Error(), "no such table") {
-			return false, nil // no object of the class has ever set one
-		}
-		return false, fmt.Errorf("read %s: %w", path, err)
-	}
-	defer s.Close()
-	set = s.Step()
-	return set, s.Err()
 }

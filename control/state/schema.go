@@ -4,7 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"net/url"
+	"time"
+
+	"github.com/selvage-edge/selvage/storage/sqlite"
 )
 
 // migrations bring the database from one schema version to the next; the
@@ -93,15 +95,10 @@ CREATE INDEX asset_manifests_worker ON asset_manifests (worker);
 }
 
 func openDatabase(ctx context.Context, path string) (*sql.DB, error) {
-	q := url.Values{"_txlock": {"immediate"}, "_pragma": {
-		"busy_timeout(10000)", "journal_mode(wal)", "synchronous(full)", "foreign_keys(on)",
-	}}
-	db, err := sql.Open("sqlite3", (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: q.Encode()}).String())
+	db, err := sqlite.OpenSQL(path, 4, 10*time.Second)
 	if err != nil {
 		return nil, err
 	}
-	db.SetMaxOpenConns(4)
-	db.SetMaxIdleConns(4)
 	if err := upgrade(ctx, db); err != nil {
 		db.Close()
 		return nil, err

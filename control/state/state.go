@@ -36,8 +36,6 @@ import (
 	"sync"
 	"time"
 
-	_ "github.com/ncruces/go-sqlite3/driver" // registers "sqlite3"
-
 	"github.com/selvage-edge/selvage/config"
 	"github.com/selvage-edge/selvage/storage/blob"
 )
@@ -225,8 +223,7 @@ func (s *Store) Update(ctx context.Context, f func(*Tx) error) error {
 }
 
 func (s *Store) begin(ctx context.Context) (*Tx, error) {
-	// The driver turns a plain BEGIN into BEGIN IMMEDIATE (see openDatabase),
-	// so that two processes never find out at commit that both have written.
+	// It takes the turn to write now; see sqlite.OpenSQL.
 	sqlTx, err := s.db.BeginTx(ctx, nil)
 	if err != nil {
 		return nil, fmt.Errorf("begin update: %w", err)
