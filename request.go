@@ -7,7 +7,7 @@ import (
 	"net/netip"
 
 	"github.com/selvage-edge/selvage/config"
-	"github.com/selvage-edge/selvage/engine"
+	"github.com/selvage-edge/selvage/engine/program"
 	"github.com/selvage-edge/selvage/telemetry"
 )
 
@@ -18,7 +18,7 @@ import (
 //
 // Source: https://developers.cloudflare.com/workers/runtime-apis/context/#waituntil
 func WaitUntil(ctx context.Context, f func(ctx context.Context) error) {
-	i := engine.InvocationFrom(ctx)
+	i := program.InvocationFrom(ctx)
 	if i == nil {
 		panic("selvage: WaitUntil needs the context of a Worker's request or event")
 	}
@@ -29,7 +29,7 @@ func WaitUntil(ctx context.Context, f func(ctx context.Context) error) {
 // up in `selvage dev`, in the server's log and in tail events. Outside of a
 // Worker in Go it is slog.Default().
 func Log(ctx context.Context) *slog.Logger {
-	if i := engine.InvocationFrom(ctx); i != nil {
+	if i := program.InvocationFrom(ctx); i != nil {
 		return i.Logger()
 	}
 	return slog.Default()
@@ -38,7 +38,7 @@ func Log(ctx context.Context) *slog.Logger {
 // WorkerName is the name of the Worker that handles the request or event; empty
 // outside of one.
 func WorkerName(ctx context.Context) string {
-	if i := engine.InvocationFrom(ctx); i != nil {
+	if i := program.InvocationFrom(ctx); i != nil {
 		return i.Worker
 	}
 	return ""
@@ -48,7 +48,7 @@ func WorkerName(ctx context.Context) string {
 // outside of one. Its ID is new each time the program starts and its Tag is the
 // revision that the program was built from.
 func Version(ctx context.Context) *config.Version {
-	if i := engine.InvocationFrom(ctx); i != nil {
+	if i := program.InvocationFrom(ctx); i != nil {
 		return i.Version
 	}
 	return nil
@@ -57,7 +57,7 @@ func Version(ctx context.Context) *config.Version {
 // Props is the JSON that the service binding carries by which the Worker was
 // called; nil without.
 func Props(ctx context.Context) json.RawMessage {
-	if i := engine.InvocationFrom(ctx); i != nil {
+	if i := program.InvocationFrom(ctx); i != nil {
 		return i.Props
 	}
 	return nil

@@ -52,7 +52,7 @@ import (
 	"github.com/selvage-edge/selvage/binding/kv"
 	"github.com/selvage-edge/selvage/binding/service"
 	"github.com/selvage-edge/selvage/config"
-	"github.com/selvage-edge/selvage/engine"
+	"github.com/selvage-edge/selvage/engine/program"
 	"github.com/selvage-edge/selvage/engine/workerd"
 	"github.com/selvage-edge/selvage/platform"
 	"github.com/selvage-edge/selvage/telemetry"
@@ -165,7 +165,7 @@ func (p *Platform) D1(ctx context.Context, id string) (*d1.Database, error) {
 
 // Workers tells what the Workers in Go are doing: requests in flight, the
 // oldest of them, exceptions.
-func (p *Platform) Workers() []engine.ProgramInfo { return p.p.Engine.Programs() }
+func (p *Platform) Workers() []program.Info { return p.p.Engine.Programs() }
 
 // built is what options make.
 type built struct {

@@ -17,7 +17,7 @@ import (
 	"github.com/selvage-edge/selvage/binding/vars"
 	"github.com/selvage-edge/selvage/config"
 	"github.com/selvage-edge/selvage/cron"
-	"github.com/selvage-edge/selvage/engine"
+	"github.com/selvage-edge/selvage/engine/program"
 	"github.com/selvage-edge/selvage/platform"
 	"github.com/selvage-edge/selvage/telemetry"
 )
@@ -31,7 +31,7 @@ type (
 	// Secret is a string that does not show itself.
 	Secret = vars.Secret
 	// ScheduledEvent is a cron trigger that fires.
-	ScheduledEvent = engine.ScheduledEvent
+	ScheduledEvent = program.ScheduledEvent
 	// Invocation is a tail event.
 	Invocation = telemetry.Invocation
 )
@@ -85,7 +85,7 @@ func (d *definition) builtin(fields []field, start func() http.Handler) (platfor
 		ID: uuid.NewString(), Number: 1, Worker: d.name, Tag: revision(), Created: time.Now(),
 		CompatibilityDate: "2026-11-01", Bindings: bindings, Assets: d.assets,
 	}
-	p := &program{name: d.name, crons: len(d.crons) > 0, tailOf: d.tailOf, ready: make(chan struct{})}
+	p := &handlers{name: d.name, crons: len(d.crons) > 0, tailOf: d.tailOf, ready: make(chan struct{})}
 	b := platform.Builtin{
 		Worker: &config.Worker{
 			Name: d.name, Deployment: v.ID, Subdomain: !d.private, Crons: slices.Clone(d.crons),
@@ -118,9 +118,9 @@ func revision() string {
 	return ""
 }
 
-// program is a Worker in Go as the engine sees it. Until it is open, what calls
+// handlers is the handler of a Worker in Go as the engine sees it. Until it is open, what calls
 // it waits.
-type program struct {
+type handlers struct {
 	name    string
 	crons   bool
 	tailOf  []string
@@ -129,12 +129,11 @@ type program struct {
 }
 
 var (
-	_ engine.Program   = (*program)(nil)
-	_ engine.Scheduler = (*program)(nil)
-	_ engine.Tailer    = (*program)(nil)
+	_ program.Scheduler = (*handlers)(nil)
+	_ program.Tailer    = (*handlers)(nil)
 )
 
-func (p *program) open(h http.Handler) error {
+func (p *handlers) open(h http.Handler) error {
 	if h == nil {
 		return errors.New("its function returned no handler")
 	}
@@ -150,7 +149,7 @@ func (p *program) open(h http.Handler) error {
 }
 
 // get waits for the handler.
-func (p *program) get(ctx context.Context) (http.Handler, error) {
+func (p *handlers) get(ctx context.Context) (http.Handler, error) {
 	if h := p.handler.Load(); h != nil {
 		return *h, nil
 	}
@@ -162,8 +161,8 @@ func (p *program) get(ctx context.Context) (http.Handler, error) {
 	}
 }
 
-// ServeHTTP implements engine.Program.
-func (p *program) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+// ServeHTTP implements http.Handler.
+func (p *handlers) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h, err := p.get(r.Context())
 	if err != nil {
 		panic(http.ErrAbortHandler) // the client has left
@@ -171,8 +170,8 @@ func (p *program) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.ServeHTTP(w, r)
 }
 
-// Scheduled implements engine.Scheduler.
-func (p *program) Scheduled(ctx context.Context, e ScheduledEvent) error {
+// Scheduled implements program.Scheduler.
+func (p *handlers) Scheduled(ctx context.Context, e ScheduledEvent) error {
 	h, err := p.get(ctx)
 	if err != nil {
 		return err
@@ -184,11 +183,11 @@ func (p *program) Scheduled(ctx context.Context, e ScheduledEvent) error {
 	return s.Scheduled(ctx, e)
 }
 
-// TailOf implements engine.Tailer.
-func (p *program) TailOf() []string { return p.tailOf }
+// TailOf implements program.Tailer.
+func (p *handlers) TailOf() []string { return p.tailOf }
 
-// Tail implements engine.Tailer.
-func (p *program) Tail(ctx context.Context, events []Invocation) error {
+// Tail implements program.Tailer.
+func (p *handlers) Tail(ctx context.Context, events []Invocation) error {
 	h, err := p.get(ctx)
 	if err != nil {
 		return err

@@ -12,10 +12,10 @@ import (
 // serve answers a request by version v: by its static assets where they come
 // first, else by its code.
 func (e *Engine) serve(w http.ResponseWriter, r *http.Request, wk *worker, v *config.Version) error {
-	program := e.programs[wk.name]
+	worker := e.programs.Find(wk.name)
 	answer := func(w http.ResponseWriter, r *http.Request) error {
-		if program != nil {
-			return program.serve(w, r, v, nil)
+		if worker != nil {
+			return worker.Serve(w, r, v, nil)
 		}
 		return e.forward(w, r, wk, v)
 	}
@@ -26,7 +26,7 @@ func (e *Engine) serve(w http.ResponseWriter, r *http.Request, wk *worker, v *co
 	if err != nil {
 		return fault.StartFailed.With(err.Error(), err)
 	}
-	if v.MainModule == "" && program == nil {
+	if v.MainModule == "" && worker == nil {
 		h.Serve(w, r, nil)
 		return nil
 	}

@@ -89,7 +89,7 @@ func (e *Engine) plan(ctx context.Context, v *config.Version, o planOptions) (_ 
 			p.discard()
 		}
 	}()
-	user, modules, err := program(ctx, v)
+	user, modules, err := userWorker(ctx, v)
 	if err != nil {
 		return nil, err
 	}
@@ -198,7 +198,7 @@ func (e *Engine) mount(p *plan, v *config.Version, b config.Binding, trial bool)
 	switch {
 	case m.Peer != nil && m.Peer.Worker == v.Worker:
 		return redirect(m.Value, name, workerd.ServiceDesignator{Name: userService, Entrypoint: m.Peer.Entrypoint, Props: m.Peer.Props}), nil
-	case m.Peer != nil && e.programs[m.Peer.Worker] != nil:
+	case m.Peer != nil && e.programs.Find(m.Peer.Worker) != nil:
 		return e.mountProgram(p, name, m), nil
 	case m.Peer != nil:
 		path := e.run.join("nobody")
@@ -308,8 +308,8 @@ func (p *plan) discard() {
 	p.discards = nil
 }
 
-// program makes the user's Worker of a version, without bindings.
-func program(ctx context.Context, v *config.Version) (*workerd.Worker, []workerd.Module, error) {
+// userWorker makes the user's Worker of a version, without bindings.
+func userWorker(ctx context.Context, v *config.Version) (*workerd.Worker, []workerd.Module, error) {
 	if v.MainModule == "" {
 		return nil, nil, errors.New("the version has no main module: it consists of static assets only")
 	}

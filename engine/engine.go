@@ -34,6 +34,7 @@ import (
 	"github.com/selvage-edge/selvage/binding"
 	"github.com/selvage-edge/selvage/config"
 	"github.com/selvage-edge/selvage/engine/cgroup"
+	"github.com/selvage-edge/selvage/engine/program"
 	"github.com/selvage-edge/selvage/fault"
 	"github.com/selvage-edge/selvage/telemetry"
 )
@@ -49,9 +50,9 @@ type Options struct {
 	Source config.Source
 	// Kinds are the kinds of binding a Worker may have.
 	Kinds []binding.Kind
-	// Programs are the Workers that this process implements, by name. A snapshot
-	// says when they are deployed; their versions have no code.
-	Programs map[string]Program
+	// Programs are the handlers of the Workers in Go, by name; see package program.
+	// A snapshot says when they are deployed; their versions have no code.
+	Programs map[string]http.Handler
 	// Egress answers the fetch() and connect() calls of a version. The scheme
 	// of the URL is in hop.ProtoHeader. Nil refuses them all.
 	Egress func(v *config.Version) http.Handler
@@ -137,7 +138,7 @@ func (o Options) withDefaults() Options {
 type Engine struct {
 	o        Options
 	kinds    map[string]binding.Kind
-	programs map[string]*hosted
+	programs *program.Host
 	run      *runDir
 	bindings *bindings
 
@@ -192,7 +193,7 @@ func New(o Options) (*Engine, error) {
 		return nil, fmt.Errorf("start engine: %w", err)
 	}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
-	e.addPrograms(o.Programs)
+	e.programs = e.host()
 	// Nothing between the two is missed: the same snapshot twice changes nothing.
 	e.stop = o.Source.Subscribe(func(*config.Snapshot) { e.update() })
 	e.update()
@@ -249,7 +250,7 @@ func (e *Engine) peersOf(v *config.Version) []binding.Peer {
 			continue
 		}
 		m, err := k.Mount(b, binding.Site{Version: v, Service: "peer"})
-		if err == nil && m.Peer != nil && m.Peer.Worker != v.Worker && e.programs[m.Peer.Worker] == nil {
+		if err == nil && m.Peer != nil && m.Peer.Worker != v.Worker && e.programs.Find(m.Peer.Worker) == nil {
 			peers = append(peers, *m.Peer)
 		}
 	}
@@ -371,7 +372,7 @@ func (e *Engine) Cells() []CellInfo {
 // ends. No cell runs when it returns.
 func (e *Engine) Close(ctx context.Context) error {
 	// What Programs are doing may need the cells.
-	_ = e.waitPrograms(ctx)
+	_ = e.programs.Wait(ctx)
 	e.mu.Lock()
 	if e.closed {
 		e.mu.Unlock()
@@ -402,7 +403,7 @@ func (e *Engine) Close(ctx context.Context) error {
 		e.mu.Unlock()
 		<-done
 	}
-	err = errors.Join(err, e.closePrograms(ctx))
+	err = errors.Join(err, e.programs.Close(ctx))
 	e.bindings.close()
 	e.run.remove()
 	return err

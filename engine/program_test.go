@@ -14,21 +14,24 @@ import (
 
 	"github.com/selvage-edge/selvage/binding"
 	"github.com/selvage-edge/selvage/config"
+	"github.com/selvage-edge/selvage/engine/program"
 	"github.com/selvage-edge/selvage/fault"
 	"github.com/selvage-edge/selvage/internal/poll"
 	"github.com/selvage-edge/selvage/telemetry"
 )
 
-// api is a Program for the tests.
+// api is a Worker in Go for the tests.
 type api struct {
 	http.HandlerFunc
-	scheduled func(ctx context.Context, e ScheduledEvent) error
+	scheduled func(ctx context.Context, e program.ScheduledEvent) error
 	of        []string
 	tail      func(ctx context.Context, events []telemetry.Invocation) error
 }
 
-func (a *api) Scheduled(ctx context.Context, e ScheduledEvent) error { return a.scheduled(ctx, e) }
-func (a *api) TailOf() []string                                      { return a.of }
+func (a *api) Scheduled(ctx context.Context, e program.ScheduledEvent) error {
+	return a.scheduled(ctx, e)
+}
+func (a *api) TailOf() []string { return a.of }
 func (a *api) Tail(ctx context.Context, events []telemetry.Invocation) error {
 	return a.tail(ctx, events)
 }
@@ -44,7 +47,7 @@ func TestProgram(t *testing.T) {
 	release := make(chan struct{})
 	a := &api{
 		HandlerFunc: func(w http.ResponseWriter, r *http.Request) {
-			i := InvocationFrom(r.Context())
+			i := program.InvocationFrom(r.Context())
 			switch r.URL.Path {
 			case "/panic":
 				panic("boom")
@@ -59,15 +62,15 @@ func TestProgram(t *testing.T) {
 			}
 			fmt.Fprintf(w, "%s %s %s", i.Worker, i.Version.ID[:8], r.URL.Path)
 		},
-		scheduled: func(ctx context.Context, e ScheduledEvent) error {
+		scheduled: func(ctx context.Context, e program.ScheduledEvent) error {
 			if e.Cron == "fails" {
 				return errors.New("no luck")
 			}
-			InvocationFrom(ctx).WaitUntil(func(context.Context) error { panic("later") })
+			program.InvocationFrom(ctx).WaitUntil(func(context.Context) error { panic("later") })
 			return nil
 		},
 	}
-	b := newBench(t, func(o *Options) { o.Programs = map[string]Program{"go": a} })
+	b := newBench(t, func(o *Options) { o.Programs = map[string]http.Handler{"go": a} })
 	if status, _, _ := b.ask("/go/"); status != http.StatusNotFound {
 		t.Errorf("not deployed: %d", status)
 	}
@@ -119,9 +122,9 @@ func TestProgramCalledFromJavaScript(t *testing.T) {
 		var cf struct{ Colo string }
 		json.Unmarshal(record.CF, &cf)
 		fmt.Fprint(w, record.Scheme, " ", r.Host, " ", r.RequestURI, " ", cf.Colo, " ", string(body), " ",
-			string(InvocationFrom(r.Context()).Props), " ", len(r.Header["Selvage-Proto"])+len(r.Header["Selvage-Capability"]))
+			string(program.InvocationFrom(r.Context()).Props), " ", len(r.Header["Selvage-Proto"])+len(r.Header["Selvage-Capability"]))
 	}}
-	b := newBench(t, func(o *Options) { o.Programs = map[string]Program{"go": a} })
+	b := newBench(t, func(o *Options) { o.Programs = map[string]http.Handler{"go": a} })
 	b.deploy(b.programVersion("go"))
 	b.deploy(b.version("web", `export default { async fetch(request, env) {
   const results = [];
@@ -146,7 +149,7 @@ func TestProgramTail(t *testing.T) {
 		}
 		return nil
 	}, HandlerFunc: func(http.ResponseWriter, *http.Request) {}}
-	b := newBench(t, func(o *Options) { o.Programs = map[string]Program{"go": a} })
+	b := newBench(t, func(o *Options) { o.Programs = map[string]http.Handler{"go": a} })
 	b.deploy(b.programVersion("go"))
 	b.deploy(b.version("web", hello))
 	b.want("/web/", "hello")
@@ -169,9 +172,9 @@ func TestProgramDepth(t *testing.T) {
 			http.Error(w, err.Error(), fault.From(err).Status)
 		}
 	}}
-	b = newBench(t, func(o *Options) { o.Programs = map[string]Program{"go": a} })
+	b = newBench(t, func(o *Options) { o.Programs = map[string]http.Handler{"go": a} })
 	b.deploy(b.programVersion("go"))
-	if status, body, _ := b.ask("/go/"); status != http.StatusInternalServerError || !strings.Contains(body, "1019") || calls != maxProgramDepth+1 {
+	if status, body, _ := b.ask("/go/"); status != http.StatusInternalServerError || !strings.Contains(body, "1019") || calls != program.MaxDepth+1 {
 		t.Errorf("%d calls, %d %s", calls, status, body)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/selvage-edge/selvage/engine/program"
 	"github.com/selvage-edge/selvage/fault"
 )
 
@@ -26,12 +27,13 @@ type Outcome struct {
 // minute it fired for. An exception of the handler is an Outcome, not an error.
 func (e *Engine) Scheduled(ctx context.Context, worker, cron string, at time.Time) (Outcome, error) {
 	var out Outcome
-	if p := e.programs[worker]; p != nil {
-		_, v, err := p.deployed()
+	if p := e.programs.Find(worker); p != nil {
+		v, err := e.programVersion(worker)
 		if err != nil {
 			return out, err
 		}
-		return p.scheduled(ctx, v, ScheduledEvent{Cron: cron, Time: at})
+		out.Outcome, out.NoRetry, err = p.Scheduled(ctx, v, program.ScheduledEvent{Cron: cron, Time: at})
+		return out, err
 	}
 	err := e.event(ctx, worker, "/scheduled", map[string]any{"cron": cron, "scheduledTime": at.UnixMilli()}, &out)
 	return out, err

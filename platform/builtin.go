@@ -3,12 +3,12 @@ package platform
 import (
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"sync"
 
 	"github.com/selvage-edge/selvage/binding"
 	"github.com/selvage-edge/selvage/config"
-	"github.com/selvage-edge/selvage/engine"
 )
 
 // Builtin is a Worker that comes with the program rather than from the source
@@ -18,7 +18,7 @@ type Builtin struct {
 	Worker *config.Worker
 	Routes []config.Route
 	// Program implements the Worker in this process. Nil: its versions have code.
-	Program engine.Program
+	Program http.Handler
 	// Open is called once everything is there but before the first request, to
 	// give a Program its bindings. May be nil.
 	Open func(*Platform) error
@@ -27,8 +27,8 @@ type Builtin struct {
 }
 
 // programs lists the builtins that are implemented in this process.
-func programs(list []Builtin) map[string]engine.Program {
-	m := map[string]engine.Program{}
+func programs(list []Builtin) map[string]http.Handler {
+	m := map[string]http.Handler{}
 	for _, b := range list {
 		if b.Program != nil {
 			m[b.Worker.Name] = b.Program

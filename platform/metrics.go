@@ -5,7 +5,7 @@ import (
 
 	"github.com/selvage-edge/selvage/control/state"
 	"github.com/selvage-edge/selvage/edge"
-	"github.com/selvage-edge/selvage/engine"
+	"github.com/selvage-edge/selvage/engine/program"
 	"github.com/selvage-edge/selvage/telemetry"
 )
 
@@ -73,7 +73,7 @@ func (p *Platform) measure(m *telemetry.Metrics) {
 	})
 	for _, w := range p.Engine.Programs() {
 		labels := map[string]string{"worker": w.Worker}
-		info := func(f func(engine.ProgramInfo) float64) func() float64 {
+		info := func(f func(program.Info) float64) func() float64 {
 			return func() float64 {
 				for _, i := range p.Engine.Programs() {
 					if i.Worker == w.Worker {
@@ -84,11 +84,11 @@ func (p *Platform) measure(m *telemetry.Metrics) {
 			}
 		}
 		m.Gauge("selvage_program_in_flight", "Requests and events in Workers written in Go.", labels,
-			info(func(i engine.ProgramInfo) float64 { return float64(i.InFlight) }))
+			info(func(i program.Info) float64 { return float64(i.InFlight) }))
 		m.Gauge("selvage_program_waiting", "Those that have answered and whose WaitUntil functions run.", labels,
-			info(func(i engine.ProgramInfo) float64 { return float64(i.Waiting) }))
+			info(func(i program.Info) float64 { return float64(i.Waiting) }))
 		m.Gauge("selvage_program_oldest_seconds", "For how long the oldest of both has been running.", labels,
-			info(func(i engine.ProgramInfo) float64 { return i.Oldest.Seconds() }))
+			info(func(i program.Info) float64 { return i.Oldest.Seconds() }))
 	}
 	m.Gauge("selvage_requests_in_flight", "Requests and events in cells.", nil, func() float64 {
 		n := 0

@@ -22,8 +22,9 @@ var floors = [][]string{
 		"engine/workerd", "engine/sandbox", "engine/cgroup", "project/bundle"}, // bytes, processes, hops
 	{"storage/history"},                             // storage on storage
 	{"binding", "project/manifest", "cli/settings"}, // contracts
-	{products}, // the kinds of binding
-	{"engine"}, // which version runs where
+	{products},         // the kinds of binding
+	{"engine/program"}, // Workers in Go
+	{"engine"},         // which version runs where
 	{"edge", "egress", "control/auth", "control/state", "cron"}, // the planes' parts
 	{"control"},                       // the REST API
 	{"platform"},                      // the one place where everything is put together

@@ -1,0 +1,91 @@
+package program
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"strings"
+
+	"github.com/selvage-edge/selvage/telemetry"
+)
+
+// maxLogBytes bounds the console lines of one invocation in its tail event.
+//
+// Source: https://developers.cloudflare.com/workers/platform/limits/#log-size
+const maxLogBytes = 256 << 10
+
+// logHandler makes lines of a Worker's log of slog's records.
+type logHandler struct {
+	run *run
+	// attrs are written before a record's own; group prefixes their names.
+	attrs, group string
+}
+
+// Enabled implements slog.Handler: every level is a console method.
+func (h *logHandler) Enabled(context.Context, slog.Level) bool { return true }
+
+// Handle implements slog.Handler.
+func (h *logHandler) Handle(_ context.Context, record slog.Record) error {
+	var b strings.Builder
+	b.WriteString(record.Message)
+	b.WriteString(h.attrs)
+	record.Attrs(func(a slog.Attr) bool { writeAttr(&b, h.group, a); return true })
+	level := "debug"
+	switch {
+	case record.Level >= slog.LevelError:
+		level = "error"
+	case record.Level >= slog.LevelWarn:
+		level = "warn"
+	case record.Level >= slog.LevelInfo:
+		level = "info"
+	}
+	r := h.run
+	if r.observed {
+		message, _ := json.Marshal([]string{b.String()})
+		r.mu.Lock()
+		if r.logBytes += len(message); r.logBytes <= maxLogBytes {
+			r.logs = append(r.logs, telemetry.Log{Timestamp: record.Time.UnixMilli(), Level: level, Message: message})
+		}
+		r.mu.Unlock()
+	}
+	r.p.o.Lines(telemetry.Line{Time: record.Time, Worker: r.Worker, Version: r.Version.ID, Level: level, Message: b.String()})
+	return nil
+}
+
+// WithAttrs implements slog.Handler.
+func (h *logHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	var b strings.Builder
+	b.WriteString(h.attrs)
+	for _, a := range attrs {
+		writeAttr(&b, h.group, a)
+	}
+	return &logHandler{run: h.run, attrs: b.String(), group: h.group}
+}
+
+// WithGroup implements slog.Handler.
+func (h *logHandler) WithGroup(name string) slog.Handler {
+	return &logHandler{run: h.run, attrs: h.attrs, group: h.group + name + "."}
+}
+
+// writeAttr writes " name=value".
+func writeAttr(b *strings.Builder, group string, a slog.Attr) {
+	v := a.Value.Resolve()
+	if v.Kind() == slog.KindGroup {
+		if a.Key != "" {
+			group += a.Key + "."
+		}
+		for _, inner := range v.Group() {
+			writeAttr(b, group, inner)
+		}
+		return
+	}
+	if a.Key == "" {
+		return
+	}
+	text := v.String()
+	if strings.ContainsAny(text, " \"=\n") || text == "" {
+		quoted, _ := json.Marshal(text)
+		text = string(quoted)
+	}
+	b.WriteString(" " + group + a.Key + "=" + text)
+}
