@@ -1,6 +1,6 @@
 //go:build unix
 
-package workerd
+package npm
 
 import (
 	"context"

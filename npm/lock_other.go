@@ -1,8 +1,8 @@
 //go:build !unix
 
-package workerd
+package npm
 
 import "context"
 
-// lock does nothing: there is no binary to download for these platforms.
+// lock does nothing: two processes that fetch at once each fetch for themselves.
 func lock(context.Context, string) (unlock func(), err error) { return func() {}, nil }
