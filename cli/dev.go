@@ -8,6 +8,7 @@ import (
 
 	"github.com/selvage-edge/selvage/cli/dev"
 	"github.com/selvage-edge/selvage/platform"
+	"github.com/selvage-edge/selvage/project/manifest"
 )
 
 type devCommand struct {
@@ -15,7 +16,7 @@ type devCommand struct {
 	Port    int               `short:"p" default:"8787" help:"Port to listen on; 0 picks a free one."`
 	IP      string            `default:"localhost" help:"Address to listen on." placeholder:"HOST"`
 	Data    string            `help:"Data directory. Default: .selvage beside the first project's configuration." placeholder:"DIR" type:"path" env:"SELVAGE_DATA"`
-	Env     string            `short:"e" help:"Environment of the configurations." placeholder:"NAME"`
+	Env     string            `short:"e" help:"Environment of the configurations." placeholder:"NAME" env:"CLOUDFLARE_ENV"`
 	Var     []string          `help:"Add or replace a var of the first project; may be given several times." placeholder:"K:V" sep:"none"`
 	Origin  map[string]string `help:"Answer a private host name from a server of yours; may be given several times." placeholder:"HOST=URL" mapsep:"none"`
 	Inspect string            `help:"Address on which DevTools can attach, for example 127.0.0.1:9229." placeholder:"ADDR"`
@@ -31,7 +32,11 @@ func (d *devCommand) Run(ctx context.Context, streams IO, a Additions) error {
 		Stdout: streams.Stdout, Stderr: streams.Stderr,
 	}
 	if len(o.Projects) == 0 && a.Make == nil {
-		o.Projects = []string{"."}
+		dir, err := manifest.Enclosing(".")
+		if err != nil {
+			return err
+		}
+		o.Projects = []string{dir}
 	}
 	for _, v := range d.Var {
 		name, value, ok := strings.Cut(v, ":")

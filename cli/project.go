@@ -11,7 +11,7 @@ import (
 // projectFlag names the project whose configuration a command reads.
 type projectFlag struct {
 	Config string `short:"c" help:"The project: a folder or its configuration file. Default: the current folder." placeholder:"PATH" type:"path"`
-	Env    string `short:"e" help:"Environment of the configuration." placeholder:"NAME"`
+	Env    string `short:"e" help:"Environment of the configuration." placeholder:"NAME" env:"CLOUDFLARE_ENV"`
 }
 
 // errNoProject says that there is no configuration to read, which is fine for
@@ -22,12 +22,19 @@ var errNoProject = errors.New("no project here; name one with --config")
 func (p *projectFlag) project() (*project, error) {
 	path := p.Config
 	if path == "" {
-		path = "."
-		if _, err := manifest.Find(path); err != nil {
+		enclosing, err := manifest.Enclosing(".")
+		if err != nil {
 			return nil, errNoProject
 		}
+		path = enclosing
 	}
-	m, _, err := manifest.Load(path, manifest.Options{Env: p.Env})
+	// The user's own configuration, not one that a build tool generated: it
+	// says where the migrations are. So does wrangler.
+	file, err := manifest.Find(path)
+	if err != nil {
+		file = path // a project may have nothing but the generated one
+	}
+	m, _, err := manifest.Load(file, manifest.Options{Env: p.Env})
 	if err != nil {
 		return nil, err
 	}
@@ -47,7 +54,7 @@ func (p *projectFlag) dataDir(flag *dataFlag) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	dir := filepath.Join(m.Dir, ".selvage")
+	dir := filepath.Join(m.Root, ".selvage")
 	if _, err := os.Stat(dir); err != nil && p.Config == "" {
 		return "", usagef("%s does not exist; run `selvage dev` first or name the data directory with --data", dir)
 	}

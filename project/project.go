@@ -5,7 +5,12 @@ package project
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
+	"io/fs"
+	"os"
+	"regexp"
 	"slices"
 	"sync"
 	"time"
@@ -65,7 +70,7 @@ func bundleOptions(m *manifest.Manifest) bundle.Options {
 		rules[i] = bundle.Rule{Type: r.Type, Globs: r.Globs, Fallthrough: r.Fallthrough != nil && *r.Fallthrough}
 	}
 	return bundle.Options{
-		Entry: m.Main, Dir: m.Dir, BaseDir: m.Build.BaseDir,
+		Entry: m.Main, Dir: m.Root, BaseDir: m.Build.BaseDir,
 		NoBundle: m.Build.NoBundle, FindAdditionalModules: m.Build.FindAdditionalModules,
 		Rules: rules, PreserveFileNames: m.Build.PreserveFileNames,
 		Define: m.Build.Define, Alias: m.Build.Alias,
@@ -93,15 +98,15 @@ func (p *Project) Build(ctx context.Context) (warnings []string, err error) {
 		Bindings: m.Bindings, Classes: m.Classes, Limits: m.Limits,
 	}
 	var mapper *bundle.SourceMapper
-	if p.bundler != nil {
-		if m.Build.Command != "" {
-			if err := bundle.RunCommand(ctx, m.Build.Command, m.Build.Cwd, "dev", p.Output); err != nil {
-				return nil, err
-			}
+	if m.Build.Command != "" { // which may be what makes the entry point, or the static files
+		if err := p.runCommand(ctx); err != nil {
+			return nil, err
 		}
+	}
+	if p.bundler != nil {
 		result, err := p.bundler.Build()
 		if err != nil {
-			return nil, err
+			return nil, p.explain(err)
 		}
 		v.MainModule, v.ServiceWorker = result.MainModule, result.ServiceWorker
 		v.Code = append(slices.Clip(result.Modules), m.Parts...)
@@ -126,6 +131,38 @@ func (p *Project) Build(ctx context.Context) (warnings []string, err error) {
 	p.Version = v
 	p.remember(v.ID, mapper)
 	return warnings, nil
+}
+
+// runCommand runs the project's own build command.
+func (p *Project) runCommand(ctx context.Context) error {
+	m := p.Manifest
+	if err := bundle.RunCommand(ctx, m.Build.Command, m.Build.Cwd, "dev", p.Output); err != nil {
+		return err
+	}
+	if m.Main == "" {
+		return nil
+	}
+	if _, err := os.Stat(m.Main); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("the expected output file at %s was not found after running custom build: %s; let main be the file that it makes", m.Main, m.Build.Command)
+	}
+	return nil
+}
+
+// virtual are the imports that only a build tool resolves.
+var virtual = regexp.MustCompile(`^Could not resolve "(?:[a-z@][a-z0-9_-]*:|[@~]/)`)
+
+// explain adds to a failed build that the project has to be built by its own
+// tool first, where that is why it failed.
+func (p *Project) explain(err error) error {
+	failed := (*bundle.Error)(nil)
+	if p.Manifest.Redirected || !errors.As(err, &failed) ||
+		!slices.ContainsFunc(failed.Problems, func(b bundle.Problem) bool { return virtual.MatchString(b.Text) }) {
+		return err
+	}
+	if hint := manifest.NeedsBuild(p.Manifest.Root); hint != "" {
+		return fmt.Errorf("%w\n%s", err, hint)
+	}
+	return err
 }
 
 func (p *Project) remember(version string, mapper *bundle.SourceMapper) {

@@ -81,7 +81,7 @@ func Run(ctx context.Context, o Options) error {
 	if s.options.Data == "" {
 		s.options.Data = ".selvage"
 		if len(s.projects) > 0 {
-			s.options.Data = filepath.Join(s.projects[0].Manifest.Dir, ".selvage")
+			s.options.Data = filepath.Join(s.projects[0].Manifest.Root, ".selvage")
 		}
 	}
 	if err := prepareData(s.options.Data); err != nil {
@@ -230,6 +230,9 @@ func (s *server) loadAll() error {
 		warnings, err := p.Load()
 		for _, w := range warnings {
 			s.console.warning("", w.Error())
+		}
+		if err == nil && p.Manifest.Redirected {
+			s.console.note("", "Using the redirected configuration "+p.Manifest.File)
 		}
 		return p, err
 	}

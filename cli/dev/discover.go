@@ -31,7 +31,7 @@ func discover(projects []*project, load func(path string) (*project, error)) ([]
 	var roots []string
 	for _, p := range projects {
 		have[p.Manifest.Name] = true
-		roots = append(roots, p.Manifest.Dir)
+		roots = append(roots, p.Manifest.Root)
 	}
 	for i := 0; i < len(projects); i++ { // grows: what is found may need more
 		for _, name := range serviceTargets(projects[i].Manifest.Bindings) {

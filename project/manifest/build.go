@@ -70,7 +70,11 @@ func (l *loader) loadAssets() {
 	}
 	a.Directory = l.path(a.Directory)
 	if info, err := os.Stat(a.Directory); l.m.Build.Command == "" && (err != nil || !info.IsDir()) {
-		l.errorf(n.get("directory"), path+".directory", "there is no directory %s", a.Directory)
+		hint := NeedsBuild(l.m.Root)
+		if hint != "" {
+			hint = "; " + hint
+		}
+		l.errorf(n.get("directory"), path+".directory", "there is no directory %s%s", a.Directory, hint)
 	}
 	if v := n.get("html_handling"); v != nil {
 		a.HTMLHandling = v.str()

@@ -115,7 +115,7 @@ var keys = []key{
 	{name: "jsx_factory", shape: text},
 	{name: "jsx_fragment", shape: text},
 	{name: "upload_source_maps", shape: boolean},
-	{name: "python_modules", shape: anyObject, fate: later},
+	{name: "python_modules", shape: anyObject, fate: moot}, // a Python Worker is refused by its main
 	{name: "dependencies_instrumentation", shape: anyObject, scope: topOnly, fate: moot},
 
 	// How it is reached.
@@ -211,11 +211,18 @@ var keys = []key{
 	// How it is developed.
 	{name: "dev", shape: object(opt("ip", text), opt("port", whole), opt("inspector_port", whole), opt("inspector_ip", text),
 		opt("local_protocol", enum("http", "https")), opt("upstream_protocol", enum("http", "https")), opt("host", text),
-		unrun("enable_containers", boolean), unrun("container_engine", anything), opt("generate_types", boolean)), scope: topOnly},
+		opt("enable_containers", boolean), opt("container_engine", anything), opt("generate_types", boolean)), scope: topOnly},
 	{name: "send_metrics", shape: boolean, scope: topOnly, fate: moot},
 
+	// What wrangler and build tools note down in generated configurations.
+	{name: "configPath", shape: anything, scope: topOnly, fate: moot},
+	{name: "userConfigPath", shape: anything, scope: topOnly, fate: moot},
+	{name: "topLevelName", shape: anything, scope: topOnly, fate: moot},
+	{name: "definedEnvironments", shape: anything, scope: topOnly, fate: moot},
+	{name: "targetEnvironment", shape: anything, scope: topOnly, fate: moot},
+	{name: "legacy_env", shape: anything, scope: topOnly, fate: moot}, // true is how environments are; false was given up
+
 	// What wrangler used to know.
-	{name: "legacy_env", shape: anything, scope: topOnly, fate: obsolete},
 	{name: "type", shape: anything, fate: obsolete},
 	{name: "usage_model", shape: anything, fate: obsolete},
 	{name: "node_compat", shape: anything, fate: obsolete},

@@ -36,13 +36,19 @@ func Find(path string) (string, error) {
 }
 
 // Load reads the manifest at path: a configuration file, or a directory that
-// has one. The warnings are worth showing even beside an error, which is of
-// type [Problems] when the manifest is at fault.
+// has one. Where a build tool has left a redirect in the directory, the
+// configuration that it generated is read in place of the user's. The warnings
+// are worth showing even beside an error, which is of type [Problems] when the
+// manifest is at fault.
 func Load(path string, opts Options) (*Manifest, []Warning, error) {
-	shown, err := Find(path)
+	shown, redirected, err := readRedirect(path)
+	if err == nil && redirected == nil {
+		shown, err = Find(path)
+	}
 	if err != nil {
 		return nil, nil, err
 	}
+	opts.redirect = redirected
 	info, err := os.Stat(shown)
 	if err == nil && info.Size() > maxBytes {
 		err = fmt.Errorf("%s has %d bytes; a configuration file has at most %d", shown, info.Size(), maxBytes)
@@ -78,11 +84,21 @@ func parse(shown, file string, data []byte, opts Options) (*Manifest, []Warning,
 		return nil, r.warnings, r.problems
 	}
 	defer r.sort()
-	l := loader{report: r, settings: resolve(r, root, opts.Env), opts: opts}
+	m := &Manifest{File: file, Dir: filepath.Dir(file), Env: opts.Env, Inputs: []string{file}}
+	m.Root = m.Dir
+	l := loader{report: r, opts: opts, m: m}
+	if d := opts.redirect; d != nil {
+		if err := m.redirected(d); err != nil {
+			return nil, nil, err
+		}
+		l.settings = resolve(r, root, "")
+		l.checkRedirected()
+	} else {
+		l.settings = resolve(r, root, opts.Env)
+	}
 	if len(r.problems) > 0 { // the rest relies on the shapes
 		return nil, r.warnings, r.problems
 	}
-	l.m = &Manifest{File: file, Dir: filepath.Dir(file), Env: opts.Env, Inputs: []string{file}}
 	l.load()
 	if len(r.problems) > 0 {
 		return nil, r.warnings, r.problems
@@ -185,7 +201,11 @@ func (l *loader) loadIdentity() {
 		return // which may be what makes the entry point
 	}
 	if info, err := os.Stat(m.Main); errors.Is(err, os.ErrNotExist) {
-		l.errorf(main, path, "the entry point %q was not found in %s", main.str(), m.Dir)
+		hint := NeedsBuild(m.Root)
+		if hint != "" {
+			hint = "; " + hint
+		}
+		l.errorf(main, path, "the entry point %q was not found in %s%s", main.str(), m.Dir, hint)
 	} else if err != nil {
 		l.errorf(main, path, "the entry point cannot be read: %v", err)
 	} else if info.IsDir() {
@@ -199,7 +219,7 @@ func (l *loader) loadName() {
 	switch {
 	case own != nil:
 		m.Name = own.str()
-	case base != nil && base.str() != "" && m.Env != "":
+	case base != nil && base.str() != "" && m.Env != "" && !m.Redirected:
 		m.Name = base.str() + "-" + m.Env
 	default:
 		m.Name = base.str()

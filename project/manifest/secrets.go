@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// secretFile is what was found beside the manifest.
+// secretFile is what was found in the project's folder.
 type secretFile struct {
 	file   string // for messages: the last file read
 	values map[string]string
@@ -94,20 +94,23 @@ func (b *binder) readSecrets() secretFile {
 	return found
 }
 
-// readEnvFile returns the variables of a file beside the manifest, and whether
+// readEnvFile returns the variables of a file in the project's folder, and whether
 // there is such a file.
 func (b *binder) readEnvFile(name string, found *secretFile) (vars []variable, exists bool) {
 	// An environment's name with a separator in it must not lead elsewhere.
 	if filepath.Base(name) != name {
 		return nil, false
 	}
-	file := filepath.Join(b.m.Dir, name)
+	file := filepath.Join(b.m.Root, name)
 	b.m.Inputs = append(b.m.Inputs, file)
 	data, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, false
 	}
 	shown := filepath.Join(filepath.Dir(b.report.file), name)
+	if d := b.opts.redirect; d != nil {
+		shown = filepath.Join(d.root, name)
+	}
 	if err != nil {
 		b.problems = append(b.problems, Problem{File: shown, Message: "cannot be read: " + err.Error()})
 		return nil, true

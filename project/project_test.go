@@ -1,0 +1,70 @@
+package project
+
+import (
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/tools/txtar"
+)
+
+// open loads the project of an archive.
+func open(t *testing.T, archive string) *Project {
+	t.Helper()
+	dir := t.TempDir()
+	for _, f := range txtar.Parse([]byte(archive)).Files {
+		name := filepath.Join(dir, filepath.FromSlash(f.Name))
+		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, f.Data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := &Project{Path: dir, Output: io.Discard}
+	if _, err := p.Load(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Close)
+	return p
+}
+
+func TestBuildProblems(t *testing.T) {
+	const head = "-- wrangler.toml --\nname='w'\ncompatibility_date='2026-01-01'\n"
+	const vite = "-- package.json --\n{\"devDependencies\": {\"vite\": \"7\"}, \"scripts\": {\"build\": \"vite build\"}}\n-- index.js --\n"
+	tests := []struct{ name, archive, want, never string }{
+		{"an import that only the build tool resolves", head + "main='index.js'\n" + vite + "import x from 'virtual:server'; export default x;",
+			`this project is built by Vite: run "npm run build" first`, ""},
+		{"an import that is not installed", head + "main='index.js'\n" + vite + "import x from 'hono'; export default x;",
+			`Could not resolve "hono"`, "built by"},
+		{"a build command that makes something else", head + "main='out/index.js'\nbuild.command='true'\n",
+			"was not found after running custom build: true; let main be the file that it makes", ""},
+		{"a build command that fails", head + "main='out/index.js'\nbuild.command='exit 3'\n", "failed with exit code 3", ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := open(t, tt.archive).Build(t.Context())
+			if err == nil || !strings.Contains(err.Error(), tt.want) || tt.never != "" && strings.Contains(err.Error(), tt.never) {
+				t.Errorf("got %v, want %s", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestBuildCommandMakesStaticFiles(t *testing.T) {
+	p := open(t, `
+-- wrangler.toml --
+name = "site"
+compatibility_date = "2026-01-01"
+assets.directory = "public"
+build.command = "mkdir public && echo $WRANGLER_COMMAND > public/index.html"
+`)
+	if _, err := p.Build(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if f, ok := p.Version.Assets.Files.Lookup("/index.html"); !ok || f.Size != 4 {
+		t.Errorf("found %v, %v", f, ok)
+	}
+}
