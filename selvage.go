@@ -155,12 +155,31 @@ func (p *Platform) Scheduled(ctx context.Context, worker, cron string, at time.T
 
 // KV returns the KV namespace with an id, made if it does not exist. The id is
 // the binding's name where nothing else was said.
-func (p *Platform) KV(id string) (*kv.Namespace, error) { return p.p.Stores.KV.Ensure(id) }
+func (p *Platform) KV(id string) (*kv.Namespace, error) {
+	var n *kv.Namespace
+	err := p.resource("kv_namespace", map[string]string{"namespace_id": id}, &n)
+	return n, err
+}
 
 // D1 returns the D1 database with an id, made if it does not exist. The id is
 // the binding's name where nothing else was said.
 func (p *Platform) D1(ctx context.Context, id string) (*d1.Database, error) {
-	return p.p.Stores.D1.Ensure(ctx, id)
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	var db *d1.Database
+	err := p.resource("d1", map[string]string{"id": id}, &db)
+	return db, err
+}
+
+// resource sets the variable that to points to as a binding with these settings
+// would.
+func (p *Platform) resource(typ string, settings map[string]string, to any) error {
+	b, err := config.NewBinding("of the program", typ, settings)
+	if err != nil {
+		return err
+	}
+	return p.p.Bind(nil, b, to)
 }
 
 // Workers tells what the Workers in Go are doing: requests in flight, the

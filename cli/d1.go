@@ -16,7 +16,6 @@ import (
 
 	"github.com/selvage-edge/selvage/api"
 	"github.com/selvage-edge/selvage/binding/d1"
-	"github.com/selvage-edge/selvage/platform"
 	"github.com/selvage-edge/selvage/project/manifest"
 )
 
@@ -234,9 +233,9 @@ func (d *d1Target) migrations(ctx context.Context, apply bool) (names []string, 
 	if _, err := os.Stat(dir); err != nil {
 		return nil, fmt.Errorf("no migrations folder: %w; name the project with --config", err)
 	}
-	var result platform.MigrationsResult
+	var result d1.MigrationsResult
 	err = c.call(ctx, http.MethodPost, "/local/d1/"+url.PathEscape(db.ID)+"/migrations",
-		platform.MigrationsRequest{Dir: dir, Table: db.MigrationsTable, Apply: apply}, &result)
+		d1.MigrationsRequest{Dir: dir, Table: db.MigrationsTable, Apply: apply}, &result)
 	if err == nil && result.Error != "" {
 		err = errors.New(result.Error)
 	}

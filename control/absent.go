@@ -2,46 +2,49 @@ package control
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/selvage-edge/selvage/api"
+	"github.com/selvage-edge/selvage/binding"
 )
 
-// absent are the parts of Cloudflare's API, by what follows the account in
-// their paths, that belong to products which do not run here yet. Clients ask
-// for them before they upload a Worker that needs one, so that the answer must
-// say more than that there is no such path. An entry goes the day its product
-// comes.
-var absent = []struct{ path, product string }{
-	{"ai", "Workers AI"},
-	{"ai-search", "AI Search"},
-	{"browser-rendering", "Browser Rendering"},
-	{"connectivity", "Workers VPC"},
-	{"containers", "Containers"},
-	{"email", "Email Routing"},
-	{"event_notifications", "R2"},
-	{"event_subscriptions", "Queues"},
-	{"hyperdrive", "Hyperdrive"},
-	{"mtls_certificates", "mTLS certificates"},
-	{"pages", "Pages"},
-	{"pipelines", "Pipelines"},
-	{"queues", "Queues"},
-	{"r2", "R2"},
-	{"secrets_store", "Secrets Store"},
-	{"vectorize", "Vectorize"},
-	{"workers/dispatch", "Workers for Platforms"},
-	{"workflows", "Workflows"},
+// absent are the products without a kind of binding that do not run here, by
+// what follows the account in their paths. Kinds tell of theirs; see
+// binding.Absentee.
+var absent = map[string]string{
+	"containers": "Containers",
+	"pages":      "Pages",
+}
+
+// absentProduct names the product that a path below an account belongs to, if it
+// does not run here. Clients ask for such paths before they upload a Worker that
+// needs the product, so that the answer must say more than that there is no such
+// path.
+func (s *server) absentProduct(path string) string {
+	under := func(p string) bool { return strings.HasPrefix(path+"/", p+"/") }
+	for p, product := range absent {
+		if under(p) {
+			return product
+		}
+	}
+	for _, k := range s.Kinds {
+		if a, ok := k.(binding.Absentee); ok {
+			if product, paths := a.Absent(); slices.ContainsFunc(paths, under) {
+				return product
+			}
+		}
+	}
+	return ""
 }
 
 // noRoute is the answer to a path that no operation has.
-func noRoute(w http.ResponseWriter, r *http.Request) {
+func (s *server) noRoute(w http.ResponseWriter, r *http.Request) {
 	if rest, ok := strings.CutPrefix(r.URL.Path, "/accounts/"); ok {
 		_, rest, _ = strings.Cut(rest, "/")
-		for _, a := range absent {
-			if strings.HasPrefix(rest+"/", a.path+"/") {
-				api.WriteError(w, api.Errorf(http.StatusNotFound, 7003, "%s does not run on this version of Selvage yet, so there is no %s %s; remove what needs it from the Worker's configuration", a.product, r.Method, r.URL.Path))
-				return
-			}
+		if product := s.absentProduct(rest); product != "" {
+			api.WriteError(w, api.Errorf(http.StatusNotFound, 7003, "%s does not run on this version of Selvage yet, so there is no %s %s; remove what needs it from the Worker's configuration", product, r.Method, r.URL.Path))
+			return
 		}
 	}
 	api.WriteError(w, api.Errorf(http.StatusNotFound, 7003, "Could not route to %s %s, perhaps your object identifier is invalid?", r.Method, r.URL.Path))

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/selvage-edge/selvage/api"
+	"github.com/selvage-edge/selvage/binding"
 	"github.com/selvage-edge/selvage/config"
 	"github.com/selvage-edge/selvage/control/auth"
 	"github.com/selvage-edge/selvage/control/state"
@@ -45,9 +46,9 @@ type Options struct {
 	// Check starts a version on trial before it is accepted. Its error is shown
 	// to the user as the reason why the upload is refused. Nil accepts all.
 	Check func(context.Context, *config.Version) (Report, error)
-	// Validate says what is wrong with a binding; an unknown or unsupported type
-	// is an error that names it. Nil accepts all.
-	Validate func(worker string, b config.Binding) error
+	// Kinds are the kinds of binding that a Worker may have. An upload with
+	// another is refused.
+	Kinds []binding.Kind
 	// Tail calls f with each invocation of a Worker until cancel is called. f
 	// must not block. Nil: `wrangler tail` is refused.
 	Tail func(worker string, f func(telemetry.Invocation)) (cancel func())
@@ -62,9 +63,13 @@ type server struct {
 	Options
 	state   *state.Store
 	account string
-	workers locks // held while a Worker's versions change
-	tails   tails
-	key     []byte // signs the tokens of asset uploads
+	kinds   binding.Kinds
+	// secretTypes are the types of binding that hold a secret; the first is what
+	// a secret is whose type is not said.
+	secretTypes []string
+	workers     locks // held while a Worker's versions change
+	tails       tails
+	key         []byte // signs the tokens of asset uploads
 }
 
 // New returns the handler of the REST API. Paths may begin with /client/v4 or
@@ -76,10 +81,15 @@ func New(ctx context.Context, o Options) (http.Handler, error) {
 	if o.Scheme == "" {
 		o.Scheme = "http"
 	}
-	s := &server{Options: o, state: o.State, account: o.State.Account()}
+	s := &server{Options: o, state: o.State, account: o.State.Account(), kinds: binding.ByType(o.Kinds)}
 	var err error
 	if s.key, err = signingKey(ctx, o.State); err != nil {
 		return nil, err
+	}
+	for _, k := range o.Kinds {
+		if _, ok := k.(binding.Secretive); ok {
+			s.secretTypes = append(s.secretTypes, k.Type())
+		}
 	}
 	mux := http.NewServeMux()
 	for i, list := range append([][]api.Route{s.routes()}, o.Routes...) {
@@ -87,7 +97,7 @@ func New(ctx context.Context, o Options) (http.Handler, error) {
 			mux.Handle(route.Method+" "+route.Path, s.guard(route, i > 0))
 		}
 	}
-	mux.HandleFunc("/", noRoute)
+	mux.HandleFunc("/", s.noRoute)
 	return tidy(mux), nil
 }
 

@@ -16,12 +16,19 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/selvage-edge/selvage/api"
+	"github.com/selvage-edge/selvage/binding"
+	"github.com/selvage-edge/selvage/binding/d1"
+	"github.com/selvage-edge/selvage/binding/durable"
+	"github.com/selvage-edge/selvage/binding/kv"
+	"github.com/selvage-edge/selvage/binding/service"
 	"github.com/selvage-edge/selvage/binding/unsupported"
+	"github.com/selvage-edge/selvage/binding/vars"
 	"github.com/selvage-edge/selvage/config"
 	"github.com/selvage-edge/selvage/control/auth"
 	"github.com/selvage-edge/selvage/control/state"
@@ -67,13 +74,26 @@ func (b *bench) subscribe(_ string, f func(telemetry.Invocation)) (cancel func()
 	return func() {}
 }
 
+// kinds are the kinds of binding that uploads may have, none of them open.
+func kinds() []binding.Kind {
+	return slices.Concat(vars.Kinds(), kv.Kinds(), d1.Kinds(), service.Kinds(), []binding.Kind{anywhere{}}, unsupported.Kinds())
+}
+
+// anywhere lets Workers bind the Durable Objects of others.
+type anywhere struct{ durable.Kind }
+
+func (anywhere) Deployable(string, config.Binding) error { return nil }
+
+// secrets are their fields that are secret.
+var secrets = map[string][]string{"secret_text": {"text"}, "secret_key": {"key_base64", "key_jwk"}}
+
 // open makes the REST API of a data directory.
 func open(ctx context.Context, dir string, tail func(string, func(telemetry.Invocation)) func()) (*state.Store, *auth.Auth, http.Handler, error) {
 	blobs, err := blob.Open(filepath.Join(dir, "blobs"))
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	s, err := state.Open(ctx, state.Options{Dir: dir, Blobs: blobs})
+	s, err := state.Open(ctx, state.Options{Dir: dir, Blobs: blobs, Secrets: secrets})
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -92,12 +112,7 @@ func open(ctx context.Context, dir string, tail func(string, func(telemetry.Invo
 			}
 			return Report{StartupTime: 12 * time.Millisecond, Handlers: []string{"fetch"}}, nil
 		},
-		Validate: func(_ string, b config.Binding) error {
-			if reason := unsupported.Reason(b.Type); reason != "" {
-				return fmt.Errorf("binding %s: %s", b.Name, reason)
-			}
-			return nil
-		},
+		Kinds: kinds(),
 		Routes: [][]api.Route{{
 			{Method: "GET", Path: "/accounts/{account}/things/{key}", Scope: "d1", Handle: func(w http.ResponseWriter, r *http.Request) error {
 				return api.Write(w, r.PathValue("key"))

@@ -103,7 +103,7 @@ func (s *server) postDeployment(w http.ResponseWriter, r *http.Request) error {
 			versions = append(versions, v)
 		}
 		if r.URL.Query().Get("force") != "true" {
-			if err := checkSecrets(tx, name, versions); err != nil {
+			if err := s.checkSecrets(tx, name, versions); err != nil {
 				return err
 			}
 		}
@@ -141,7 +141,7 @@ func checkShares(shares []state.DeploymentShare) error {
 
 // checkSecrets makes the client confirm that going back to an older version
 // brings older secrets back.
-func checkSecrets(tx *state.Tx, worker string, versions []state.Version) error {
+func (s *server) checkSecrets(tx *state.Tx, worker string, versions []state.Version) error {
 	current, err := tx.Deployment(worker)
 	if errors.Is(err, state.ErrNotFound) {
 		return nil
@@ -160,7 +160,7 @@ func checkSecrets(tx *state.Tx, worker string, versions []state.Version) error {
 		}
 		for _, b := range v.Bindings {
 			now, ok := live.Bindings.Find(b.Name)
-			if ref := state.SecretRef(b); ref != "" && ok && state.SecretRef(now) != ref && !slices.Contains(changed, b.Name) {
+			if ref := s.state.SecretRef(b); ref != "" && ok && s.state.SecretRef(now) != ref && !slices.Contains(changed, b.Name) {
 				changed = append(changed, b.Name)
 			}
 		}

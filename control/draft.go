@@ -97,8 +97,11 @@ func (d *draft) fill(u *upload, strict bool) error {
 	if d.before != nil {
 		before = d.before.Bindings
 	}
-	var err error
-	if d.Bindings, err = mergeBindings(u.bindings, before, u.KeepBindings, strict); err != nil {
+	err := d.s.checkUploaded(u.bindings...)
+	if err != nil {
+		return err
+	}
+	if d.Bindings, err = d.s.mergeBindings(u.bindings, before, u.KeepBindings, strict); err != nil {
 		return err
 	}
 	d.Annotations = u.Annotations
@@ -203,11 +206,9 @@ func (d *draft) check() error {
 		return err
 	}
 	v.ID, v.Created = "00000000-0000-0000-0000-000000000000", d.s.state.Now()
-	if d.s.Validate != nil {
-		for _, b := range v.Bindings {
-			if err := d.s.Validate(v.Worker, b); err != nil {
-				return refused("%v", err)
-			}
+	for _, b := range v.Bindings {
+		if err := d.s.kinds.Deployable(v.Worker, b); err != nil {
+			return refused("%v", err)
 		}
 	}
 	if d.s.Check == nil || d.MainModule == "" {

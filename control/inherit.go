@@ -9,10 +9,6 @@ import (
 	"github.com/selvage-edge/selvage/control/state"
 )
 
-// defaultKeep are the types of bindings that an upload without keep_bindings
-// carries over: secrets, which clients do not have.
-var defaultKeep = []string{"secret_text", "secret_key"}
-
 // mergeBindings makes the bindings of a new version from the uploaded ones and
 // those of the version before it.
 //
@@ -20,8 +16,8 @@ var defaultKeep = []string{"secret_text", "secret_key"}
 // when strict and left out otherwise. One that has nothing but the name and
 // type of a binding of before is copied too: `wrangler secret bulk` of version
 // 4.86 and earlier writes what it does not change that way. Bindings of before whose type is in keep
-// (nil: defaultKeep) are carried over unless the upload has one of that name.
-func mergeBindings(uploaded []config.Binding, before state.Bindings, keep *[]string, strict bool) (state.Bindings, error) {
+// (nil: secrets, which clients do not have) are carried over unless the upload has one of that name.
+func (s *server) mergeBindings(uploaded []config.Binding, before state.Bindings, keep *[]string, strict bool) (state.Bindings, error) {
 	var list state.Bindings
 	named := map[string]bool{}
 	for _, b := range uploaded {
@@ -58,7 +54,7 @@ func mergeBindings(uploaded []config.Binding, before state.Bindings, keep *[]str
 		}
 		list = append(list, old)
 	}
-	kept := defaultKeep
+	kept := s.secretTypes
 	if keep != nil {
 		kept = *keep
 	}
@@ -79,10 +75,12 @@ func isBare(b config.Binding) bool {
 	return b.Decode(&fields) == nil && len(fields) == 2
 }
 
-// checkUploaded refuses a binding that pretends to be a stored secret.
-func checkUploaded(b config.Binding) error {
-	if state.SecretRef(b) != "" {
-		return refused("binding %s: the field \"secret\" is not known", b.Name)
+// checkUploaded refuses bindings that pretend to be stored secrets.
+func (s *server) checkUploaded(list ...config.Binding) error {
+	for _, b := range list {
+		if s.state.SecretRef(b) != "" {
+			return refused("binding %s: the field \"secret\" is not known", b.Name)
+		}
 	}
 	return nil
 }

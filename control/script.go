@@ -234,24 +234,21 @@ func (s *server) references(name string) references {
 		if other.Name == name {
 			continue
 		}
-		service := false
+		calls := false
 		for _, share := range other.Shares {
 			for _, b := range share.Version.Bindings {
-				var target struct {
-					Service    string `json:"service"`
-					ScriptName string `json:"script_name"`
-					ClassName  string `json:"class_name"`
-				}
-				if b.Decode(&target) != nil {
-					continue
-				}
-				service = service || b.Type == "service" && target.Service == name
-				if b.Type == "durable_object_namespace" && target.ScriptName == name {
-					refs.objects[other.Name] = target.ClassName
+				for _, to := range s.kinds.Refer(b) {
+					switch {
+					case to.Worker != name:
+					case to.Class != "":
+						refs.objects[other.Name] = to.Class
+					default:
+						calls = true
+					}
 				}
 			}
 		}
-		if service {
+		if calls {
 			refs.services = append(refs.services, other.Name)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"sort"
+	"strings"
 
 	"github.com/selvage-edge/selvage/api"
 	"github.com/selvage-edge/selvage/control/state"
@@ -31,7 +32,7 @@ func (s *server) secrets(r *http.Request) ([]map[string]any, error) {
 			return err
 		}
 		for _, b := range v.Bindings {
-			if state.IsSecret(b.Type) {
+			if s.state.IsSecret(b.Type) {
 				list = append(list, map[string]any{"name": b.Name, "type": b.Type})
 			}
 		}
@@ -72,10 +73,10 @@ func (s *server) putSecret(w http.ResponseWriter, r *http.Request) error {
 		return badRequest(10001, "a secret must have a name")
 	}
 	if head.Type == "" {
-		head.Type = "secret_text"
+		head.Type = s.secretTypes[0]
 	}
-	if !state.IsSecret(head.Type) {
-		return badRequest(10001, "the type of a secret must be secret_text or secret_key, not %q", head.Type)
+	if !s.state.IsSecret(head.Type) {
+		return badRequest(10001, "the type of a secret must be %s, not %q", strings.Join(s.secretTypes, " or "), head.Type)
 	}
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(body, &fields); err != nil {
@@ -119,8 +120,8 @@ func (s *server) patchSecrets(w http.ResponseWriter, r *http.Request) error {
 	}
 	for name, value := range body.Secrets {
 		var head *struct{ Type string }
-		if err := json.Unmarshal(value, &head); err != nil || head != nil && !state.IsSecret(head.Type) {
-			return badRequest(10001, "the secret %q must be null or have the type secret_text or secret_key", name)
+		if err := json.Unmarshal(value, &head); err != nil || head != nil && !s.state.IsSecret(head.Type) {
+			return badRequest(10001, "the secret %q must be null or have the type %s", name, strings.Join(s.secretTypes, " or "))
 		}
 	}
 	if err := s.changeSecrets(r, body.Secrets, "Bulk update of secrets."); err != nil {
@@ -145,11 +146,11 @@ func (s *server) changeSecrets(r *http.Request, patch map[string]json.RawMessage
 	d.copyBefore()
 	d.Handlers, d.Startup = d.before.Handlers, d.before.Startup
 	for name := range patch {
-		if b, ok := d.Bindings.Find(name); ok && !state.IsSecret(b.Type) {
+		if b, ok := d.Bindings.Find(name); ok && !s.state.IsSecret(b.Type) {
 			return badRequest(10053, "Binding name '%s' already in use. Please use a different name and try again.", name)
 		}
 	}
-	if d.Bindings, err = patchBindings(d.Bindings, patch); err != nil {
+	if d.Bindings, err = s.patchBindings(d.Bindings, patch); err != nil {
 		return err
 	}
 	d.Annotations = annotate(map[string]string{"workers/message": message}, "secret")

@@ -24,17 +24,17 @@ func (s *server) getSettings(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return api.Write(w, settingsJSON(worker, v))
+	return api.Write(w, s.settingsJSON(worker, v))
 }
 
-func settingsJSON(worker state.Worker, v *state.Version) map[string]any {
+func (s *server) settingsJSON(worker state.Worker, v *state.Version) map[string]any {
 	m := scriptJSON(worker, v)
 	for _, name := range []string{"id", "tag", "created_on", "modified_on", "handlers", "etag", "has_assets", "has_modules", "last_deployed_from"} {
 		delete(m, name)
 	}
 	m["bindings"] = state.Bindings{}
 	if v != nil {
-		m["bindings"] = publicBindings(v.Bindings)
+		m["bindings"] = s.publicBindings(v.Bindings)
 	}
 	return m
 }
@@ -48,7 +48,7 @@ func (s *server) getBindings(w http.ResponseWriter, r *http.Request) error {
 		}
 		v, err := latest(tx, worker.Name)
 		if v != nil {
-			bindings = publicBindings(v.Bindings)
+			bindings = s.publicBindings(v.Bindings)
 		}
 		return err
 	})
@@ -82,7 +82,10 @@ func (s *server) patchSettings(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if patch.Bindings != nil {
-		if d.Bindings, err = mergeBindings(u.bindings, d.before.Bindings, patch.KeepBindings, false); err != nil {
+		if err := s.checkUploaded(u.bindings...); err != nil {
+			return err
+		}
+		if d.Bindings, err = s.mergeBindings(u.bindings, d.before.Bindings, patch.KeepBindings, false); err != nil {
 			return err
 		}
 	}
@@ -111,7 +114,7 @@ func (s *server) patchSettings(w http.ResponseWriter, r *http.Request) error {
 	if err := d.storeDeployed(d.Annotations); err != nil {
 		return err
 	}
-	return api.Write(w, settingsJSON(d.worker, &d.Version))
+	return api.Write(w, s.settingsJSON(d.worker, &d.Version))
 }
 
 // decodeSettings reads the part "settings" of a form, or a JSON body.

@@ -241,11 +241,7 @@ func (u *upload) check() error {
 		if head.Name == "" || head.Type == "" {
 			return refused("binding %d must have a name and a type", i+1)
 		}
-		b := config.Binding{Name: head.Name, Type: head.Type, Raw: raw}
-		if err := checkUploaded(b); err != nil {
-			return err
-		}
-		u.bindings = append(u.bindings, b)
+		u.bindings = append(u.bindings, config.Binding{Name: head.Name, Type: head.Type, Raw: raw})
 	}
 	if u.MainModule != "" && u.BodyPart != "" {
 		return refused("metadata names both a main_module and a body_part; a Worker has one of them")

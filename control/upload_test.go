@@ -37,7 +37,6 @@ func TestParseUpload(t *testing.T) {
 		{"a module with dots", []string{`metadata json {"main_module":"./a..b"}`, "./a..b text/plain x"}, "./a..b:text/plain"},
 		{"a module with a long name", []string{`metadata json {"main_module":"a"}`, strings.Repeat("a", 1025) + " text/plain x"}, "at most 1024 bytes"},
 		{"a binding without a name", []string{`metadata json {"main_module":"a","bindings":[{"type":"json"}]}`, "a text/plain x"}, "must have a name and a type"},
-		{"a forged secret", []string{`metadata json {"main_module":"a","bindings":[{"name":"X","type":"secret_text","secret":"0123"}]}`, "a text/plain x"}, `"secret" is not known`},
 		{"a limit", []string{`metadata json {"main_module":"a","limits":{"cpu_ms":-1}}`, "a text/plain x"}, "cpu_ms must be between"},
 	} {
 		typ, body := form(t, c.parts)

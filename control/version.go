@@ -47,13 +47,13 @@ func (s *server) finishVersion(w http.ResponseWriter, d *draft) error {
 	if err := d.store(nil); err != nil {
 		return err
 	}
-	result := versionJSON(d.worker, d.Version)
+	result := s.versionJSON(d.worker, d.Version)
 	result["startup_time_ms"] = d.Startup.Milliseconds()
 	return api.Write(w, result)
 }
 
 // versionJSON is a version in full.
-func versionJSON(w state.Worker, v state.Version) map[string]any {
+func (s *server) versionJSON(w state.Worker, v state.Version) map[string]any {
 	m := versionSummary(w, v)
 	script := map[string]any{"etag": v.ETag, "handlers": nonNil(v.Handlers), "last_deployed_from": v.Source}
 	if len(v.Placement) > 0 {
@@ -66,7 +66,7 @@ func versionJSON(w state.Worker, v state.Version) map[string]any {
 	if v.MigrationTag != "" {
 		runtime["migration_tag"] = v.MigrationTag
 	}
-	m["resources"] = map[string]any{"script": script, "script_runtime": runtime, "bindings": publicBindings(v.Bindings)}
+	m["resources"] = map[string]any{"script": script, "script_runtime": runtime, "bindings": s.publicBindings(v.Bindings)}
 	m["startup_time_ms"] = v.Startup.Milliseconds()
 	return m
 }
@@ -88,10 +88,10 @@ func versionSummary(w state.Worker, v state.Version) map[string]any {
 	}
 }
 
-func publicBindings(list state.Bindings) state.Bindings {
+func (s *server) publicBindings(list state.Bindings) state.Bindings {
 	public := make(state.Bindings, len(list))
 	for i, b := range list {
-		public[i] = state.Public(b)
+		public[i] = s.state.Public(b)
 	}
 	return public
 }
@@ -130,7 +130,7 @@ func (s *server) getVersion(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return api.Write(w, versionJSON(worker, v))
+	return api.Write(w, s.versionJSON(worker, v))
 }
 
 // patchLatest makes a version from the newest one with other variables: a
@@ -156,14 +156,14 @@ func (s *server) patchLatest(w http.ResponseWriter, r *http.Request) error {
 	}
 	d.copyBefore()
 	d.Annotations = annotate(patch.Annotations, "version_upload")
-	if d.Bindings, err = patchBindings(d.Bindings, patch.Env); err != nil {
+	if d.Bindings, err = s.patchBindings(d.Bindings, patch.Env); err != nil {
 		return err
 	}
 	return s.finishVersion(w, d)
 }
 
 // patchBindings replaces and adds bindings by name; null deletes one.
-func patchBindings(list state.Bindings, patch map[string]json.RawMessage) (state.Bindings, error) {
+func (s *server) patchBindings(list state.Bindings, patch map[string]json.RawMessage) (state.Bindings, error) {
 	var kept []config.Binding
 	for _, b := range list {
 		if _, ok := patch[b.Name]; !ok {
@@ -187,10 +187,10 @@ func patchBindings(list state.Bindings, patch map[string]json.RawMessage) (state
 		if err != nil {
 			return nil, refused("%v", err)
 		}
-		if err := checkUploaded(b); err != nil {
+		if err := s.checkUploaded(b); err != nil {
 			return nil, err
 		}
 		kept = append(kept, b)
 	}
-	return mergeBindings(kept, nil, nil, true)
+	return s.mergeBindings(kept, nil, nil, true)
 }

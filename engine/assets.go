@@ -1,10 +1,11 @@
 package engine
 
 import (
+	"errors"
 	"net/http"
 	"sync"
 
-	"github.com/selvage-edge/selvage/binding/assets"
+	"github.com/selvage-edge/selvage/binding"
 	"github.com/selvage-edge/selvage/config"
 	"github.com/selvage-edge/selvage/fault"
 )
@@ -22,15 +23,15 @@ func (e *Engine) serve(w http.ResponseWriter, r *http.Request, wk *worker, v *co
 	if v.Assets == nil {
 		return answer(w, r)
 	}
-	h, err := wk.assets(v)
+	front, err := wk.front(v)
 	if err != nil {
 		return fault.StartFailed.With(err.Error(), err)
 	}
 	if v.MainModule == "" && worker == nil {
-		h.Serve(w, r, nil)
+		front(w, r, nil)
 		return nil
 	}
-	h.Serve(w, r, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	front(w, r, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		err = answer(w, r)
 	}))
 	return err
@@ -38,13 +39,13 @@ func (e *Engine) serve(w http.ResponseWriter, r *http.Request, wk *worker, v *co
 
 // compiledAssets are the assets of one version.
 type compiledAssets struct {
-	once sync.Once
-	h    *assets.Handler
-	err  error
+	once  sync.Once
+	front binding.Front
+	err   error
 }
 
-// assets compiles the rules of a version's assets the first time.
-func (w *worker) assets(v *config.Version) (*assets.Handler, error) {
+// front compiles the rules of a version's assets the first time.
+func (w *worker) front(v *config.Version) (binding.Front, error) {
 	w.mu.Lock()
 	c := w.compiled[v.ID]
 	if c == nil {
@@ -53,11 +54,15 @@ func (w *worker) assets(v *config.Version) (*assets.Handler, error) {
 	}
 	w.mu.Unlock()
 	c.once.Do(func() {
-		if c.h, c.err = assets.New(v); c.err == nil {
-			for _, text := range c.h.Warnings() {
-				w.e.o.Logger.Warn(text, "worker", v.Worker)
-			}
+		if w.e.fronter == nil {
+			c.err = errors.New("no kind of binding here serves static assets")
+			return
+		}
+		var warnings []string
+		c.front, warnings, c.err = w.e.fronter.Front(v)
+		for _, text := range warnings {
+			w.e.o.Logger.Warn(text, "worker", v.Worker)
 		}
 	})
-	return c.h, c.err
+	return c.front, c.err
 }

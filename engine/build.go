@@ -102,7 +102,7 @@ func (e *Engine) plan(ctx context.Context, v *config.Version, o planOptions) (_ 
 			return nil, fmt.Errorf("binding %s: the name is used twice", b.Name)
 		}
 		names[b.Name] = true
-		value, err := e.mount(p, v, b, o.trial)
+		value, err := e.mount(ctx, p, v, b, o.trial)
 		if err != nil {
 			return nil, err
 		}
@@ -171,10 +171,15 @@ func (e *Engine) plan(ctx context.Context, v *config.Version, o planOptions) (_ 
 }
 
 // mount puts one binding into the plan.
-func (e *Engine) mount(p *plan, v *config.Version, b config.Binding, trial bool) (workerd.Value, error) {
-	kind := e.kinds[b.Type]
-	if kind == nil {
-		return nil, fmt.Errorf("binding %s: there is no kind of binding named %q here", b.Name, b.Type)
+func (e *Engine) mount(ctx context.Context, p *plan, v *config.Version, b config.Binding, trial bool) (workerd.Value, error) {
+	kind, err := e.kinds.Of(b)
+	if err != nil {
+		return nil, err
+	}
+	if maker, ok := kind.(binding.Maker); ok && e.o.MakeMissing {
+		if err := maker.Make(ctx, b); err != nil {
+			return nil, err
+		}
 	}
 	name := "binding " + b.Name
 	m, err := kind.Mount(b, binding.Site{Version: v, Service: name})

@@ -41,11 +41,11 @@ type Export struct {
 // the bundle, see Options.MapStack.
 func (e *Engine) Check(ctx context.Context, v *config.Version) (Report, error) {
 	for _, b := range v.Bindings {
-		kind := e.kinds[b.Type]
-		if kind == nil {
-			return Report{}, fmt.Errorf("binding %s: there is no kind of binding named %q here", b.Name, b.Type)
+		kind, err := e.kinds.Of(b)
+		if err == nil {
+			err = kind.Validate(b)
 		}
-		if err := kind.Validate(b); err != nil {
+		if err != nil {
 			return Report{}, err
 		}
 	}

@@ -50,6 +50,10 @@ type Options struct {
 	Source config.Source
 	// Kinds are the kinds of binding a Worker may have.
 	Kinds []binding.Kind
+	// MakeMissing makes the resources that bindings name and that do not exist,
+	// where their kind can, before they are mounted. Otherwise a missing one
+	// keeps the version from starting.
+	MakeMissing bool
 	// Programs are the handlers of the Workers in Go, by name; see package program.
 	// A snapshot says when they are deployed; their versions have no code.
 	Programs map[string]http.Handler
@@ -137,7 +141,8 @@ func (o Options) withDefaults() Options {
 // Engine runs Workers. It is safe for concurrent use.
 type Engine struct {
 	o        Options
-	kinds    map[string]binding.Kind
+	kinds    binding.Kinds
+	fronter  binding.Fronter // nil without one among the kinds
 	programs *program.Host
 	run      *runDir
 	bindings *bindings
@@ -170,12 +175,14 @@ func New(o Options) (*Engine, error) {
 	}
 	e := &Engine{
 		o:       o.withDefaults(),
-		kinds:   map[string]binding.Kind{},
+		kinds:   binding.ByType(o.Kinds),
 		workers: map[string]*worker{},
 		cells:   map[*cell]bool{},
 	}
 	for _, k := range o.Kinds {
-		e.kinds[k.Type()] = k
+		if f, ok := k.(binding.Fronter); ok {
+			e.fronter = f
+		}
 	}
 	var err error
 	if e.run, err = newRunDir(); err != nil {
@@ -245,13 +252,10 @@ func (e *Engine) update() {
 func (e *Engine) peersOf(v *config.Version) []binding.Peer {
 	var peers []binding.Peer
 	for _, b := range v.Bindings {
-		k := e.kinds[b.Type]
-		if b.Type != "service" || k == nil {
-			continue
-		}
-		m, err := k.Mount(b, binding.Site{Version: v, Service: "peer"})
-		if err == nil && m.Peer != nil && m.Peer.Worker != v.Worker && e.programs.Find(m.Peer.Worker) == nil {
-			peers = append(peers, *m.Peer)
+		for _, r := range e.kinds.Refer(b) {
+			if r.Class == "" && r.Worker != v.Worker && e.programs.Find(r.Worker) == nil {
+				peers = append(peers, r.Peer)
+			}
 		}
 	}
 	return peers

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/selvage-edge/selvage/binding"
 	"github.com/selvage-edge/selvage/storage/backup"
 	"github.com/selvage-edge/selvage/storage/sqlite"
 )
@@ -29,14 +30,15 @@ const secretKey = "secret.key"
 //
 //  1. Large values are kept from being deleted until the end, so that whatever
 //     a copied database refers to can be copied after it.
-//  2. The state and the registry of D1 databases go first: what they name has
+//  2. The state and the registries of the kinds go first: what they name has
 //     existed before.
 //  3. Databases are copied by SQLite's online backup one after the other, so
 //     the disk needs room for the largest only. Durable Objects are copied in
 //     the same way beside the process that runs them.
 func (s *Stores) Backup(ctx context.Context, w io.Writer, withKey bool) (err error) {
-	defer s.values.Hold()()
-	defer s.code.Hold()()
+	for _, b := range s.blobs {
+		defer b.Hold()()
+	}
 	temporary, err := os.MkdirTemp(s.Dir, backingUp)
 	if err != nil {
 		return fmt.Errorf("back up: %w", err)
@@ -76,26 +78,11 @@ func (b *backingUpTo) all(withKey bool) error {
 			return err
 		}
 	}
-	first := []string{"state.db", "d1/databases.db"}
-	for _, name := range first {
-		if err := b.database(name); err != nil {
-			return err
-		}
+	if err := b.database("state.db", false); err != nil {
+		return err
 	}
-	for _, folder := range []string{"d1", "do"} {
-		err := b.walk(folder, func(name string) error {
-			if slices.Contains(first, name) || !strings.HasSuffix(name, ".sqlite") {
-				return nil
-			}
-			err := b.database(name)
-			if errors.Is(err, fs.ErrNotExist) {
-				return nil // deleted meanwhile
-			}
-			return err
-		})
-		if err != nil {
-			return err
-		}
+	if err := b.kinds(); err != nil {
+		return err
 	}
 	checkpoint := filepath.Join(b.temporary, "keyed")
 	if err := b.s.keyed.Checkpoint(checkpoint); err != nil {
@@ -116,6 +103,39 @@ func (b *backingUpTo) all(withKey bool) error {
 		}
 		return b.file(name)
 	})
+}
+
+// kinds adds the databases of the kinds.
+func (b *backingUpTo) kinds() error {
+	var all []binding.Files
+	for _, k := range b.s.Kinds {
+		if f, ok := k.(binding.Filer); ok {
+			all = append(all, f.Files())
+		}
+	}
+	for _, files := range all {
+		for _, name := range files.First {
+			if err := b.database(name, files.OwnCheckpoints); err != nil {
+				return err
+			}
+		}
+	}
+	for _, files := range all {
+		err := b.walk(files.Folder, func(name string) error {
+			if slices.Contains(files.First, name) || !strings.HasSuffix(name, ".sqlite") {
+				return nil
+			}
+			err := b.database(name, files.OwnCheckpoints)
+			if errors.Is(err, fs.ErrNotExist) {
+				return nil // deleted meanwhile
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // walk calls f with the name of each file below a folder.
@@ -143,15 +163,14 @@ func (b *backingUpTo) file(name string) error {
 	return b.out.Add(name, filepath.Join(b.s.Dir, filepath.FromSlash(name)))
 }
 
-// database adds a copy of a SQLite file.
-func (b *backingUpTo) database(name string) error {
+// database adds a copy of a SQLite file. With ownCheckpoints its log is moved
+// only by whoever has it open for writing.
+func (b *backingUpTo) database(name string, ownCheckpoints bool) error {
 	path := filepath.Join(b.s.Dir, filepath.FromSlash(name))
 	if _, err := os.Stat(path); err != nil {
 		return err // SQLite would create it
 	}
-	// Checkpoints belong to whoever has the database open for writing: they
-	// are steps of a D1 database's history.
-	db, err := sqlite.Open(path, sqlite.Options{Readers: 1, Wait: 30 * time.Second, OwnCheckpoints: strings.HasPrefix(name, "d1/")})
+	db, err := sqlite.Open(path, sqlite.Options{Readers: 1, Wait: 30 * time.Second, OwnCheckpoints: ownCheckpoints})
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}

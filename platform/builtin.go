@@ -1,6 +1,8 @@
 package platform
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -56,19 +58,12 @@ func (p *Platform) openBuiltins(list []Builtin) error {
 	return nil
 }
 
-// makeResources makes the namespaces and databases that a version names and
-// that do not exist. Kinds with resources of this sort are those that a field
-// can imply.
+// makeResources makes what a version's bindings name and does not exist.
 func (p *Platform) makeResources(v *config.Version) error {
-	for _, k := range p.Stores.kinds(true) {
-		if _, ok := k.(binding.Implier); !ok {
-			continue
-		}
-		for _, b := range v.Bindings {
-			if b.Type != k.Type() {
-				continue
-			}
-			if _, err := k.Mount(b, binding.Site{Version: v}); err != nil {
+	kinds := binding.ByType(p.Stores.Kinds)
+	for _, b := range v.Bindings {
+		if maker, ok := kinds[b.Type].(binding.Maker); ok {
+			if err := maker.Make(context.Background(), b); err != nil {
 				return err
 			}
 		}
@@ -77,26 +72,34 @@ func (p *Platform) makeResources(v *config.Version) error {
 }
 
 // Bind sets the variable that to points to, of a Worker written in Go, to what
-// a binding of its version gives. Namespaces and databases that do not exist
-// are made: whoever starts the program deploys the Worker.
+// a binding of its version gives. What the binding names and does not exist is
+// made: whoever starts the program deploys the Worker.
 func (p *Platform) Bind(v *config.Version, b config.Binding, to any) error {
-	for _, k := range p.Stores.kinds(true) {
-		if k.Type() != b.Type {
-			continue
-		}
-		g, ok := k.(binding.GoKind)
-		if !ok {
-			return fmt.Errorf("a binding of type %s is for Workers in JavaScript", b.Type)
-		}
-		return g.Bind(b, binding.Host{Version: v, Call: p.Engine.Call, Object: p.Engine.Object, ObjectID: p.Engine.ObjectID}, to)
+	kind := binding.ByType(p.Stores.Kinds)[b.Type]
+	if kind == nil {
+		return fmt.Errorf("there is no kind of binding named %q here", b.Type)
 	}
-	return fmt.Errorf("there is no kind of binding named %q here", b.Type)
+	g, ok := kind.(binding.GoKind)
+	if !ok {
+		return fmt.Errorf("a binding of type %s is for Workers in JavaScript", b.Type)
+	}
+	host := binding.Host{Version: v, Call: p.Engine.Call, Object: p.Engine.Object, ObjectID: p.Engine.ObjectID}
+	err := g.Bind(b, host, to)
+	maker, ok := kind.(binding.Maker)
+	var wrong *binding.TypeError
+	if err == nil || !ok || errors.As(err, &wrong) {
+		return err
+	}
+	if err := maker.Make(context.Background(), b); err != nil {
+		return err
+	}
+	return g.Bind(b, host, to)
 }
 
 // Imply returns the binding that a variable of a Worker written in Go has
 // without settings, or false if its type needs some.
 func Imply(name string, to any) (config.Binding, bool) {
-	for _, k := range new(Stores).kinds(true) {
+	for _, k := range Kinds() {
 		if i, ok := k.(binding.Implier); ok {
 			if b, ok := i.Imply(name, to); ok {
 				return b, true

@@ -1,8 +1,6 @@
 package platform
 
 import (
-	"slices"
-
 	"github.com/selvage-edge/selvage/binding"
 	"github.com/selvage-edge/selvage/binding/assets"
 	"github.com/selvage-edge/selvage/binding/d1"
@@ -14,19 +12,24 @@ import (
 	"github.com/selvage-edge/selvage/binding/vars"
 )
 
-// kinds lists every kind of binding. With createMissing, KV namespaces and D1
-// databases come into being when a Worker that names them starts.
-func (s *Stores) kinds(createMissing bool) []binding.Kind {
-	return slices.Concat(
-		vars.Kinds(),
-		[]binding.Kind{
-			&kv.Kind{Store: s.KV, CreateMissing: createMissing},
-			d1.NewKind(s.D1, createMissing),
-			ratelimit.NewKind(s.Limits),
-			assets.Kind{},
-			service.Kind{},
-			durable.Kind{},
-		},
-		unsupported.Kinds(),
-	)
+// products lists every product with a kind of binding, in the order of opening.
+var products = []func() []binding.Kind{
+	vars.Kinds,
+	kv.Kinds,
+	d1.Kinds,
+	ratelimit.Kinds,
+	assets.Kinds,
+	service.Kinds,
+	durable.Kinds,
+	unsupported.Kinds,
+}
+
+// Kinds returns every kind of binding, none of them open: see binding.Opener for
+// what they can be asked.
+func Kinds() []binding.Kind {
+	var kinds []binding.Kind
+	for _, product := range products {
+		kinds = append(kinds, product()...)
+	}
+	return kinds
 }

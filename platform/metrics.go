@@ -3,6 +3,7 @@ package platform
 import (
 	"context"
 
+	"github.com/selvage-edge/selvage/binding"
 	"github.com/selvage-edge/selvage/control/state"
 	"github.com/selvage-edge/selvage/edge"
 	"github.com/selvage-edge/selvage/engine/program"
@@ -42,13 +43,13 @@ func calls(m *telemetry.Metrics, next func(telemetry.Call)) func(telemetry.Call)
 
 // measure adds what can be asked for at any time.
 func (p *Platform) measure(m *telemetry.Metrics) {
-	pool := func(name string, depth func() int) {
-		m.Gauge("selvage_queue_depth", "How many wait, by pool.", map[string]string{"pool": name}, func() float64 { return float64(depth()) })
+	for _, k := range p.Stores.Kinds {
+		if k, ok := k.(binding.Measurer); ok {
+			k.Measure(m)
+		}
 	}
-	pool("cell starts", func() int { return p.Engine.Stats().Waiting })
-	pool("d1 connections", p.Stores.D1.Waiting)
-	pool("kv writes", p.Stores.keyed.Writing)
-	pool("internal requests", p.Edge.Internal)
+	m.Depth("cell starts", func() int { return p.Engine.Stats().Waiting })
+	m.Depth("internal requests", p.Edge.Internal)
 	m.Gauge("selvage_connections", "Connections open at the edge.", nil, func() float64 { return float64(p.Edge.Connections()) })
 	m.Gauge("selvage_deployed_workers", "Workers with a deployment.", nil, func() float64 { return float64(len(p.source.Current().Workers)) })
 	m.Counter("selvage_cell_starts_total", "Cells started.", func() float64 { return float64(p.Engine.Stats().Starts) })

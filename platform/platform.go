@@ -16,9 +16,6 @@ import (
 	"net/url"
 	"time"
 
-	"github.com/selvage-edge/selvage/binding"
-	"github.com/selvage-edge/selvage/binding/durable"
-	"github.com/selvage-edge/selvage/binding/unsupported"
 	"github.com/selvage-edge/selvage/config"
 	"github.com/selvage-edge/selvage/control"
 	"github.com/selvage-edge/selvage/cron"
@@ -44,8 +41,8 @@ type Options struct {
 	Scheme, Port string
 	// Dev shows the causes of errors to clients.
 	Dev bool
-	// CreateMissing makes KV namespaces and D1 databases when a Worker that
-	// names them starts.
+	// CreateMissing makes KV namespaces, D1 databases and their like when a
+	// Worker that names them starts; see binding.Maker.
 	CreateMissing bool
 	// Observe tells Invocations of every run of a handler; it costs throughput.
 	Observe bool
@@ -159,16 +156,16 @@ func (p *Platform) open(ctx context.Context, o Options) (err error) {
 	if o.Inspect {
 		inspector = func(string) string { return "127.0.0.1:0" }
 	}
-	kinds := p.Stores.kinds(o.CreateMissing)
 	p.Engine, err = engine.New(engine.Options{
-		Binary:   o.Binary,
-		Dir:      o.Data,
-		Source:   o.Source,
-		Kinds:    kinds,
-		Programs: programs(o.Builtins),
-		Egress:   p.egress.For,
-		Observe:  o.Observe,
-		Lines:    o.Lines,
+		Binary:      o.Binary,
+		Dir:         o.Data,
+		Source:      o.Source,
+		Kinds:       p.Stores.Kinds,
+		MakeMissing: o.CreateMissing,
+		Programs:    programs(o.Builtins),
+		Egress:      p.egress.For,
+		Observe:     o.Observe,
+		Lines:       o.Lines,
 		Invocations: func(i telemetry.Invocation) {
 			p.tails.Publish(i)
 			if o.Invocations != nil {
@@ -202,8 +199,7 @@ func (p *Platform) open(ctx context.Context, o Options) (err error) {
 	}
 	p.measure(o.Metrics)
 	p.API, err = p.Stores.API(ctx, control.Options{
-		Check:    p.check,
-		Validate: validate(kinds),
+		Check: p.check,
 		Tail: func(worker string, f func(telemetry.Invocation)) func() {
 			cancel, release := p.tails.Subscribe(worker, f), p.Engine.Observe(worker)
 			return func() { release(); cancel() }
@@ -238,29 +234,6 @@ func (p *Platform) check(ctx context.Context, v *config.Version) (control.Report
 		err = errors.New("Uncaught " + start.Message + "\n" + start.Stack)
 	}
 	return control.Report{StartupTime: r.StartTime, Handlers: r.Handlers}, err
-}
-
-// validate says what is wrong with an uploaded binding.
-func validate(kinds []binding.Kind) func(worker string, b config.Binding) error {
-	byType := map[string]binding.Kind{}
-	for _, k := range kinds {
-		byType[k.Type()] = k
-	}
-	return func(worker string, b config.Binding) error {
-		if reason := unsupported.Reason(b.Type); reason != "" {
-			return fmt.Errorf("binding %s: %s", b.Name, reason)
-		}
-		kind := byType[b.Type]
-		if kind == nil {
-			return fmt.Errorf("binding %s: there is no kind of binding named %q here", b.Name, b.Type)
-		}
-		if b.Type == (durable.Kind{}).Type() {
-			if err := durable.Deployable(worker, b); err != nil {
-				return err
-			}
-		}
-		return kind.Validate(b)
-	}
 }
 
 func (p *Platform) startCrons(source config.Source) {

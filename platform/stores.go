@@ -4,15 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"time"
 
-	"github.com/selvage-edge/selvage/api"
-	"github.com/selvage-edge/selvage/binding/d1"
-	"github.com/selvage-edge/selvage/binding/kv"
-	"github.com/selvage-edge/selvage/binding/ratelimit"
+	"github.com/selvage-edge/selvage/binding"
 	"github.com/selvage-edge/selvage/control"
 	"github.com/selvage-edge/selvage/control/auth"
 	"github.com/selvage-edge/selvage/control/state"
@@ -20,27 +19,28 @@ import (
 	"github.com/selvage-edge/selvage/storage/keyed"
 )
 
-// Stores are what a data directory holds: the bindings' stores and the control
-// plane's state. Holding them open means holding the directory's lock.
+// Stores are what a data directory holds: the kinds of binding with their
+// stores, and the control plane's state. Holding them open means holding the
+// directory's lock.
 type Stores struct {
 	// Dir is the data directory.
 	Dir string
 	// Account is the id of the account that owns everything in it: 32
 	// hexadecimal characters, made when the directory is first opened.
 	Account string
-	KV      *kv.Store
-	D1      *d1.Store
-	// Limits are the rate limiting counters: in memory only.
-	Limits *ratelimit.Store
+	// Kinds are the kinds of binding, open.
+	Kinds []binding.Kind
 	// State is what the control plane knows, and Auth its API tokens.
 	State *state.Store
 	Auth  *auth.Auth
 
 	lock  *Lock
 	keyed *keyed.DB
-	// values are KV's large values, code the modules and static files.
-	values, code *blob.Store
-	log          *slog.Logger
+	// code has the modules and static files; blobs are all blob stores, by name.
+	code   *blob.Store
+	blobs  map[string]*blob.Store
+	opened []io.Closer // among the kinds
+	log    *slog.Logger
 }
 
 // StoreOptions say which data directory is opened, and how.
@@ -49,7 +49,7 @@ type StoreOptions struct {
 	Dir string
 	// WorkersDomain is the suffix under which Workers answer. Default "localhost".
 	WorkersDomain string
-	// Now is the clock of KV, D1 and rate limits. Default time.Now.
+	// Now is the clock of the kinds. Default time.Now.
 	Now func() time.Time
 	// Logger of the stores' own events. Default slog.Default().
 	Logger *slog.Logger
@@ -61,11 +61,14 @@ func OpenStores(ctx context.Context, o StoreOptions) (stores *Stores, holder Hol
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
 	lock, holder, err := Acquire(o.Dir)
 	if err != nil {
 		return nil, holder, err
 	}
-	s := &Stores{Dir: o.Dir, lock: lock, log: o.Logger}
+	s := &Stores{Dir: o.Dir, Kinds: Kinds(), lock: lock, blobs: map[string]*blob.Store{}, log: o.Logger}
 	if err := s.open(ctx, o); err != nil {
 		return nil, Holder{}, errors.Join(fmt.Errorf("open data directory %s: %w", o.Dir, err), s.Close())
 	}
@@ -76,10 +79,12 @@ func (s *Stores) open(ctx context.Context, o StoreOptions) (err error) {
 	if err := checkFormat(s.Dir); err != nil {
 		return err
 	}
-	if s.code, err = blob.Open(filepath.Join(s.Dir, "blob", "control")); err != nil {
+	if s.code, err = s.openBlobs("control"); err != nil {
 		return err
 	}
-	s.State, err = state.Open(ctx, state.Options{Dir: s.Dir, Blobs: s.code, WorkersDomain: o.WorkersDomain, Log: s.log})
+	s.State, err = state.Open(ctx, state.Options{
+		Dir: s.Dir, Blobs: s.code, Secrets: secretFields(s.Kinds), WorkersDomain: o.WorkersDomain, Log: s.log,
+	})
 	if err != nil {
 		return err
 	}
@@ -87,25 +92,51 @@ func (s *Stores) open(ctx context.Context, o StoreOptions) (err error) {
 	if s.keyed, err = keyed.Open(filepath.Join(s.Dir, "keyed"), keyed.Options{Logger: s.log}); err != nil {
 		return err
 	}
-	if s.values, err = blob.Open(filepath.Join(s.Dir, "blob", "kv")); err != nil {
-		return err
+	home := binding.Home{Dir: s.Dir, Keyed: s.keyed, Blobs: s.openBlobs, Now: o.Now, Log: s.log}
+	for _, k := range s.Kinds {
+		opener, ok := k.(binding.Opener)
+		if !ok {
+			continue
+		}
+		if err := opener.Open(home); err != nil {
+			return err
+		}
+		if c, ok := k.(io.Closer); ok {
+			s.opened = append(s.opened, c)
+		}
 	}
-	if s.KV, err = kv.Open(s.keyed, s.values, kv.Options{Now: o.Now, Logger: s.log}); err != nil {
-		return err
+	return nil
+}
+
+// openBlobs opens a blob store. A name is given to one owner only.
+func (s *Stores) openBlobs(name string) (*blob.Store, error) {
+	if s.blobs[name] != nil {
+		return nil, fmt.Errorf("the blob store %q has an owner already", name)
 	}
-	s.Limits = ratelimit.New(o.Now)
-	s.D1, err = d1.Open(filepath.Join(s.Dir, "d1"), d1.Options{Now: o.Now})
-	return err
+	b, err := blob.Open(filepath.Join(s.Dir, "blob", name))
+	if err != nil {
+		return nil, err
+	}
+	s.blobs[name] = b
+	return b, nil
+}
+
+// secretFields names the fields that are secret, by type of binding.
+func secretFields(kinds []binding.Kind) map[string][]string {
+	fields := map[string][]string{}
+	for _, k := range kinds {
+		if secret, ok := k.(binding.Secretive); ok {
+			fields[k.Type()] = secret.SecretFields()
+		}
+	}
+	return fields
 }
 
 // Close closes what is open, in the reverse order, and gives the directory up.
 func (s *Stores) Close() error {
 	var errs []error
-	if s.D1 != nil {
-		errs = append(errs, s.D1.Close())
-	}
-	if s.KV != nil {
-		errs = append(errs, s.KV.Close())
+	for _, c := range slices.Backward(s.opened) {
+		errs = append(errs, c.Close())
 	}
 	if s.keyed != nil {
 		errs = append(errs, s.keyed.Close())
@@ -116,10 +147,14 @@ func (s *Stores) Close() error {
 	return errors.Join(append(errs, s.lock.Release())...)
 }
 
-// API is the REST API of the control plane and of the stores. o says what else
-// it works with; its State, Auth, Routes and Log are set here.
+// API is the REST API of the control plane and of the kinds. o says what else it
+// works with; its State, Auth, Kinds, Routes and Log are set here.
 func (s *Stores) API(ctx context.Context, o control.Options) (http.Handler, error) {
-	o.State, o.Auth, o.Log = s.State, s.Auth, s.log
-	o.Routes = [][]api.Route{s.KV.Routes(), s.D1.Routes()}
+	o.State, o.Auth, o.Kinds, o.Log = s.State, s.Auth, s.Kinds, s.log
+	for _, k := range s.Kinds {
+		if r, ok := k.(binding.Router); ok {
+			o.Routes = append(o.Routes, r.Routes())
+		}
+	}
 	return control.New(ctx, o)
 }

@@ -105,6 +105,11 @@ func (m *Metrics) Gauge(name, help string, labels map[string]string, f func() fl
 	}
 }
 
+// Depth adds how many wait for a pool, asked for at each scrape.
+func (m *Metrics) Depth(pool string, f func() int) {
+	m.Gauge("selvage_queue_depth", "How many wait, by pool.", map[string]string{"pool": pool}, func() float64 { return float64(f()) })
+}
+
 // Counter adds a count that is asked for at each scrape.
 func (m *Metrics) Counter(name, help string, f func() float64) {
 	if m != nil {

@@ -12,7 +12,10 @@ import (
 // of the Worker's own version.
 type Kind struct{}
 
-var _ binding.Kind = Kind{}
+var _ binding.Fronter = Kind{}
+
+// Kinds returns the kind.
+func Kinds() []binding.Kind { return []binding.Kind{Kind{}} }
 
 // Type implements binding.Kind.
 func (Kind) Type() string { return "assets" }
@@ -30,4 +33,14 @@ func (Kind) Mount(b config.Binding, at binding.Site) (binding.Mount, error) {
 		return binding.Mount{}, fmt.Errorf("binding %s: %w", b.Name, err)
 	}
 	return binding.Mount{Value: workerd.ServiceValue{Name: at.Service}, Handler: h.Binding()}, nil
+}
+
+// Front implements binding.Fronter: the files answer first, unless the version
+// says otherwise.
+func (Kind) Front(v *config.Version) (binding.Front, []string, error) {
+	h, err := New(v)
+	if err != nil {
+		return nil, nil, err
+	}
+	return h.Serve, h.Warnings(), nil
 }

@@ -11,15 +11,11 @@ import (
 	"github.com/selvage-edge/selvage/engine/workerd"
 )
 
-type kind struct {
-	store  *Store
-	create bool
-}
+// kind is the binding kind "d1".
+type kind struct{ store *Store }
 
-// NewKind is the binding kind "d1". With createOnDemand a database that does
-// not exist is created when a Worker that uses it starts, as `selvage dev`
-// needs it; otherwise the Worker does not start.
-func NewKind(s *Store, createOnDemand bool) binding.Kind { return kind{s, createOnDemand} }
+// Kinds returns the kind, not open yet.
+func Kinds() []binding.Kind { return []binding.Kind{&kind{}} }
 
 // settings is the binding's JSON.
 //
@@ -29,10 +25,10 @@ type settings struct {
 }
 
 // Type implements binding.Kind.
-func (kind) Type() string { return "d1" }
+func (*kind) Type() string { return "d1" }
 
 // Validate implements binding.Kind.
-func (kind) Validate(b config.Binding) error {
+func (*kind) Validate(b config.Binding) error {
 	var s settings
 	if err := b.Decode(&s); err != nil {
 		return err
@@ -44,7 +40,7 @@ func (kind) Validate(b config.Binding) error {
 }
 
 // Mount implements binding.Kind.
-func (k kind) Mount(b config.Binding, at binding.Site) (binding.Mount, error) {
+func (k *kind) Mount(b config.Binding, at binding.Site) (binding.Mount, error) {
 	if err := k.Validate(b); err != nil {
 		return binding.Mount{}, err
 	}
@@ -66,16 +62,12 @@ func (k kind) Mount(b config.Binding, at binding.Site) (binding.Mount, error) {
 }
 
 // database finds the database of a binding.
-func (k kind) database(b config.Binding) (*Database, error) {
+func (k *kind) database(b config.Binding) (*Database, error) {
 	var s settings
 	if err := b.Decode(&s); err != nil {
 		return nil, err
 	}
-	find := k.store.Database
-	if k.create {
-		find = k.store.Ensure
-	}
-	db, err := find(context.Background(), s.ID)
+	db, err := k.store.Database(context.Background(), s.ID)
 	if errors.Is(err, ErrNotFound) {
 		return nil, fmt.Errorf("binding %s (d1): there is no database with id %s; create one with `wrangler d1 create`", b.Name, s.ID)
 	}

@@ -15,7 +15,7 @@ import (
 // crashChild writes for ever and prints each number once it is acknowledged.
 func crashChild(args []string) error {
 	ctx := context.Background()
-	store, err := d1.Open(args[0], d1.Options{})
+	store, err := d1.OpenStore(args[0], d1.Options{})
 	if err != nil {
 		return err
 	}
@@ -90,7 +90,7 @@ func TestKill(t *testing.T) {
 			left--
 		}
 	}
-	store, err := d1.Open(dir, d1.Options{})
+	store, err := d1.OpenStore(dir, d1.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,7 +12,7 @@ import (
 
 func openSQL(t testing.TB, o Options) (*sql.DB, *Database) {
 	t.Helper()
-	s, err := Open(t.TempDir(), o)
+	s, err := OpenStore(t.TempDir(), o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,12 +8,12 @@ import (
 )
 
 var (
-	_ binding.GoKind  = kind{}
-	_ binding.Implier = kind{}
+	_ binding.GoKind  = (*kind)(nil)
+	_ binding.Implier = (*kind)(nil)
 )
 
 // Bind implements binding.GoKind for a *Database or a *sql.DB.
-func (k kind) Bind(b config.Binding, _ binding.Host, to any) error {
+func (k *kind) Bind(b config.Binding, _ binding.Host, to any) error {
 	switch p := to.(type) {
 	case **Database:
 		db, err := k.database(b)
@@ -31,7 +31,7 @@ func (k kind) Bind(b config.Binding, _ binding.Host, to any) error {
 }
 
 // Imply implements binding.Implier: a database is named after its binding.
-func (k kind) Imply(name string, to any) (config.Binding, bool) {
+func (k *kind) Imply(name string, to any) (config.Binding, bool) {
 	switch to.(type) {
 	case **Database, **sql.DB:
 	default:

@@ -143,7 +143,7 @@ func TestMaxSize(t *testing.T) {
 
 func TestStaysInItsFile(t *testing.T) {
 	dir := t.TempDir()
-	store, err := d1.Open(filepath.Join(dir, "d1"), d1.Options{})
+	store, err := d1.OpenStore(filepath.Join(dir, "d1"), d1.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,7 +9,7 @@ import (
 // by the next call.
 func TestIdle(t *testing.T) {
 	now := time.Unix(1000, 0)
-	s, err := Open(t.TempDir(), Options{Now: func() time.Time { return now }, Idle: time.Hour})
+	s, err := OpenStore(t.TempDir(), Options{Now: func() time.Time { return now }, Idle: time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}

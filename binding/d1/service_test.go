@@ -93,7 +93,7 @@ func TestBinding(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m, err := d1.NewKind(store, tt.create).Mount(b, binding.Site{Version: &config.Version{CompatibilityFlags: tt.flags}, Service: "s"})
+		m, err := mount(t, store, tt.create, b, binding.Site{Version: &config.Version{CompatibilityFlags: tt.flags}, Service: "s"})
 		if tt.want == "" && (err != nil || m.Handler == nil) || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
 			t.Errorf("%s: got %v, want %q", tt.name, err, tt.want)
 		}

@@ -38,6 +38,9 @@ type Options struct {
 	Idle time.Duration
 }
 
+// registryFile has the names of the databases.
+const registryFile = "databases.db"
+
 // Store holds the databases of one data directory: a registry of their names
 // in databases.db and for each one file, <id>.sqlite, and its history in
 // <id>.history. It is safe for concurrent use by one process.
@@ -65,8 +68,8 @@ type Info struct {
 	Created time.Time
 }
 
-// Open opens the store in dir, which is created if need be. Close it.
-func Open(dir string, o Options) (*Store, error) {
+// OpenStore opens the store in dir, which is created if need be. Close it.
+func OpenStore(dir string, o Options) (*Store, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -85,7 +88,7 @@ func Open(dir string, o Options) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open D1: %w", err)
 	}
-	registry, err := sqlite.Open(filepath.Join(dir, "databases.db"), sqlite.Options{Readers: 2, Sync: sqlite.SyncFull})
+	registry, err := sqlite.Open(filepath.Join(dir, registryFile), sqlite.Options{Readers: 2, Sync: sqlite.SyncFull})
 	if err != nil {
 		return nil, fmt.Errorf("open D1: %w", err)
 	}

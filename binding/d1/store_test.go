@@ -19,7 +19,7 @@ import (
 func TestStore(t *testing.T) {
 	ctx := t.Context()
 	dir := t.TempDir()
-	store, err := d1.Open(dir, d1.Options{})
+	store, err := d1.OpenStore(dir, d1.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +59,7 @@ func TestStore(t *testing.T) {
 		t.Errorf("a call after Close: %v", err)
 	}
 
-	store, err = d1.Open(dir, d1.Options{Now: func() time.Time { return time.Unix(0, 0) }}) // the clock was set back
+	store, err = d1.OpenStore(dir, d1.Options{Now: func() time.Time { return time.Unix(0, 0) }}) // the clock was set back
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,7 +129,7 @@ func TestTwoStores(t *testing.T) {
 	dir := t.TempDir()
 	var stores []*d1.Store
 	for range 2 {
-		s, err := d1.Open(dir, d1.Options{})
+		s, err := d1.OpenStore(dir, d1.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}

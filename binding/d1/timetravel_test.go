@@ -93,7 +93,7 @@ func TestAPITimeTravel(t *testing.T) {
 // does not become that of another.
 func TestHistoryEnds(t *testing.T) {
 	dir := t.TempDir()
-	s, err := d1.Open(dir, d1.Options{})
+	s, err := d1.OpenStore(dir, d1.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -81,7 +81,7 @@ func startCell(t testing.TB, store *d1.Store) *celltest.Cell {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m, err := d1.NewKind(store, true).Mount(b, binding.Site{Version: &config.Version{}, Service: service})
+		m, err := mount(t, store, true, b, binding.Site{Version: &config.Version{}, Service: service})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -89,9 +89,21 @@ func startCell(t testing.TB, store *d1.Store) *celltest.Cell {
 	}})
 }
 
+// mount mounts a binding in a cell, with its database made first if create says so.
+func mount(t testing.TB, store *d1.Store, create bool, b config.Binding, at binding.Site) (binding.Mount, error) {
+	t.Helper()
+	k := d1.KindOf(store)
+	if create {
+		if err := k.(binding.Maker).Make(t.Context(), b); err != nil {
+			return binding.Mount{}, err
+		}
+	}
+	return k.Mount(b, at)
+}
+
 func openStore(t testing.TB, o d1.Options) *d1.Store {
 	t.Helper()
-	s, err := d1.Open(t.TempDir(), o)
+	s, err := d1.OpenStore(t.TempDir(), o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,7 +10,7 @@ import (
 // BenchmarkInsert measures one insert per call, history and checkpoints
 // included, with an index that is hit at random.
 func BenchmarkInsert(b *testing.B) {
-	store, err := d1.Open(b.TempDir(), d1.Options{})
+	store, err := d1.OpenStore(b.TempDir(), d1.Options{})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -24,7 +24,14 @@ type settings struct {
 // Kind is the binding kind "durable_object_namespace".
 type Kind struct{}
 
-var _ binding.Kind = Kind{}
+var (
+	_ binding.Referrer = Kind{}
+	_ binding.Deployer = Kind{}
+	_ binding.Filer    = Kind{}
+)
+
+// Kinds returns the kind.
+func Kinds() []binding.Kind { return []binding.Kind{Kind{}} }
 
 // Type implements binding.Kind.
 func (Kind) Type() string { return "durable_object_namespace" }
@@ -57,9 +64,22 @@ func (Kind) Mount(b config.Binding, at binding.Site) (binding.Mount, error) {
 	return binding.Mount{Value: workerd.DurableValue{ClassName: s.ClassName}}, nil
 }
 
-// Deployable says why a binding of worker cannot be deployed: it names a class
-// of another Worker. Under `selvage dev` such a binding only throws when used.
-func Deployable(worker string, b config.Binding) error {
+// Refer implements binding.Referrer.
+func (Kind) Refer(b config.Binding) []binding.Reference {
+	s, err := decode(b)
+	if err != nil || s.ScriptName == "" {
+		return nil
+	}
+	return []binding.Reference{{Peer: binding.Peer{Worker: s.ScriptName}, Class: s.ClassName}}
+}
+
+// Files implements binding.Filer. workerd writes them, into the folder that the
+// engine gives each Worker's cell.
+func (Kind) Files() binding.Files { return binding.Files{Folder: "do"} }
+
+// Deployable implements binding.Deployer: a class of another Worker is refused.
+// Under `selvage dev` such a binding only throws when used.
+func (Kind) Deployable(worker string, b config.Binding) error {
 	s, err := decode(b)
 	if err == nil && s.ScriptName != "" && s.ScriptName != worker {
 		return fmt.Errorf("binding %s: the Durable Object class %s of another Worker (%s) cannot be bound on this version of Selvage yet; "+

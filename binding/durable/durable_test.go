@@ -47,7 +47,7 @@ func TestDeployable(t *testing.T) {
 		`{}`: "binding ROOM: class_name must name an exported class",
 	} {
 		got := ""
-		if err := durable.Deployable("chat", bound(raw)); err != nil {
+		if err := (durable.Kind{}).Deployable("chat", bound(raw)); err != nil {
 			got = err.Error()
 		}
 		if got != want {

@@ -12,19 +12,10 @@ import (
 // Kind is the binding "kv_namespace". Its settings are
 //
 //	{"namespace_id": "<id>"}
-type Kind struct {
-	// Store has the namespaces.
-	Store *Store
-	// CreateMissing makes a namespace when a Worker first asks for it, as
-	// `selvage dev` wants. Otherwise a missing one keeps the version from
-	// starting.
-	CreateMissing bool
-}
+type Kind struct{ store *Store }
 
-// NewKind returns the kind for the namespaces of s.
-func NewKind(s *Store) *Kind { return &Kind{Store: s} }
-
-var _ binding.Kind = (*Kind)(nil)
+// Kinds returns the kind, not open yet.
+func Kinds() []binding.Kind { return []binding.Kind{&Kind{}} }
 
 // Type implements binding.Kind.
 func (k *Kind) Type() string { return "kv_namespace" }
@@ -66,11 +57,7 @@ func (k *Kind) namespace(b config.Binding) (*Namespace, error) {
 	if err != nil {
 		return nil, err
 	}
-	find := k.Store.Namespace
-	if k.CreateMissing {
-		find = k.Store.Ensure
-	}
-	n, err := find(id)
+	n, err := k.store.Namespace(id)
 	if errors.Is(err, ErrNamespaceNotFound) {
 		return nil, fmt.Errorf("binding %s (kv_namespace): there is no KV namespace with id %q; create one with `wrangler kv namespace create %s` and use the id it prints", b.Name, id, b.Name)
 	}

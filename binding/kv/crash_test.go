@@ -87,7 +87,7 @@ func crashOpen(dir string) *Store {
 	if err != nil {
 		panic(err)
 	}
-	s, err := Open(db, blobs, Options{SweepInterval: -1})
+	s, err := OpenStore(db, blobs, Options{SweepInterval: -1})
 	if err != nil {
 		panic(err)
 	}

@@ -38,7 +38,7 @@ func (f *fixture) open(t testing.TB, dir string) {
 		t.Fatal(err)
 	}
 	now := func() time.Time { return time.Unix(f.clock.Load(), 0) }
-	if f.store, err = Open(f.db, f.blobs, Options{Now: now, SweepInterval: -1}); err != nil {
+	if f.store, err = OpenStore(f.db, f.blobs, Options{Now: now, SweepInterval: -1}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { f.store.Close(); f.db.Close() })

@@ -46,7 +46,12 @@ func TestWireThroughWorkerd(t *testing.T) {
 	}
 	cell := celltest.Run(t, string(source), map[string]func(string) binding.Mount{
 		"KV": func(service string) binding.Mount {
-			return mount(t, &Kind{Store: f.store, CreateMissing: true}, "wire", service)
+			k := &Kind{f.store}
+			b, _ := config.NewBinding("KV", k.Type(), map[string]string{"namespace_id": "wire"})
+			if err := k.Make(t.Context(), b); err != nil {
+				t.Fatal(err)
+			}
+			return mount(t, k, "wire", service)
 		},
 	})
 	got := cell.Get("/")
@@ -66,7 +71,7 @@ func TestWireThroughWorkerd(t *testing.T) {
 }
 
 func TestKindWantsAnExistingNamespace(t *testing.T) {
-	k := NewKind(newFixture(t).store)
+	k := &Kind{newFixture(t).store}
 	b, _ := config.NewBinding("CACHE", "kv_namespace", map[string]string{"namespace_id": "abc"})
 	_, err := k.Mount(b, binding.Site{Service: "s"})
 	if err == nil || !strings.Contains(err.Error(), `no KV namespace with id "abc"; create one with`) {

@@ -41,9 +41,9 @@ type Store struct {
 	stopped      sync.WaitGroup
 }
 
-// Open opens the namespaces kept in db, with large values in blobs, which
+// OpenStore opens the namespaces kept in db, with large values in blobs, which
 // belongs to this store alone. Neither is closed by Close.
-func Open(db *keyed.DB, blobs *blob.Store, o Options) (*Store, error) {
+func OpenStore(db *keyed.DB, blobs *blob.Store, o Options) (*Store, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}

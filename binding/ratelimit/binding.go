@@ -56,23 +56,29 @@ type settings struct {
 // Kind is the binding kind "ratelimit".
 type Kind struct{ store *Store }
 
-var _ binding.Kind = Kind{}
+var _ binding.Opener = (*Kind)(nil)
 
-// NewKind returns the kind whose bindings count in s.
-func NewKind(s *Store) Kind { return Kind{s} }
+// Kinds returns the kind, not open yet.
+func Kinds() []binding.Kind { return []binding.Kind{&Kind{}} }
+
+// Open implements binding.Opener.
+func (k *Kind) Open(home binding.Home) error {
+	k.store = NewStore(home.Now)
+	return nil
+}
 
 // Type implements binding.Kind.
-func (Kind) Type() string { return "ratelimit" }
+func (*Kind) Type() string { return "ratelimit" }
 
 // Validate implements binding.Kind.
-func (Kind) Validate(b config.Binding) error {
+func (*Kind) Validate(b config.Binding) error {
 	_, err := decode(b)
 	return err
 }
 
 // Mount implements binding.Kind. Bindings that name the same namespace share
 // their counters, also across Workers.
-func (k Kind) Mount(b config.Binding, at binding.Site) (binding.Mount, error) {
+func (k *Kind) Mount(b config.Binding, at binding.Site) (binding.Mount, error) {
 	s, err := decode(b)
 	if err != nil {
 		return binding.Mount{}, err

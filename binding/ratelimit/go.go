@@ -7,10 +7,10 @@ import (
 	"github.com/selvage-edge/selvage/config"
 )
 
-var _ binding.GoKind = Kind{}
+var _ binding.GoKind = (*Kind)(nil)
 
 // Bind implements binding.GoKind for a *Limiter.
-func (k Kind) Bind(b config.Binding, _ binding.Host, to any) error {
+func (k *Kind) Bind(b config.Binding, _ binding.Host, to any) error {
 	p, ok := to.(**Limiter)
 	if !ok {
 		return &binding.TypeError{Types: "*ratelimit.Limiter"}

@@ -40,7 +40,7 @@ func allowed(t *testing.T, l *Limiter, key string) bool {
 func TestWindowsAreAlignedToTheEpoch(t *testing.T) {
 	var c clock
 	c.unix.Store(1_000_009)
-	l := limiter(t, New(c.now), "1", 2, ShortPeriod)
+	l := limiter(t, NewStore(c.now), "1", 2, ShortPeriod)
 	for i, want := range []bool{true, true, false, false} {
 		if got := allowed(t, l, "a"); got != want {
 			t.Errorf("use %d: %v", i, got)
@@ -54,7 +54,7 @@ func TestWindowsAreAlignedToTheEpoch(t *testing.T) {
 
 func TestCountersAreApart(t *testing.T) {
 	var c clock
-	s := New(c.now)
+	s := NewStore(c.now)
 	one := limiter(t, s, "1", 1, LongPeriod)
 	if !allowed(t, one, "a") || allowed(t, one, "a") {
 		t.Fatal("a limit of 1 does not mean one")
@@ -77,7 +77,7 @@ func TestCountersAreApart(t *testing.T) {
 // Under concurrency exactly as many pass as the limit says.
 func TestExact(t *testing.T) {
 	var c clock
-	l := limiter(t, New(c.now), "1", 100, LongPeriod)
+	l := limiter(t, NewStore(c.now), "1", 100, LongPeriod)
 	var passed atomic.Int64
 	var wg sync.WaitGroup
 	for range 8 {
@@ -97,7 +97,7 @@ func TestExact(t *testing.T) {
 
 func TestMemoryIsBounded(t *testing.T) {
 	var c clock
-	s := New(c.now)
+	s := NewStore(c.now)
 	l := limiter(t, s, "1", 1, LongPeriod)
 	if !allowed(t, l, "early") {
 		t.Fatal("refused")
@@ -121,7 +121,7 @@ func TestMemoryIsBounded(t *testing.T) {
 }
 
 func TestRefusedSettings(t *testing.T) {
-	s := New(nil)
+	s := NewStore(nil)
 	if _, err := s.Limiter("1", 0, LongPeriod); err == nil {
 		t.Error("limit 0 is accepted")
 	}
@@ -135,7 +135,7 @@ func TestRefusedSettings(t *testing.T) {
 		`{"namespace_id":"1","simple":{"limit":1,"period":30}}`:  "simple.period is 30",
 		`{"namespace_id":1}`: "namespace_id",
 	} {
-		err := Kind{}.Validate(config.Binding{Name: "L", Type: "ratelimit", Raw: []byte(raw)})
+		err := (&Kind{}).Validate(config.Binding{Name: "L", Type: "ratelimit", Raw: []byte(raw)})
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", raw, err)
 		}
@@ -160,7 +160,7 @@ const worker = `export default {
 
 func TestBindingInWorkerd(t *testing.T) {
 	var c clock
-	k := NewKind(New(c.now))
+	k := &Kind{NewStore(c.now)}
 	b, err := config.NewBinding("L", k.Type(), map[string]any{"namespace_id": "1", "simple": map[string]int{"limit": 2, "period": 60}})
 	if err != nil {
 		t.Fatal(err)
@@ -196,7 +196,7 @@ func TestBindingInWorkerd(t *testing.T) {
 }
 
 func BenchmarkLimit(b *testing.B) {
-	l, _ := New(nil).Limiter("1", 1<<30, LongPeriod)
+	l, _ := NewStore(nil).Limiter("1", 1<<30, LongPeriod)
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
 		for i := 0; pb.Next(); i++ {

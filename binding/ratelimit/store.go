@@ -35,8 +35,8 @@ type window struct {
 // seeds are random: nobody can make two keys collide on purpose.
 type digest [2]uint64
 
-// New returns an empty store that tells time by now; nil means time.Now.
-func New(now func() time.Time) *Store {
+// NewStore returns an empty store that tells time by now; nil means time.Now.
+func NewStore(now func() time.Time) *Store {
 	if now == nil {
 		now = time.Now
 	}

@@ -68,7 +68,7 @@ func (Kind) Bind(b config.Binding, at binding.Host, to any) error {
 	if err != nil {
 		return err
 	}
-	peer := binding.Peer{Worker: s.Service, Entrypoint: s.Entrypoint, Props: string(s.Props)}
+	peer := s.peer()
 	service := New(func(w http.ResponseWriter, r *http.Request) error { return at.Call(w, r, peer) })
 	switch p := to.(type) {
 	case *Service:

@@ -27,7 +27,10 @@ type settings struct {
 // Kind is the binding kind "service".
 type Kind struct{}
 
-var _ binding.Kind = Kind{}
+var _ binding.Referrer = Kind{}
+
+// Kinds returns the kind.
+func Kinds() []binding.Kind { return []binding.Kind{Kind{}} }
 
 // Type implements binding.Kind.
 func (Kind) Type() string { return "service" }
@@ -46,15 +49,26 @@ func (Kind) Mount(b config.Binding, at binding.Site) (binding.Mount, error) {
 	if err != nil {
 		return binding.Mount{}, err
 	}
-	m := binding.Mount{
-		Value: workerd.ServiceValue{Name: at.Service},
-		Peer:  &binding.Peer{Worker: s.Service, Entrypoint: s.Entrypoint, Props: string(s.Props)},
-	}
+	peer := s.peer()
+	m := binding.Mount{Value: workerd.ServiceValue{Name: at.Service}, Peer: &peer}
 	if s.Environment != "" && s.Environment != "production" {
 		m.Warning = fmt.Sprintf("binding %s: service environments are not run; the calls go to Worker %q, not to its environment %q (name the Worker %q as the service instead)",
 			b.Name, s.Service, s.Environment, s.Service+"-"+s.Environment)
 	}
 	return m, nil
+}
+
+// Refer implements binding.Referrer.
+func (Kind) Refer(b config.Binding) []binding.Reference {
+	s, err := decode(b)
+	if err != nil {
+		return nil
+	}
+	return []binding.Reference{{Peer: s.peer()}}
+}
+
+func (s settings) peer() binding.Peer {
+	return binding.Peer{Worker: s.Service, Entrypoint: s.Entrypoint, Props: string(s.Props)}
 }
 
 func decode(b config.Binding) (settings, error) {

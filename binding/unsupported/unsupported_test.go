@@ -53,12 +53,13 @@ func TestEveryTypeWarns(t *testing.T) {
 		if !strings.Contains(m.Warning, "env.X is a") || !strings.Contains(m.Warning, "("+typ+")") {
 			t.Errorf("%s: warning %q", typ, m.Warning)
 		}
-		if r := unsupported.Reason(typ); !strings.Contains(r, "("+typ+")") {
-			t.Errorf("%s: reason %q", typ, r)
+		b := config.Binding{Name: "X", Type: typ}
+		if err := find(t, typ).(binding.Deployer).Deployable("w", b); err == nil || !strings.Contains(err.Error(), "binding X: ") || !strings.Contains(err.Error(), "("+typ+")") {
+			t.Errorf("%s: %v", typ, err)
 		}
 	}
-	if r := unsupported.Reason("kv_namespace"); r != "" {
-		t.Errorf("kv_namespace is refused: %s", r)
+	if slices.Contains(unsupported.Types(), "kv_namespace") {
+		t.Error("kv_namespace is refused")
 	}
 }
 
@@ -68,16 +69,18 @@ func mount(t *testing.T, typ, name string) binding.Mount {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, k := range unsupported.Kinds() {
-		if k.Type() != typ {
-			continue
-		}
-		m, err := k.Mount(b, binding.Site{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return m
+	m, err := find(t, typ).Mount(b, binding.Site{})
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatalf("no kind %s", typ)
-	return binding.Mount{}
+	return m
+}
+
+func find(t *testing.T, typ string) binding.Kind {
+	t.Helper()
+	k := binding.ByType(unsupported.Kinds())[typ]
+	if k == nil {
+		t.Fatalf("no kind %s", typ)
+	}
+	return k
 }

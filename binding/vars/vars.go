@@ -30,9 +30,9 @@ const MaxBytes = 5 * 1024
 func Kinds() []binding.Kind {
 	return []binding.Kind{
 		kind{"plain_text", text},
-		kind{"secret_text", text},
+		secret{kind{"secret_text", text}, []string{"text"}},
 		kind{"json", jsonText},
-		kind{"secret_key", cryptoKey},
+		secret{kind{"secret_key", cryptoKey}, []string{"key_base64", "key_jwk"}},
 		kind{"version_metadata", versionMetadata},
 		kind{"text_blob", blob},
 		kind{"data_blob", blob},
@@ -48,6 +48,17 @@ type kind struct {
 }
 
 func (k kind) Type() string { return k.name }
+
+// secret is a kind whose settings are secret in part.
+type secret struct {
+	kind
+	fields []string
+}
+
+var _ binding.Secretive = secret{}
+
+// SecretFields implements binding.Secretive.
+func (s secret) SecretFields() []string { return s.fields }
 
 func (k kind) Validate(b config.Binding) error {
 	_, err := k.value(b, nil)

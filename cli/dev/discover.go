@@ -5,17 +5,20 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/selvage-edge/selvage/binding"
 	"github.com/selvage-edge/selvage/config"
+	"github.com/selvage-edge/selvage/platform"
 	"github.com/selvage-edge/selvage/project/manifest"
 )
 
-// serviceTargets lists the Workers that service bindings name.
-func serviceTargets(bindings []config.Binding) []string {
+// called lists the Workers that bindings call.
+func called(kinds binding.Kinds, bindings []config.Binding) []string {
 	var names []string
 	for _, b := range bindings {
-		var s struct{ Service string }
-		if b.Type == "service" && b.Decode(&s) == nil {
-			names = append(names, s.Service)
+		for _, r := range kinds.Refer(b) {
+			if r.Class == "" {
+				names = append(names, r.Worker)
+			}
 		}
 	}
 	return names
@@ -27,6 +30,7 @@ func serviceTargets(bindings []config.Binding) []string {
 // hold a gateway and, below it, the private Workers it calls. load makes a
 // project of a folder.
 func discover(projects []*project, load func(path string) (*project, error)) ([]*project, error) {
+	kinds := binding.ByType(platform.Kinds())
 	have := map[string]bool{}
 	var roots []string
 	for _, p := range projects {
@@ -34,7 +38,7 @@ func discover(projects []*project, load func(path string) (*project, error)) ([]
 		roots = append(roots, p.Manifest.Root)
 	}
 	for i := 0; i < len(projects); i++ { // grows: what is found may need more
-		for _, name := range serviceTargets(projects[i].Manifest.Bindings) {
+		for _, name := range called(kinds, projects[i].Manifest.Bindings) {
 			for _, root := range roots {
 				if have[name] {
 					break

@@ -23,7 +23,7 @@ func crashChild(args []string) error {
 		return err
 	}
 	ctx := context.Background()
-	s, err := Open(ctx, Options{Dir: dir, Blobs: blobs})
+	s, err := Open(ctx, Options{Dir: dir, Blobs: blobs, Secrets: secrets})
 	if err != nil {
 		return err
 	}

@@ -7,32 +7,25 @@ import (
 	"github.com/selvage-edge/selvage/config"
 )
 
-// secretFields names, for each type of binding that holds a secret, the fields
-// that are one.
-var secretFields = map[string][]string{
-	"secret_text": {"text"},
-	"secret_key":  {"key_base64", "key_jwk"},
-}
-
 // refField is the field that stands for the secret ones of a sealed binding.
 const refField = "secret"
 
 // IsSecret reports whether bindings of the type hold a secret.
-func IsSecret(typ string) bool { return secretFields[typ] != nil }
+func (s *Store) IsSecret(typ string) bool { return s.secrets[typ] != nil }
 
 // SecretRef returns the reference that stands for the secret of a stored
 // binding. Two bindings with the same reference have the same secret.
-func SecretRef(b config.Binding) string {
+func (s *Store) SecretRef(b config.Binding) string {
 	var head struct{ Secret string }
-	if !IsSecret(b.Type) || b.Decode(&head) != nil {
+	if !s.IsSecret(b.Type) || b.Decode(&head) != nil {
 		return ""
 	}
 	return head.Secret
 }
 
 // Public returns a binding without secret and reference, as the API shows it.
-func Public(b config.Binding) config.Binding {
-	if !IsSecret(b.Type) {
+func (s *Store) Public(b config.Binding) config.Binding {
+	if !s.IsSecret(b.Type) {
 		return b
 	}
 	fields := map[string]json.RawMessage{}
@@ -40,7 +33,7 @@ func Public(b config.Binding) config.Binding {
 		fields = nil
 	}
 	delete(fields, refField)
-	for _, name := range secretFields[b.Type] {
+	for _, name := range s.secrets[b.Type] {
 		delete(fields, name)
 	}
 	public, err := config.NewBinding(b.Name, b.Type, fields)
@@ -53,7 +46,7 @@ func Public(b config.Binding) config.Binding {
 // seal moves the secret fields of b into the table of secrets. A binding that
 // has a reference already is returned as it is.
 func (tx *Tx) seal(worker string, b config.Binding) (config.Binding, error) {
-	if !IsSecret(b.Type) || SecretRef(b) != "" {
+	if !tx.s.IsSecret(b.Type) || tx.s.SecretRef(b) != "" {
 		return b, nil
 	}
 	fields := map[string]json.RawMessage{}
@@ -61,7 +54,7 @@ func (tx *Tx) seal(worker string, b config.Binding) (config.Binding, error) {
 		return b, err
 	}
 	secret := map[string]json.RawMessage{}
-	for _, name := range secretFields[b.Type] {
+	for _, name := range tx.s.secrets[b.Type] {
 		if value, ok := fields[name]; ok {
 			secret[name] = value
 			delete(fields, name)
@@ -81,7 +74,7 @@ func (tx *Tx) seal(worker string, b config.Binding) (config.Binding, error) {
 
 // reveal puts the secret fields back in the place of their reference.
 func (tx *Tx) reveal(b config.Binding) (config.Binding, error) {
-	id := SecretRef(b)
+	id := tx.s.SecretRef(b)
 	if id == "" {
 		return b, nil
 	}

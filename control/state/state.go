@@ -52,6 +52,9 @@ type Options struct {
 	// only manages tokens or reads the log leaves it nil, and may then run
 	// beside the server.
 	Blobs *blob.Store
+	// Secrets names, for each type of binding that holds a secret, the fields
+	// that are one. Required with Blobs.
+	Secrets map[string][]string
 	// Account is the id of the account, 32 hexadecimal characters, which must
 	// stay the same. Empty: made when the directory is new.
 	Account string
@@ -72,6 +75,7 @@ type Store struct {
 	db      *sql.DB
 	blobs   *blob.Store
 	sealer  sealer
+	secrets map[string][]string
 	account string
 	domain  string
 	log     *slog.Logger
@@ -84,6 +88,9 @@ type Store struct {
 // Open opens the state in o.Dir, makes it if there is none, upgrades an older
 // format, and reads the first snapshot.
 func Open(ctx context.Context, o Options) (*Store, error) {
+	if o.Blobs != nil && len(o.Secrets) == 0 {
+		return nil, errors.New("open state: Secrets is required: without it secrets would be stored as they are")
+	}
 	if o.WorkersDomain == "" {
 		o.WorkersDomain = "localhost"
 	}
@@ -102,7 +109,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
-	s := &Store{db: db, blobs: o.Blobs, sealer: key, domain: o.WorkersDomain, log: o.Log, now: o.Now}
+	s := &Store{db: db, blobs: o.Blobs, sealer: key, secrets: o.Secrets, domain: o.WorkersDomain, log: o.Log, now: o.Now}
 	if err := s.start(ctx, o.Account); err != nil {
 		db.Close()
 		return nil, fmt.Errorf("open %s: %w", path, err)

@@ -15,13 +15,16 @@ import (
 	"github.com/selvage-edge/selvage/storage/blob"
 )
 
+// secrets are the fields that are secret, as the kinds of binding tell them.
+var secrets = map[string][]string{"secret_text": {"text"}, "secret_key": {"key_base64", "key_jwk"}}
+
 func openStore(t testing.TB, dir string) *Store {
 	t.Helper()
 	blobs, err := blob.Open(filepath.Join(dir, "blobs"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := Open(t.Context(), Options{Dir: dir, Blobs: blobs})
+	s, err := Open(t.Context(), Options{Dir: dir, Blobs: blobs, Secrets: secrets})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,10 +139,10 @@ func TestSecretsAreSealedOnDisk(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		if got := string(Public(v.Bindings[0]).Raw); got != `{"name":"TOKEN","type":"secret_text"}` {
+		if got := string(s.Public(v.Bindings[0]).Raw); got != `{"name":"TOKEN","type":"secret_text"}` {
 			t.Errorf("public binding is %s", got)
 		}
-		if SecretRef(v.Bindings[0]) == "" {
+		if s.SecretRef(v.Bindings[0]) == "" {
 			t.Error("the stored binding has no reference")
 		}
 		return nil
@@ -425,7 +428,7 @@ func TestUpgrade(t *testing.T) {
 	db.Close()
 	key := bytes.Repeat([]byte{7}, 32)
 	for range 2 { // the second time nothing is left to upgrade
-		s, err := Open(t.Context(), Options{Dir: dir, Key: key, Blobs: newBlobs(t)})
+		s, err := Open(t.Context(), Options{Dir: dir, Key: key, Blobs: newBlobs(t), Secrets: secrets})
 		if err != nil {
 			t.Fatal(err)
 		}

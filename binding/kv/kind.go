@@ -1,0 +1,64 @@
+package kv
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"github.com/selvage-edge/selvage/api"
+	"github.com/selvage-edge/selvage/binding"
+	"github.com/selvage-edge/selvage/config"
+	"github.com/selvage-edge/selvage/telemetry"
+)
+
+var (
+	_ binding.Opener      = (*Kind)(nil)
+	_ binding.Maker       = (*Kind)(nil)
+	_ binding.Measurer    = (*Kind)(nil)
+	_ binding.Router      = (*Kind)(nil)
+	_ binding.LocalRouter = (*Kind)(nil)
+)
+
+// Open implements binding.Opener.
+func (k *Kind) Open(home binding.Home) error {
+	values, err := home.Blobs("kv")
+	if err != nil {
+		return err
+	}
+	k.store, err = OpenStore(home.Keyed, values, Options{Now: home.Now, Logger: home.Log})
+	return err
+}
+
+// Close implements io.Closer.
+func (k *Kind) Close() error { return k.store.Close() }
+
+// Make implements binding.Maker.
+func (k *Kind) Make(_ context.Context, b config.Binding) error {
+	id, err := namespaceID(b)
+	if err != nil {
+		return err
+	}
+	if _, err := k.store.Ensure(id); err != nil {
+		return fmt.Errorf("binding %s (kv_namespace): %w", b.Name, err)
+	}
+	return nil
+}
+
+// Measure implements binding.Measurer.
+func (k *Kind) Measure(m *telemetry.Metrics) { m.Depth("kv writes", k.store.db.Writing) }
+
+// Routes implements binding.Router.
+func (k *Kind) Routes() []api.Route { return k.store.Routes() }
+
+// LocalRoutes implements binding.LocalRouter: a namespace that a project's
+// configuration names exists before any Worker has used it.
+func (k *Kind) LocalRoutes() []api.Route {
+	return []api.Route{
+		{Method: http.MethodPut, Path: "/local/kv/{id}", Edit: true, Handle: func(w http.ResponseWriter, r *http.Request) error {
+			if _, err := k.store.Ensure(r.PathValue("id")); err != nil {
+				return err
+			}
+			return api.Write(w, nil)
+		}},
+	}
+}

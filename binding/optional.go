@@ -1,0 +1,135 @@
+package binding
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/selvage-edge/selvage/api"
+	"github.com/selvage-edge/selvage/config"
+	"github.com/selvage-edge/selvage/storage/blob"
+	"github.com/selvage-edge/selvage/storage/keyed"
+	"github.com/selvage-edge/selvage/telemetry"
+)
+
+// What a Kind may tell about itself, each implemented only where there is
+// something to tell. Whoever wants to know asks every kind, so that nobody has
+// to know one by its name. Of a product with several kinds one tells what
+// concerns the product as a whole.
+
+// Opener is a Kind that has something to open: its store. Until Open has
+// returned, only Type, Validate, Imply and the methods of Referrer, Deployer,
+// Secretive, Filer and Absentee may be called. If it is an io.Closer it is
+// closed after everything that uses it, in the reverse order of opening.
+type Opener interface {
+	Open(home Home) error
+}
+
+// Home is what the platform lends to each kind. All of it stays open until the
+// kind has been closed. Every field is set.
+type Home struct {
+	// Dir is the data directory. A kind has at most one folder in it, which it
+	// makes itself; see Filer.
+	Dir string
+	// Keyed is the node's keyed store; see keyed.Space for who has which rows.
+	Keyed *keyed.DB
+	// Blobs opens a blob store that belongs to the caller alone. It is part of
+	// every backup, and keeps what it has while one is made.
+	Blobs func(name string) (*blob.Store, error)
+	// Now is the clock.
+	Now func() time.Time
+	// Log receives what happens in the background.
+	Log *slog.Logger
+}
+
+// Referrer is a Kind whose bindings lead to other Workers. A Worker that others
+// refer to is not deleted by accident, is found by `selvage dev`, and listens
+// for the calls of other cells.
+type Referrer interface {
+	// Refer says where a binding leads; nothing if its settings are wrong.
+	Refer(b config.Binding) []Reference
+}
+
+// Reference is where a binding leads.
+type Reference struct {
+	// Peer is what it calls.
+	Peer
+	// Class is the Durable Object class of Peer.Worker that it leads to; then
+	// no entrypoint is called.
+	Class string
+}
+
+// Maker is a Kind whose resources can be made from their bindings' settings.
+type Maker interface {
+	// Make makes the resource that a binding names unless it exists. Where
+	// Workers bring their resources along, as in `selvage dev`, it is called
+	// before Mount and Bind.
+	Make(ctx context.Context, b config.Binding) error
+}
+
+// Deployer is a Kind that not every Worker may be deployed with.
+type Deployer interface {
+	// Deployable says why a version of that Worker is refused because of b.
+	// Without that it would start; see Missing.
+	Deployable(worker string, b config.Binding) error
+}
+
+// Secretive is a Kind whose settings are secret in part. The control plane
+// stores those fields sealed, shows them to nobody, and carries the bindings
+// over to the next version, because clients do not have them.
+type Secretive interface {
+	// SecretFields are the names of the fields.
+	SecretFields() []string
+}
+
+// Filer is a Kind that keeps databases in the data directory.
+type Filer interface {
+	Files() Files
+}
+
+// Files are the SQLite files that a backup copies, each as of one moment. Names
+// are relative to the data directory, with slashes.
+type Files struct {
+	// First are copied before any others: they name what the others hold.
+	First []string
+	// Folder is searched, at any depth, for files whose name ends in ".sqlite".
+	Folder string
+	// OwnCheckpoints is as in sqlite.Options, for all of them.
+	OwnCheckpoints bool
+}
+
+// Measurer is a Kind that has something to count.
+type Measurer interface {
+	// Measure adds to m what can be asked for at any time. m may be nil.
+	Measure(m *telemetry.Metrics)
+}
+
+// Router is a Kind whose resources are managed through the REST API.
+type Router interface {
+	Routes() []api.Route
+}
+
+// LocalRouter is a Kind with operations for the command line on this machine,
+// beyond Cloudflare's API. Their paths begin with "/local/".
+type LocalRouter interface {
+	LocalRoutes() []api.Route
+}
+
+// Fronter is a Kind that answers requests to a Worker ahead of its code.
+type Fronter interface {
+	// Front returns what answers for a version with static assets, and what of
+	// their settings is ignored and why.
+	Front(v *config.Version) (front Front, warnings []string, err error)
+}
+
+// Front answers a request or leaves it to next, which is nil if the version has
+// no code.
+type Front func(w http.ResponseWriter, r *http.Request, next http.Handler)
+
+// Absentee is a Kind whose product does not run here.
+type Absentee interface {
+	// Absent names the product and the parts of Cloudflare's REST API, by what
+	// follows the account in their paths, that belong to it.
+	Absent() (product string, paths []string)
+}
