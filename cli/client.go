@@ -25,6 +25,7 @@ import (
 type client struct {
 	http    *http.Client
 	account string
+	secret  string // of the local API
 	close   func() error
 }
 
@@ -47,7 +48,7 @@ func connect(ctx context.Context, data string) (*client, error) {
 			return nil, err
 		}
 		if holder.Socket != "" {
-			return dial(ctx, holder.Socket)
+			return dial(ctx, holder.Socket, holder.Secret)
 		}
 		if time.Now().After(deadline) {
 			return nil, fmt.Errorf("%w and does not answer; end it or name another --data", err)
@@ -65,7 +66,7 @@ func serveStores(ctx context.Context, stores *platform.Stores) (*client, error) 
 	if err != nil {
 		return nil, errors.Join(err, stores.Close())
 	}
-	c, err := dial(ctx, local.Socket)
+	c, err := dial(ctx, local.Socket, local.Secret)
 	if err != nil {
 		return nil, errors.Join(err, local.Close(), stores.Close())
 	}
@@ -73,14 +74,15 @@ func serveStores(ctx context.Context, stores *platform.Stores) (*client, error) 
 	return c, nil
 }
 
-func dial(ctx context.Context, socket string) (*client, error) {
+func dial(ctx context.Context, socket, secret string) (*client, error) {
 	c := &client{
 		http: &http.Client{Transport: &http.Transport{
 			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 				return (&net.Dialer{}).DialContext(ctx, "unix", socket)
 			},
 		}},
-		close: func() error { return nil },
+		secret: secret,
+		close:  func() error { return nil },
 	}
 	var accounts []struct{ ID string }
 	if err := c.call(ctx, http.MethodGet, "/accounts", nil, &accounts); err != nil {
@@ -156,6 +158,7 @@ func (c *client) send(ctx context.Context, method, path string, body any) (*http
 	if err != nil {
 		return nil, err
 	}
+	request.Header.Set(platform.LocalHeader, c.secret)
 	return c.http.Do(request)
 }
 

@@ -27,7 +27,7 @@ const kernelRoom = 64 << 20
 // to the process for want of memory; call it, at least once, when the process
 // has ended.
 func (e *Engine) launch(ctx context.Context, v *config.Version, objects string, o workerd.Options) (_ *workerd.Process, ended func() cgroup.Events, err error) {
-	confine := e.confine(v, objects, o.InspectorAddr != "")
+	confine := e.confine(v, o.Config, objects, o.InspectorAddr != "")
 	group := e.group(v)
 	ended = sync.OnceValue(func() cgroup.Events {
 		if group == nil {

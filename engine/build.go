@@ -144,12 +144,11 @@ func (e *Engine) plan(ctx context.Context, v *config.Version, o planOptions) (_ 
 	// collects too late for the watchdog's patience if it may grow for long.
 	p.config.V8Flags = []string{"--max-old-space-size=" + strconv.FormatInt(max(e.o.MaxMemory/4>>20, 64), 10)}
 
-	id := strconv.FormatInt(e.cellCount.Add(1), 36)
 	headers := workerd.HTTPOptions{ForwardedProto: hop.ProtoHeader, CfBlob: hop.CFHeader}
-	if p.userSocket, err = p.listen(e.run.join(id+"u"), userSocket, headers, workerd.ServiceDesignator{Name: userService}); err != nil {
+	if p.userSocket, err = p.listen(e.run.socket("u"), userSocket, headers, workerd.ServiceDesignator{Name: userService}); err != nil {
 		return nil, err
 	}
-	if p.eventSocket, err = p.listen(e.run.join(id+"e"), eventSocket, headers, workerd.ServiceDesignator{Name: shimService}); err != nil {
+	if p.eventSocket, err = p.listen(e.run.socket("e"), eventSocket, headers, workerd.ServiceDesignator{Name: shimService}); err != nil {
 		return nil, err
 	}
 	headers.CapnpConnectHost = connectHost
@@ -259,7 +258,7 @@ func (p *plan) serve(e *Engine, name string, h http.Handler) string {
 // serveAlone is serve for a service that receives connect(), too: it has a
 // socket of its own in place of a capability.
 func (p *plan) serveAlone(e *Engine, name string, h http.Handler) (string, error) {
-	path := e.run.join(fmt.Sprintf("x%d", e.socketCount.Add(1)))
+	path := e.run.socket("x")
 	stop, err := e.bindings.listen(path, p.counted(h))
 	if err != nil {
 		return "", err

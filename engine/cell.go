@@ -132,13 +132,18 @@ func tryCell(ctx context.Context, p *pool, binary string, lock *os.File) (_ *cel
 // cpuTopology is read by workerd's memory allocator at start.
 const cpuTopology = "/sys/devices/system/cpu"
 
-// confine says how a process of v is confined; nil for not at all. objects is
-// the folder of its Durable Objects.
-func (e *Engine) confine(v *config.Version, objects string, network bool) func(*exec.Cmd) error {
+// confine says how a process of v with that configuration is confined; nil for
+// not at all. objects is the folder of its Durable Objects.
+func (e *Engine) confine(v *config.Version, c *workerd.Config, objects string, network bool) func(*exec.Cmd) error {
 	if !e.o.Confine {
 		return nil
 	}
-	policy := sandbox.Policy{ReadOnly: []string{e.run.path, cpuTopology}, Network: network}
+	policy := sandbox.Policy{ReadOnly: []string{cpuTopology}, Network: network}
+	for _, s := range c.Services {
+		if s.External != nil {
+			policy.Connect = append(policy.Connect, strings.TrimPrefix(s.External.Address, "unix:"))
+		}
+	}
 	if len(v.Classes) > 0 {
 		policy.ReadWrite = []string{objects}
 	}

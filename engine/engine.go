@@ -152,9 +152,7 @@ type Engine struct {
 	stop   func() // ends the subscription
 	loops  sync.WaitGroup
 
-	cellCount   atomic.Int64 // names cells
-	socketCount atomic.Int64 // names sockets of bindings
-	warned      sync.Map     // version id + binding name whose warning was given
+	warned sync.Map // version id + binding name whose warning was given
 
 	starts, crashes, waiting atomic.Int64 // see Stats
 
@@ -195,7 +193,7 @@ func New(o Options) (*Engine, error) {
 		e.run.remove()
 		return nil, fmt.Errorf("start engine: %w", err)
 	}
-	if e.bindings, err = serveBindings(e.run.join("b"), e.o.Logger); err != nil {
+	if e.bindings, err = serveBindings(e.run.socket("b"), e.o.Logger); err != nil {
 		e.run.remove()
 		return nil, fmt.Errorf("start engine: %w", err)
 	}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"sort"
-	"strconv"
 	"strings"
 	"time"
 
@@ -59,7 +58,7 @@ func (w *worker) listen(p binding.Peer) error {
 	if w.closed {
 		return errors.New("the server is shutting down")
 	}
-	path := w.e.run.join("p" + strconv.FormatInt(w.e.cellCount.Add(1), 36))
+	path := w.e.run.socket("p")
 	f, err := listenUnix(path)
 	if err != nil {
 		return err

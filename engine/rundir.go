@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
@@ -12,6 +13,10 @@ import (
 // runDir holds the unix sockets of one engine. Its path is short, because a
 // unix socket's is limited to 108 bytes (104 on some systems), and only its
 // owner may enter.
+//
+// Cells run as that owner, and before Landlock's ABI 9 the kernel does not judge
+// which socket a process connects to. So a socket's name is a secret: a cell is
+// told those that it needs, can list the directory in no way, and cannot guess.
 type runDir struct {
 	path string
 	lock *os.File
@@ -23,7 +28,7 @@ const runDirPattern = "selvage-"
 // A directory whose lock file nobody holds is such a one.
 func newRunDir() (*runDir, error) {
 	base := os.TempDir()
-	if len(base) > 60 {
+	if len(base) > 55 {
 		base = "/tmp"
 	}
 	stale, _ := filepath.Glob(filepath.Join(base, runDirPattern+"*", "lock"))
@@ -53,6 +58,10 @@ func newRunDir() (*runDir, error) {
 }
 
 func (d *runDir) join(name string) string { return filepath.Join(d.path, name) }
+
+// socket returns the path of a new socket. kind is one letter, for people who
+// look at the directory.
+func (d *runDir) socket(kind string) string { return d.join(kind + rand.Text()) }
 
 func (d *runDir) remove() {
 	os.RemoveAll(d.path)

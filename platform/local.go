@@ -2,6 +2,8 @@ package platform
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/subtle"
 	"errors"
 	"fmt"
 	"net"
@@ -20,15 +22,22 @@ import (
 )
 
 // Local serves the REST API on a unix socket that only this user can reach. It
-// asks for no token: whoever can open the socket can read the files too.
+// asks for no token but for a secret, made at each start, that is kept beside
+// the files: whoever knows it can read the files too. The socket alone opens
+// nothing, because cells run as the same user and may find it.
 type Local struct {
 	// Socket is its path. It is in a folder of its own because a data
 	// directory's path may be longer than a socket's may be (107 bytes).
 	Socket string
+	// Secret is what each request carries in [LocalHeader].
+	Secret string
 
 	server *http.Server
 	dir    string
 }
+
+// LocalHeader carries the secret of the local API.
+const LocalHeader = "Selvage-Local-Secret"
 
 // ServeLocal starts serving handler.
 func ServeLocal(handler http.Handler) (*Local, error) {
@@ -37,18 +46,32 @@ func ServeLocal(handler http.Handler) (*Local, error) {
 	if err != nil {
 		return nil, fmt.Errorf("serve local API: %w", err)
 	}
-	l := &Local{Socket: filepath.Join(dir, "api.sock"), dir: dir}
+	l := &Local{Socket: filepath.Join(dir, "api.sock"), Secret: rand.Text(), dir: dir}
 	listener, err := net.Listen("unix", l.Socket)
 	if err != nil {
 		os.RemoveAll(dir)
 		return nil, fmt.Errorf("serve local API: %w", err)
 	}
 	l.server = &http.Server{
-		Handler: handler, ReadHeaderTimeout: 10 * time.Second,
+		Handler: l.guard(handler), ReadHeaderTimeout: 10 * time.Second,
 		BaseContext: func(net.Listener) context.Context { return control.WithIdentity(context.Background(), localIdentity) },
 	}
 	go l.server.Serve(listener)
 	return l, nil
+}
+
+// guard lets those through who know the secret.
+func (l *Local) guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		given := r.Header.Get(LocalHeader)
+		if subtle.ConstantTimeCompare([]byte(given), []byte(l.Secret)) != 1 {
+			api.WriteError(w, api.Errorf(http.StatusForbidden, 10000,
+				"Authentication error: the local API asks for the secret in the data directory's lock file; use the selvage that the server runs, as the user it runs as"))
+			return
+		}
+		r.Header.Del(LocalHeader)
+		next.ServeHTTP(w, r)
+	})
 }
 
 const localPrefix = "selvage-local-"
@@ -79,7 +102,7 @@ func (l *Local) Close() error {
 	return err
 }
 
-// localIdentity is whoever can open the socket, in the audit log.
+// localIdentity is whoever knows the secret, in the audit log.
 var localIdentity = auth.Identity{ID: "cli", Name: "cli", Scopes: []string{"*"}}
 
 // local adds the stores' local routes to the REST API.

@@ -17,12 +17,15 @@ var ErrInUse = errors.New("data directory is in use")
 // however the process ends.
 type Lock struct{ file *os.File }
 
-// Holder describes the process that has a data directory open.
+// Holder describes the process that has a data directory open. It is kept in
+// the file "lock", which only its owner may read, and which cells never see.
 type Holder struct {
 	PID int `json:"pid"`
 	// Socket is the path of its local API; empty while it starts, or if it
 	// serves none.
 	Socket string `json:"socket,omitempty"`
+	// Secret is what the local API asks for, see [Local].
+	Secret string `json:"secret,omitempty"`
 }
 
 // Acquire takes the data directory, creating it if it is missing. While another
@@ -34,6 +37,10 @@ func Acquire(dir string) (lock *Lock, holder Holder, err error) {
 	path := filepath.Join(dir, "lock")
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
+		return nil, Holder{}, fmt.Errorf("lock data directory: %w", err)
+	}
+	if err := f.Chmod(0o600); err != nil { // whoever made it
+		f.Close()
 		return nil, Holder{}, fmt.Errorf("lock data directory: %w", err)
 	}
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
@@ -53,9 +60,10 @@ func Acquire(dir string) (lock *Lock, holder Holder, err error) {
 	return l, Holder{}, nil
 }
 
-// Announce tells other processes where the local API is.
-func (l *Lock) Announce(socket string) error {
-	return l.announce(Holder{PID: os.Getpid(), Socket: socket})
+// Announce tells other processes, of those who may read the directory, where
+// the local API is and what it asks for.
+func (l *Lock) Announce(local *Local) error {
+	return l.announce(Holder{PID: os.Getpid(), Socket: local.Socket, Secret: local.Secret})
 }
 
 func (l *Lock) announce(h Holder) error {

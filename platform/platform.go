@@ -212,7 +212,7 @@ func (p *Platform) open(ctx context.Context, o Options) (err error) {
 	if p.local, err = ServeLocal(p.Stores.local(p.API)); err != nil {
 		return err
 	}
-	if err := p.Stores.lock.Announce(p.local.Socket); err != nil {
+	if err := p.Stores.lock.Announce(p.local); err != nil {
 		return err
 	}
 	if o.Crons {

@@ -53,7 +53,12 @@ func local(t testing.TB, dir, path string) *http.Response {
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", holder.Socket)
 	}}}
-	res, err := client.Get("http://selvage/client/v4/local" + path)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://selvage/client/v4/local"+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set(platform.LocalHeader, holder.Secret)
+	res, err := client.Do(request)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -111,15 +111,25 @@ func dropCapabilities() error {
 	return nil
 }
 
-// restrictFiles limits the file system with Landlock, as far as the kernel has it.
+// landlock is what the kernel is asked to judge. Scopes keep signals and
+// abstract unix sockets to the process itself.
+func (p Policy) landlock() landlock.Config {
+	c := landlock.V9
+	if p.Network { // the inspector listens; nobody dials
+		c.HandledAccessNet = llsys.AccessNetConnectTCP
+	}
+	return c.BestEffort()
+}
+
+// restrictFiles limits the file system with Landlock, as far as the kernel has
+// it. Of /proc a cell sees two files: V8 looks for free places in the map of
+// its memory, and C libraries ask how much memory there is.
 func (p Policy) restrictFiles(program string) error {
 	rules := []landlock.Rule{
 		landlock.PathAccess(llsys.AccessFSExecute|llsys.AccessFSReadFile, program),
 		landlock.RODirs("/lib", "/lib64", "/usr/lib", "/usr/lib64").IgnoreIfMissing(), // the dynamic loader
-		landlock.ROFiles("/etc/ld.so.cache").IgnoreIfMissing(),
+		landlock.ROFiles("/etc/ld.so.cache", "/proc/self/maps", "/proc/meminfo").IgnoreIfMissing(),
 		landlock.RWFiles("/dev/null", "/dev/urandom", "/dev/random", "/dev/zero").IgnoreIfMissing(),
-		landlock.RODirs("/proc/self", "/sys/fs/cgroup").IgnoreIfMissing(), // V8 sizes its heap from them
-		landlock.ROFiles("/proc/meminfo", "/proc/cpuinfo", "/sys/devices/system/cpu/online", "/sys/devices/system/cpu/possible").IgnoreIfMissing(),
 	}
 	for _, path := range p.ReadOnly {
 		rules = append(rules, pathRule(path, landlock.RODirs, landlock.ROFiles))
@@ -127,7 +137,10 @@ func (p Policy) restrictFiles(program string) error {
 	for _, path := range p.ReadWrite {
 		rules = append(rules, pathRule(path, landlock.RWDirs, landlock.RWFiles))
 	}
-	if err := landlock.V5.BestEffort().RestrictPaths(rules...); err != nil {
+	if len(p.Connect) > 0 {
+		rules = append(rules, landlock.PathAccess(0, p.Connect...).WithResolveUnix().IgnoreIfMissing())
+	}
+	if err := p.landlock().Restrict(rules...); err != nil {
 		return fmt.Errorf("restrict files: %w", err)
 	}
 	return nil
@@ -174,6 +187,24 @@ func try() []Measure {
 	if err != nil {
 		err = fmt.Errorf("files are not restricted (%w): enable Landlock (Linux 5.13, lsm=landlock)", err)
 	}
-	list = append(list, report("landlock", fmt.Sprintf("ABI %d: no files but the program, its libraries and its Durable Objects", abi), err))
-	return append(list, report("seccomp", "no sockets but unix ones; no mounts, tracing, modules, keys, namespaces, io_uring", Policy{}.restrictCalls()))
+	return append(list,
+		report("landlock", fmt.Sprintf("ABI %d: no files but the program, its libraries and its Durable Objects", abi), err),
+		report("abstract sockets", "none, but its own", since(abi, scopesABI, "a cell can connect to abstract unix sockets of this machine")),
+		report("socket files", "none, but those that the cell was given", since(abi, socketsABI,
+			"a cell that knows the path of a socket which this user may open can connect to it; names of our own are secret. Run the server as a user of its own")),
+		report("seccomp", "no sockets but unix ones; no signals, mounts, tracing, modules, keys, namespaces, io_uring, changes of modes and owners", Policy{}.restrictCalls()))
+}
+
+// The versions of Landlock's interface that brought scopes, and the judgement
+// of connections to unix sockets that have a path.
+const (
+	scopesABI  = 6
+	socketsABI = 9
+)
+
+func since(abi, needs int, otherwise string) error {
+	if abi >= needs {
+		return nil
+	}
+	return fmt.Errorf("the kernel's Landlock has ABI %d, and this needs %d: %s", max(abi, 0), needs, otherwise)
 }

@@ -7,6 +7,25 @@
 // as a launcher, which restricts itself and then becomes the command (see
 // launch_linux.go). What the kernel does not offer is left out, and [Probe]
 // says what that is.
+//
+// A Worker that breaks out of V8 is a process of the server's own user. What
+// stands between it and the rest, each kept by the kernel:
+//
+//   - Files: Landlock (ABI 1). The data directory, the secret of the local API in
+//     it and the folders of sockets are out of sight; of /proc two files are seen,
+//     so neither the list of sockets nor another process's environment is.
+//   - Processes: a Landlock domain may not trace what is outside of it, and the
+//     filter of system calls lets a process signal, limit and schedule itself
+//     alone, on every kernel.
+//   - Sockets: only unix ones can be made. Abstract ones lead nowhere (ABI 6). A
+//     connection to one that has a path is judged from ABI 9 on (Linux 7.1);
+//     before, what keeps a cell from other cells' sockets is that their names are
+//     secrets of 130 bits, in a folder that it can neither list nor watch. A
+//     socket of another program whose path is known, and which the user may
+//     open, can be connected to: the server should run as a user of its own.
+//   - What Landlock does not judge, modes, owners, attributes and watches of
+//     files, System V memory and messages, is refused by the filter.
+//
 package sandbox
 
 import (
@@ -21,8 +40,11 @@ type Policy struct {
 	// program itself is readable and executable; nothing else is.
 	ReadOnly  []string `json:"read_only,omitempty"`
 	ReadWrite []string `json:"read_write,omitempty"`
-	// Network allows sockets other than unix ones. The inspector of
-	// `selvage dev` needs it; nothing else does.
+	// Connect are the unix sockets that it may connect to. The kernel holds it to
+	// them from Landlock's ABI 9 on; before, it is to know of no others.
+	Connect []string `json:"connect,omitempty"`
+	// Network allows TCP sockets that listen. The inspector of `selvage dev`
+	// needs it; nothing else does.
 	Network bool `json:"network,omitempty"`
 }
 

@@ -6,6 +6,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"os"
@@ -22,6 +24,7 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	}
 	json.NewEncoder(os.Stdout).Encode(attempt(os.Getenv("ALLOWED"), os.Getenv("SECRET"), os.Getenv("SOCKET")))
+	io.Copy(io.Discard, os.Stdin) // until it has been looked at
 }
 
 // attempt reports which acts succeed.
@@ -42,7 +45,6 @@ func attempt(allowed, secret, socket string) map[string]bool {
 	}
 	// A program that is not there is noticed after the namespace was made.
 	_, namespace := os.StartProcess("/no such program", []string{""}, &os.ProcAttr{Sys: &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER}})
-	points, _ := os.ReadFile("/proc/self/oom_score_adj")
 	_, _, unshare := syscall.RawSyscall(syscall.SYS_UNSHARE, syscall.CLONE_NEWUTS, 0, 0)
 	return map[string]bool{
 		"write an allowed folder": open(filepath.Join(allowed, "new"), os.O_CREATE|os.O_WRONLY) == nil,
@@ -53,7 +55,6 @@ func attempt(allowed, secret, socket string) map[string]bool {
 		"dial TCP":                dial("tcp", os.Getenv("TCP")) == nil,
 		"listen on TCP":           func() bool { l, err := net.Listen("tcp", "127.0.0.1:0"); return err == nil && l.Close() == nil }(),
 		"leave its namespace":     unshare == 0,
-		"go before the server":    len(points) > 3 && points[0] != '-', // 500 or more
 		"make a namespace":        errors.Is(namespace, fs.ErrNotExist),
 		"run another program":     exec.Command("/bin/true").Run() == nil,
 	}
@@ -61,7 +62,7 @@ func attempt(allowed, secret, socket string) map[string]bool {
 
 func TestConfinedProcess(t *testing.T) {
 	for _, m := range Probe() {
-		if !m.InForce {
+		if !m.InForce && m.Name != "socket files" { // needs Linux 7
 			t.Fatalf("this machine lacks %s: %s", m.Name, m.Detail)
 		}
 	}
@@ -93,13 +94,29 @@ func TestConfinedProcess(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		output, err := cmd.Output()
+		stdin, err := cmd.StdinPipe()
 		if err != nil {
 			t.Fatal(err)
 		}
+		stdout, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
 		var did map[string]bool
-		if err := json.Unmarshal(output, &did); err != nil {
-			t.Fatalf("%v in %q", err, output)
+		if err := json.NewDecoder(stdout).Decode(&did); err != nil {
+			t.Fatal(err)
+		}
+		points, err := os.ReadFile(fmt.Sprintf("/proc/%d/oom_score_adj", cmd.Process.Pid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		did["go before the server"] = len(points) > 3 && points[0] != '-' // 500 or more
+		stdin.Close()
+		if err := cmd.Wait(); err != nil {
+			t.Fatal(err)
 		}
 		return did
 	}
