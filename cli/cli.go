@@ -29,6 +29,8 @@ type commands struct {
 	Backup  backupCommand  `cmd:"" help:"Write all data of a server into one file, also while it serves."`
 	Restore restoreCommand `cmd:"" help:"Unpack a backup into an empty data directory."`
 	Doctor  doctorCommand  `cmd:"" help:"Say what this machine has of what a server wants."`
+	Cells   cellsCommand   `cmd:"" help:"List the processes in which a server's Workers run."`
+	Cell    cellCommand    `cmd:"" help:"Look into one of them."`
 	Config  configCommand  `cmd:"" help:"Work with a server's configuration."`
 	D1      d1Command      `cmd:"" name:"d1" help:"Query D1 databases and apply their migrations."`
 	KV      kvCommand      `cmd:"" name:"kv" help:"Read and write Workers KV."`

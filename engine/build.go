@@ -47,7 +47,9 @@ var shimSource string
 
 // plan is the configuration of one cell and what it holds outside of it.
 type plan struct {
-	config   *workerd.Config
+	config *workerd.Config
+	// outline is config without secrets, for whoever asks what runs.
+	outline  string
 	observed bool
 	// mark tells our marks in the Worker's console lines from its own text.
 	mark mark
@@ -166,6 +168,7 @@ func (e *Engine) plan(ctx context.Context, v *config.Version, o planOptions) (_ 
 	if needAbsent {
 		p.service(thrower(absentService))
 	}
+	p.outline = p.config.Outline()
 	return p, nil
 }
 

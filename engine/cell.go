@@ -258,6 +258,7 @@ func (c *cell) info() CellInfo {
 	i := CellInfo{
 		Worker: c.version.Worker, Version: c.version.ID, PID: c.proc.PID(), State: "running",
 		InFlight: int(c.inFlight.Load()), Started: c.started, StartTime: c.proc.StartTime, Observed: c.plan.observed,
+		Outline: c.plan.outline,
 	}
 	c.pool.mu.Lock()
 	if c.pool.cell != c {

@@ -347,6 +347,9 @@ type CellInfo struct {
 	Inspector string
 	// Observed: it has a tail Worker.
 	Observed bool
+	// Outline is workerd's configuration without secrets, see
+	// [workerd.Config.Outline].
+	Outline string
 }
 
 // Cells lists the cells that run, by Worker and pid.

@@ -105,11 +105,11 @@ func (l *Local) Close() error {
 // localIdentity is whoever knows the secret, in the audit log.
 var localIdentity = auth.Identity{ID: "cli", Name: "cli", Scopes: []string{"*"}}
 
-// local adds the stores' local routes to the REST API.
-func (s *Stores) local(rest http.Handler) http.Handler {
+// local adds the stores' local routes, and more, to the REST API.
+func (s *Stores) local(rest http.Handler, more ...api.Route) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", rest)
-	for _, route := range s.localRoutes() {
+	for _, route := range append(s.localRoutes(), more...) {
 		mux.HandleFunc(route.Method+" /client/v4"+route.Path, func(w http.ResponseWriter, r *http.Request) {
 			actor := &state.Actor{Token: localIdentity.ID, TokenName: localIdentity.Name, Action: r.Method + " " + strings.TrimPrefix(r.URL.EscapedPath(), "/client/v4")}
 			if route.Edit {

@@ -209,7 +209,7 @@ func (p *Platform) open(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
-	if p.local, err = ServeLocal(p.Stores.local(p.API)); err != nil {
+	if p.local, err = ServeLocal(p.Stores.local(p.API, p.localRoutes()...)); err != nil {
 		return err
 	}
 	if err := p.Stores.lock.Announce(p.local); err != nil {

@@ -7,13 +7,15 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"net/netip"
 	"strings"
 	"sync/atomic"
 	"time"
 )
 
-// adminServer answers on the admin address: the REST API, health and metrics.
+// adminServer answers on the admin address: the REST API, health, metrics and
+// profiles.
 type adminServer struct {
 	http  *http.Server
 	ready atomic.Bool
@@ -37,8 +39,13 @@ func (a *adminServer) open(s *server) {
 		}
 	})
 	mux.Handle("GET /metrics", s.guardMetrics(s.metrics.Handler()))
+	profiles := s.guardProfiles(http.HandlerFunc(pprof.Index)) // which also answers for heap, goroutine and so on
+	mux.Handle("/debug/pprof/", profiles)
+	for name, handler := range map[string]http.HandlerFunc{"cmdline": pprof.Cmdline, "profile": pprof.Profile, "symbol": pprof.Symbol, "trace": pprof.Trace} {
+		mux.Handle("/debug/pprof/"+name, s.guardProfiles(handler))
+	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		http.Error(w, "this is the admin address: the REST API is at /client/v4; there are /healthz, /readyz and /metrics", http.StatusNotFound)
+		http.Error(w, "this is the admin address: the REST API is at /client/v4; there are /healthz, /readyz, /metrics and /debug/pprof/", http.StatusNotFound)
 	})
 	a.http = &http.Server{
 		Handler:           mux,
@@ -69,14 +76,30 @@ func (a *adminServer) close(ctx context.Context) error {
 func (s *server) guardMetrics(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		from, _ := netip.ParseAddrPort(r.RemoteAddr)
-		if !from.Addr().Unmap().IsLoopback() || s.settings.Load().AdminInsecure {
-			token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-			id, err := s.platform.Stores.Auth.Verify(r.Context(), token, from.Addr().Unmap())
-			if err != nil || !id.Allows("account", false) {
-				http.Error(w, "metrics need an API token with the scope account:read: Authorization: Bearer …", http.StatusUnauthorized)
-				return
-			}
+		if (!from.Addr().Unmap().IsLoopback() || s.settings.Load().AdminInsecure) && !s.allows(r, "account", false) {
+			http.Error(w, "metrics need an API token with the scope account:read: Authorization: Bearer …", http.StatusUnauthorized)
+			return
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// guardProfiles asks everyone for a token that may do everything: a profile
+// shows what is in the memory, and making one takes processor time.
+func (s *server) guardProfiles(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !s.allows(r, "*", true) {
+			http.Error(w, "profiles need an API token with the scope *: Authorization: Bearer …", http.StatusUnauthorized)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// allows reports whether the request has a token for an operation on resource.
+func (s *server) allows(r *http.Request, resource string, edit bool) bool {
+	from, _ := netip.ParseAddrPort(r.RemoteAddr)
+	token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	id, err := s.platform.Stores.Auth.Verify(r.Context(), token, from.Addr().Unmap())
+	return err == nil && id.Allows(resource, edit)
 }

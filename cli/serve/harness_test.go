@@ -163,15 +163,16 @@ func spawn(t testing.TB, dir, token string) *running {
 	return r
 }
 
-// makeToken makes an API token before the server starts.
-func makeToken(t testing.TB, dir string) string {
+// makeToken makes an API token before the server starts; without scopes it may
+// do everything.
+func makeToken(t testing.TB, dir string, scopes ...string) string {
 	t.Helper()
 	stores, _, err := platform.OpenStores(t.Context(), platform.StoreOptions{Dir: dir})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer stores.Close()
-	token, err := stores.Auth.Create(t.Context(), "test", nil, 0)
+	token, err := stores.Auth.Create(t.Context(), strings.Join(append(scopes, "test"), " "), scopes, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

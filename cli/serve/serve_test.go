@@ -307,6 +307,25 @@ func TestAdmin(t *testing.T) {
 	}
 }
 
+// Profiles are for a token that may do everything, even from this machine.
+func TestProfiles(t *testing.T) {
+	s := testSettings(t.TempDir())
+	limited := makeToken(t, s.Data, "account:edit", "workers_scripts:edit")
+	r := start(t, s, Options{})
+	for _, path := range []string{"/debug/pprof/", "/debug/pprof/heap", "/debug/pprof/goroutine?debug=1", "/debug/pprof/cmdline", "/debug/pprof/symbol", "/debug/pprof/profile", "/debug/pprof/trace"} {
+		for _, token := range []string{"", limited} {
+			if status, text := r.get(path, token); status != 401 || !strings.Contains(text, "scope *") {
+				t.Errorf("%s with the token %q: %d %q", path, token, status, text)
+			}
+		}
+	}
+	for _, path := range []string{"/debug/pprof/", "/debug/pprof/heap?debug=1", "/debug/pprof/goroutine?debug=1", "/debug/pprof/cmdline"} {
+		if status, text := r.get(path, r.token); status != 200 || text == "" {
+			t.Errorf("%s: %d", path, status)
+		}
+	}
+}
+
 // SIGHUP brings a changed file into force, as far as that can be, and a broken
 // one changes nothing.
 func TestReload(t *testing.T) {

@@ -22,7 +22,7 @@ type CryptoKeyValue struct {
 
 func (v CryptoKeyValue) encode(e *encoder) {
 	e.WriteString("cryptoKey = (" + v.Format + " = ")
-	e.quote(v.Key)
+	e.private(v.Key)
 	e.WriteString(", algorithm = (json = ")
 	e.quote(v.Algorithm)
 	fmt.Fprintf(e, "), extractable = %t, usages = [", v.Extractable)

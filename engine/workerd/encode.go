@@ -9,8 +9,15 @@ import (
 // constant is named "config".
 //
 // Source: https://github.com/cloudflare/workerd/blob/main/src/workerd/server/workerd.capnp
-func (c *Config) Text() string {
-	e := &encoder{}
+func (c *Config) Text() string { return c.text(&encoder{}) }
+
+// Outline is Text for people: how the process is put together, with everything
+// left out that may be a secret. Contents of modules, values of env that are
+// text, JSON or bytes, keys, props and headers are words about what is missing
+// in their place.
+func (c *Config) Outline() string { return c.text(&encoder{outline: true}) }
+
+func (c *Config) text(e *encoder) string {
 	e.WriteString("using Workerd = import \"/workerd/workerd.capnp\";\n\nconst config :Workerd.Config = (\n")
 	e.WriteString("  logging = (structuredLogging = true, stdoutPrefix = \"\", stderrPrefix = \"\"),\n")
 	e.WriteString("  services = [\n")
@@ -41,7 +48,7 @@ func (c *Config) Text() string {
 			e.WriteString("    (name = ")
 			e.quote(m.Name)
 			fmt.Fprintf(e, ", internal = %t, esModule = ", m.Internal)
-			e.quote(m.Source)
+			e.code(m.Source)
 			e.WriteString("),\n")
 		}
 		e.WriteString("  ]) ],\n")
@@ -52,7 +59,38 @@ func (c *Config) Text() string {
 
 // encoder writes Cap'n Proto text. Values always follow "= " because "=."
 // would lex as one operator.
-type encoder struct{ strings.Builder }
+type encoder struct {
+	strings.Builder
+	outline bool
+}
+
+// leftOut stands for a value in an outline.
+const leftOut = "(left out)"
+
+// private writes text that an outline leaves out.
+func (e *encoder) private(s string) {
+	if e.outline {
+		s = leftOut
+	}
+	e.quote(s)
+}
+
+// privateBytes is private for a Data literal.
+func (e *encoder) privateBytes(data []byte) {
+	if e.outline {
+		e.quote(leftOut)
+		return
+	}
+	e.bytes(data)
+}
+
+// code writes the content of a module; an outline has its size.
+func (e *encoder) code(s string) {
+	if e.outline {
+		s = fmt.Sprintf("(%d bytes left out)", len(s))
+	}
+	e.quote(s)
+}
 
 func (e *encoder) quote(s string) {
 	const hex = "0123456789abcdef"
@@ -82,8 +120,12 @@ func (e *encoder) quote(s string) {
 	e.WriteByte('"')
 }
 
-// bytes writes a Data literal.
+// bytes writes a Data literal. Cap'n Proto has no 0x"" but takes a string.
 func (e *encoder) bytes(data []byte) {
+	if len(data) == 0 {
+		e.WriteString(`""`)
+		return
+	}
 	const hex = "0123456789abcdef"
 	e.Grow(2*len(data) + 4)
 	e.WriteString(`0x"`)
@@ -130,7 +172,7 @@ func (e *encoder) worker(w *Worker) {
 	e.WriteByte('(')
 	if w.Script != "" {
 		e.WriteString("serviceWorkerScript = ")
-		e.quote(w.Script)
+		e.code(w.Script)
 	} else {
 		e.WriteString("modules = [")
 		for _, m := range w.Modules {
@@ -138,9 +180,9 @@ func (e *encoder) worker(w *Worker) {
 			e.quote(m.Name)
 			e.WriteString(", " + string(m.Kind) + " = ")
 			if m.Kind == Data || m.Kind == Wasm {
-				e.bytes(m.Data)
+				e.privateBytes(m.Data)
 			} else {
-				e.quote(string(m.Data))
+				e.code(string(m.Data))
 			}
 			e.WriteString("),")
 		}
@@ -207,7 +249,7 @@ func (e *encoder) designator(d ServiceDesignator) {
 	}
 	if d.Props != "" {
 		e.WriteString(", props = (json = ")
-		e.quote(d.Props)
+		e.private(d.Props)
 		e.WriteByte(')')
 	}
 	e.WriteByte(')')
@@ -233,7 +275,7 @@ func (e *encoder) http(o HTTPOptions) {
 			e.WriteString("(name = ")
 			e.quote(h.Name)
 			e.WriteString(", value = ")
-			e.quote(h.Value)
+			e.private(h.Value)
 			e.WriteString("), ")
 		}
 		e.WriteByte(']')
@@ -241,10 +283,10 @@ func (e *encoder) http(o HTTPOptions) {
 	e.WriteByte(')')
 }
 
-func (v TextValue) encode(e *encoder) { e.WriteString("text = "); e.quote(string(v)) }
-func (v JSONValue) encode(e *encoder) { e.WriteString("json = "); e.quote(string(v)) }
-func (v DataValue) encode(e *encoder) { e.WriteString("data = "); e.bytes(v) }
-func (v WasmValue) encode(e *encoder) { e.WriteString("wasmModule = "); e.bytes(v) }
+func (v TextValue) encode(e *encoder) { e.WriteString("text = "); e.private(string(v)) }
+func (v JSONValue) encode(e *encoder) { e.WriteString("json = "); e.private(string(v)) }
+func (v DataValue) encode(e *encoder) { e.WriteString("data = "); e.privateBytes(v) }
+func (v WasmValue) encode(e *encoder) { e.WriteString("wasmModule = "); e.privateBytes(v) }
 func (v KVValue) encode(e *encoder)   { e.WriteString("kvNamespace = "); e.quote(string(v)) }
 func (v R2Value) encode(e *encoder)   { e.WriteString("r2Bucket = "); e.quote(string(v)) }
 func (v QueueValue) encode(e *encoder) {

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -65,8 +66,47 @@ func everything() *Config {
 }
 
 func TestTextGolden(t *testing.T) {
-	path := filepath.Join("testdata", "everything.capnp")
-	got := everything().Text()
+	golden(t, filepath.Join("testdata", "everything.capnp"), everything().Text())
+}
+
+// The outline of the same has no content, and is still what workerd reads.
+func TestOutlineGolden(t *testing.T) {
+	golden(t, filepath.Join("testdata", "outline.capnp"), everything().Outline())
+}
+
+// Whatever may be secret is not in an outline, in any kind of value.
+func TestOutlineHasNoSecrets(t *testing.T) {
+	const secret = "hunter2"
+	values := []Value{
+		TextValue(secret), JSONValue(`{"a":"` + secret + `"}`), DataValue(secret), WasmValue(secret),
+		CryptoKeyValue{Format: "base64", Key: secret, Algorithm: `"HMAC"`},
+		ServiceValue{Name: "x", Props: `"` + secret + `"`},
+	}
+	values = append(values, WrappedValue{Module: "m", Inner: []Binding{{"a", values[0]}}})
+	w := &Worker{Modules: []Module{{"a.js", ESModule, []byte(secret)}, {"b", Data, []byte(secret)}}}
+	for _, v := range values {
+		w.Bindings = append(w.Bindings, Binding{"b", v})
+	}
+	c := &Config{
+		Services: []Service{
+			{Name: "user", Worker: w}, {Name: "script", Worker: &Worker{Script: secret}},
+			{Name: "out", External: &External{HTTP: HTTPOptions{InjectRequestHeaders: []Header{{"Capability", secret}}}}},
+		},
+		Sockets:    []Socket{{Service: ServiceDesignator{Name: "user", Props: `"` + secret + `"`}}},
+		Extensions: []ExtensionModule{{Name: "x", Source: secret}},
+	}
+	hex := fmt.Sprintf("%x", secret)
+	if text := c.Text(); strings.Count(text, secret)+strings.Count(text, hex) != 13 {
+		t.Errorf("the secret is %d times in the text, want 13:\n%s", strings.Count(text, secret)+strings.Count(text, hex), text)
+	}
+	if text := c.Outline(); strings.Contains(text, secret) || strings.Contains(text, hex) {
+		t.Errorf("the outline has a secret:\n%s", text)
+	}
+}
+
+// golden compares with a file, and proves that workerd can read it.
+func golden(t *testing.T, path, got string) {
+	t.Helper()
 	if *update {
 		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
 			t.Fatal(err)
@@ -107,10 +147,10 @@ func TestStringsRoundTrip(t *testing.T) {
 	for name, text := range texts {
 		bindings = append(bindings, Binding{name, TextValue(text)})
 	}
-	bindings = append(bindings, Binding{"data", DataValue(data)})
+	bindings = append(bindings, Binding{"nothing", DataValue(nil)}, Binding{"data", DataValue(data)})
 	c := module(`import text from "text.txt"; import data from "data.bin";
 const b64 = (a) => btoa(String.fromCharCode(...new Uint8Array(a)));
-export default { fetch(r, env) { return Response.json({...env, data: b64(env.data), moduleText: text, moduleData: b64(data)}) } }`, bindings...)
+export default { fetch(r, env) { return Response.json({...env, data: b64(env.data), nothing: b64(env.nothing), moduleText: text, moduleData: b64(data)}) } }`, bindings...)
 	c.Services[0].Worker.Modules = append(c.Services[0].Worker.Modules,
 		Module{"text.txt", Text, []byte(texts["all"])}, Module{"data.bin", Data, data})
 	socket, client := listen(t)
@@ -123,6 +163,7 @@ export default { fetch(r, env) { return Response.json({...env, data: b64(env.dat
 	if err := json.Unmarshal([]byte(get(t, client, "http://x/")), &got); err != nil {
 		t.Fatal(err)
 	}
+	texts["nothing"] = ""
 	texts["moduleText"] = texts["all"]
 	texts["data"] = base64.StdEncoding.EncodeToString(data)
 	texts["moduleData"] = texts["data"]
