@@ -72,7 +72,7 @@ func (d *serverData) cells(ctx context.Context, worker string) ([]platform.CellI
 	if !i.InUse || i.Holder.Socket == "" {
 		return nil, fmt.Errorf("no server runs on %s; start one with `selvage serve`, or name the data directory of the one that runs with --data", dir)
 	}
-	server, err := dial(ctx, i.Holder.Socket)
+	server, err := dial(ctx, i.Holder.Socket, i.Holder.Secret)
 	if err != nil {
 		return nil, err
 	}
