@@ -99,6 +99,14 @@ type Files struct {
 	OwnCheckpoints bool
 }
 
+// Sweeper is a Kind whose store keeps things for a while that nothing uses any
+// more: what an interrupted call left behind.
+type Sweeper interface {
+	// Sweep deletes them and returns their number. It is called once everything
+	// is open and then every hour, and ends soon after ctx.
+	Sweep(ctx context.Context) (deleted int, err error)
+}
+
 // Measurer is a Kind that has something to count.
 type Measurer interface {
 	// Measure adds to m what can be asked for at any time. m may be nil.

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/selvage-edge/selvage/api"
+	"github.com/selvage-edge/selvage/binding/kv"
 )
 
 type kvCommand struct {
@@ -43,7 +44,7 @@ func (t *kvTarget) open(ctx context.Context) (*client, string, error) {
 		if err != nil {
 			return nil, "", err
 		}
-		if id = m.binding("kv_namespace", t.Binding, "namespace_id"); id == "" {
+		if id = m.binding(new(kv.Kind).Type(), t.Binding, "namespace_id"); id == "" {
 			return nil, "", fmt.Errorf("%s has no KV namespace with the binding %q", m.File, t.Binding)
 		}
 	case id == "":

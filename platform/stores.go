@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/selvage-edge/selvage/api"
 	"github.com/selvage-edge/selvage/binding"
 	"github.com/selvage-edge/selvage/control"
 	"github.com/selvage-edge/selvage/control/auth"
@@ -88,7 +89,7 @@ func (s *Stores) open(ctx context.Context, o StoreOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	s.Account, s.Auth = s.State.Account(), auth.New(s.State, s.log)
+	s.Account = s.State.Account()
 	if s.keyed, err = keyed.Open(filepath.Join(s.Dir, "keyed"), keyed.Options{Logger: s.log}); err != nil {
 		return err
 	}
@@ -105,7 +106,28 @@ func (s *Stores) open(ctx context.Context, o StoreOptions) (err error) {
 			s.opened = append(s.opened, c)
 		}
 	}
+	s.Auth = auth.New(s.State, s.log, s.scopes()...)
 	return nil
+}
+
+// routes are the kinds' part of the REST API.
+func (s *Stores) routes() (routes [][]api.Route) {
+	for _, k := range s.Kinds {
+		if r, ok := k.(binding.Router); ok {
+			routes = append(routes, r.Routes())
+		}
+	}
+	return routes
+}
+
+// scopes are what API tokens can be about because of the kinds.
+func (s *Stores) scopes() (scopes []string) {
+	for _, list := range s.routes() {
+		for _, route := range list {
+			scopes = append(scopes, route.Scope)
+		}
+	}
+	return scopes
 }
 
 // openBlobs opens a blob store. A name is given to one owner only.
@@ -150,11 +172,6 @@ func (s *Stores) Close() error {
 // API is the REST API of the control plane and of the kinds. o says what else it
 // works with; its State, Auth, Kinds, Routes and Log are set here.
 func (s *Stores) API(ctx context.Context, o control.Options) (http.Handler, error) {
-	o.State, o.Auth, o.Kinds, o.Log = s.State, s.Auth, s.Kinds, s.log
-	for _, k := range s.Kinds {
-		if r, ok := k.(binding.Router); ok {
-			o.Routes = append(o.Routes, r.Routes())
-		}
-	}
+	o.State, o.Auth, o.Kinds, o.Routes, o.Log = s.State, s.Auth, s.Kinds, s.routes(), s.log
 	return control.New(ctx, o)
 }

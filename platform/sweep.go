@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/selvage-edge/selvage/binding"
 )
 
 const (
-	// sweepEvery is how often code that nothing refers to any more is deleted:
-	// what an interrupted deploy or a deleted Worker leaves behind.
+	// sweepEvery is how often what nothing refers to any more is deleted: what an
+	// interrupted deploy, put or a deleted Worker leaves behind.
 	sweepEvery = time.Hour
 	// sweepAtMost bounds one sweep; the next one goes over everything again.
 	sweepAtMost = 10 * time.Minute
@@ -24,7 +26,12 @@ func (p *Platform) startSweeps() (stop func()) {
 		ticker := time.NewTicker(sweepEvery)
 		defer ticker.Stop()
 		for {
-			p.sweep(ctx)
+			p.sweep(ctx, "control", p.Stores.State.Sweep)
+			for _, k := range p.Stores.Kinds {
+				if s, ok := k.(binding.Sweeper); ok {
+					p.sweep(ctx, k.Type(), s.Sweep)
+				}
+			}
 			select {
 			case <-ctx.Done():
 				return
@@ -38,15 +45,15 @@ func (p *Platform) startSweeps() (stop func()) {
 	}
 }
 
-func (p *Platform) sweep(ctx context.Context) {
+func (p *Platform) sweep(ctx context.Context, store string, sweep func(context.Context) (int, error)) {
 	bounded, cancel := context.WithTimeout(ctx, sweepAtMost)
 	defer cancel()
-	deleted, err := p.Stores.State.Sweep(bounded)
+	deleted, err := sweep(bounded)
 	switch {
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil: // closing
 	case err != nil:
-		p.log.Error("sweep", "deleted", deleted, "err", err)
+		p.log.Error("sweep", "store", store, "deleted", deleted, "err", err)
 	case deleted > 0:
-		p.log.Info("swept modules and static files that nothing uses any more", "deleted", deleted)
+		p.log.Info("swept what nothing uses any more", "store", store, "deleted", deleted)
 	}
 }

@@ -14,6 +14,7 @@ import (
 var (
 	_ binding.Opener      = (*Kind)(nil)
 	_ binding.Maker       = (*Kind)(nil)
+	_ binding.Sweeper     = (*Kind)(nil)
 	_ binding.Measurer    = (*Kind)(nil)
 	_ binding.Router      = (*Kind)(nil)
 	_ binding.LocalRouter = (*Kind)(nil)
@@ -43,6 +44,10 @@ func (k *Kind) Make(_ context.Context, b config.Binding) error {
 	}
 	return nil
 }
+
+// Sweep implements binding.Sweeper: crashes, and races between puts of the same
+// key, leave large values behind that have no key.
+func (k *Kind) Sweep(ctx context.Context) (int, error) { return k.store.SweepBlobs(ctx) }
 
 // Measure implements binding.Measurer.
 func (k *Kind) Measure(m *telemetry.Metrics) { m.Depth("kv writes", k.store.db.Writing) }

@@ -10,33 +10,24 @@ import (
 	"github.com/selvage-edge/selvage/storage/blob"
 )
 
-// blobSweepInterval is the pause between two looks at every blob. Blobs are
-// normally deleted with the value they belong to; the sweep finds what crashes
-// and races between puts of the same key left behind.
-const blobSweepInterval = time.Hour
-
 // sweepRows bounds how many expired keys are removed while writers wait.
 const sweepRows = 256
 
 // reclaim is the background: it ends with ctx.
 func (s *Store) reclaim(ctx context.Context, interval time.Duration) {
-	expiry, blobs := time.NewTicker(interval), time.NewTicker(blobSweepInterval)
+	expiry := time.NewTicker(interval)
 	defer expiry.Stop()
-	defer blobs.Stop()
-	task := s.SweepBlobs
 	for {
-		if _, err := task(ctx); err != nil && !errors.Is(err, context.Canceled) {
-			s.log.Error("reclaiming storage failed; it is tried again later", "error", err)
-		}
+		task := s.Sweep
 		select {
 		case <-ctx.Done():
 			return
 		case <-expiry.C:
-			task = s.Sweep
-		case <-blobs.C:
-			task = s.SweepBlobs
 		case <-s.unreferenced:
 			task = s.SweepBlobs
+		}
+		if _, err := task(ctx); err != nil && !errors.Is(err, context.Canceled) {
+			s.log.Error("reclaiming storage failed; it is tried again later", "error", err)
 		}
 	}
 }
@@ -106,7 +97,8 @@ func (s *Store) sweepOnce(ctx context.Context) (removed int, more bool, err erro
 }
 
 // SweepBlobs deletes every blob that no key refers to and returns their number.
-// It runs by itself at the start, hourly and after a namespace was deleted.
+// It runs by itself after a namespace was deleted. Otherwise blobs are deleted
+// with the value they belong to.
 func (s *Store) SweepBlobs(ctx context.Context) (removed int, err error) {
 	return s.blobs.Sweep(ctx, s.refers)
 }

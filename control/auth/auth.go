@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -51,6 +52,8 @@ type Auth struct {
 	state *state.Store
 	log   *slog.Logger
 	brake brake
+	// resources are those beside Resources.
+	resources []string
 
 	mu    sync.Mutex
 	known map[string]known // by hash; those that were good when last looked up
@@ -61,12 +64,15 @@ type known struct {
 	until    time.Time
 }
 
-// New returns the Auth of a store. log may be nil.
-func New(s *state.Store, log *slog.Logger) *Auth {
+// New returns the Auth of a store. log may be nil. resources are what scopes can
+// be about beside Resources.
+func New(s *state.Store, log *slog.Logger, resources ...string) *Auth {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Auth{state: s, log: log, known: map[string]known{}}
+	own := func(r string) bool { return r == "" || slices.Contains(Resources, r) }
+	resources = slices.Compact(slices.Sorted(slices.Values(slices.DeleteFunc(slices.Clone(resources), own))))
+	return &Auth{state: s, log: log, resources: resources, known: map[string]known{}}
 }
 
 // Identity is whoever holds a token.
@@ -91,7 +97,7 @@ func (a *Auth) Create(ctx context.Context, name string, scopes []string, life ti
 		scopes = []string{"*"}
 	}
 	for _, scope := range scopes {
-		if err := CheckScope(scope); err != nil {
+		if err := CheckScope(scope, a.resources...); err != nil {
 			return "", fmt.Errorf("create token: %w", err)
 		}
 	}

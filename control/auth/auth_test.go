@@ -110,8 +110,9 @@ func TestScopes(t *testing.T) {
 		{scope: "d1", err: "must end in :read or :edit"},
 		{scope: "d1:write", err: "must end in :read or :edit"},
 		{scope: "d2:read", err: `there is no resource "d2"`},
+		{scope: "echo:edit"}, // of a product
 	} {
-		err := CheckScope(c.scope)
+		err := CheckScope(c.scope, "echo")
 		if (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) {
 			t.Errorf("%s: got error %v, want %q", c.scope, err, c.err)
 		}

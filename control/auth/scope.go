@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Resources are what a scope can be about. They are the Scope of the REST
-// API's routes.
+// Resources are what a scope can be about, beside the Scope of the products'
+// routes: the control plane's own, and those of products to come.
 var Resources = []string{
 	"account",         // the account itself, its tokens and its audit log
 	"workers_scripts", // Workers, versions, deployments, secrets, schedules
@@ -28,8 +28,8 @@ var Resources = []string{
 
 // CheckScope says what is wrong with a scope. A scope is "*" (everything),
 // "RESOURCE:edit" (which includes reading) or "RESOURCE:read"; the resource may
-// be "*".
-func CheckScope(scope string) error {
+// be "*". more are resources beside those of Resources.
+func CheckScope(scope string, more ...string) error {
 	if scope == "*" {
 		return nil
 	}
@@ -37,8 +37,9 @@ func CheckScope(scope string) error {
 	if level != "read" && level != "edit" {
 		return fmt.Errorf("scope %q must end in :read or :edit, or be *", scope)
 	}
-	if resource != "*" && !slices.Contains(Resources, resource) {
-		return fmt.Errorf("scope %q: there is no resource %q; there are %s", scope, resource, strings.Join(Resources, ", "))
+	all := slices.Concat(Resources, more)
+	if resource != "*" && !slices.Contains(all, resource) {
+		return fmt.Errorf("scope %q: there is no resource %q; there are %s", scope, resource, strings.Join(all, ", "))
 	}
 	return nil
 }
