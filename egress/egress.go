@@ -39,6 +39,7 @@ import (
 
 	"github.com/selvage-edge/selvage/config"
 	"github.com/selvage-edge/selvage/hop"
+	"github.com/selvage-edge/selvage/hop/target"
 )
 
 // Resolver looks up names; *net.Resolver is one.
@@ -219,8 +220,7 @@ func under(base, u *url.URL) *url.URL {
 		return u
 	}
 	out := *u
-	out.RawPath = prefix + cmp.Or(u.RawPath, u.EscapedPath())
-	out.Path = strings.TrimSuffix(base.Path, "/") + u.Path
+	target.Set(&out, prefix+target.Path(u))
 	return &out
 }
 

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/selvage-edge/selvage/hop/target"
 	"github.com/selvage-edge/selvage/telemetry"
 )
 
@@ -34,7 +35,7 @@ func (c *cell) reportExceeded(r *http.Request, begin time.Time) {
 		headers[strings.ToLower(name)] = redact(name, strings.Join(values, ", "))
 	}
 	event, err := json.Marshal(map[string]any{"request": map[string]any{
-		"url": scheme + "://" + r.Host + r.URL.RequestURI(), "method": r.Method, "headers": headers, "cf": cf,
+		"url": scheme + "://" + r.Host + target.URI(r.URL), "method": r.Method, "headers": headers, "cf": cf,
 	}})
 	if err != nil {
 		return

@@ -10,6 +10,7 @@ import (
 	"os"
 	"sync"
 
+	"github.com/selvage-edge/selvage/edge/http1"
 	"github.com/selvage-edge/selvage/hop"
 )
 
@@ -57,7 +58,7 @@ func serveBindings(path string, log *slog.Logger) (*bindings, error) {
 	}
 	go func() {
 		defer close(b.done)
-		_ = b.server.Serve(l)
+		_ = b.server.Serve(http1.Tolerant(l))
 	}()
 	return b, nil
 }
@@ -92,7 +93,7 @@ func (b *bindings) listen(path string, h http.Handler) (stop func(), err error) 
 		return nil, err
 	}
 	b.alone.Store(path, h)
-	go b.server.Serve(l) // ends with l or with the server
+	go b.server.Serve(http1.Tolerant(l)) // ends with l or with the server
 	return func() {
 		l.Close()
 		os.Remove(path)
@@ -102,6 +103,7 @@ func (b *bindings) listen(path string, h http.Handler) (stop func(), err error) 
 
 // ServeHTTP leads a request to the binding that its capability opens.
 func (b *bindings) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	http1.Reveal(r)
 	if h, ok := r.Context().Value(aloneKey{}).(http.Handler); ok {
 		delete(r.Header, hop.CapabilityHeader)
 		h.ServeHTTP(w, r)

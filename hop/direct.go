@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/selvage-edge/selvage/hop/target"
 	"golang.org/x/net/http/httpguts"
 )
 
@@ -164,7 +165,7 @@ func quietness(c net.Conn) func() bool {
 // caller reads the response's body to its end or closes it.
 func (d *direct) roundTrip(w http.ResponseWriter, r *http.Request, c *Call, header http.Header) (res *http.Response, reused, ok bool, err error) {
 	ctx := r.Context()
-	uri := target(r.URL, c).RequestURI()
+	uri := target.URI(r.URL)
 	if !plain(uri) || !plain(r.Host) || r.Host == "" || strings.Contains(r.Host, "%") || !httpguts.ValidHostHeader(r.Host) {
 		return nil, false, false, nil
 	}

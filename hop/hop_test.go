@@ -17,6 +17,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/selvage-edge/selvage/hop/target"
 )
 
 // upstream serves h on a unix socket, as a cell does, and returns a Hop to it.
@@ -416,5 +418,48 @@ func TestSpacesInTheTarget(t *testing.T) {
 	r.URL = &url.URL{Path: "/a b", RawPath: `/a b`, RawQuery: "x y"}
 	if _, err := hop.Forward(httptest.NewRecorder(), r, Call{}); err != nil || got != "/a%20b?x%20y" {
 		t.Errorf("%q, %v", got, err)
+	}
+}
+
+// A target goes to the upstream as it is written, whatever package url thinks
+// of it, on both ways.
+func TestTargetsAsWritten(t *testing.T) {
+	got := make(chan string, 1)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			line, _ := bufio.NewReader(c).ReadString('\n')
+			got <- strings.TrimSpace(line)
+			io.WriteString(c, "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
+			c.Close()
+		}
+	}()
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "tcp", l.Addr().String())
+	}
+	for _, single := range []bool{true, false} {
+		h := New(Options{Dial: dial, Single: single})
+		defer h.Close()
+		for raw, want := range map[string]string{
+			"/sale-100%": "/sale-100%", "/%zz?%zz": "/%zz?%zz", "/a%2Fb%": "/a%2Fb%", "//x/y": "//x/y", "/a b?c d": "/a%20b?c%20d", "/?": "/?", "*": "*",
+			"//x/%": map[bool]string{true: "//x/%", false: "http://cell//x/%"}[single], // absolute form, which says the same
+		} {
+			r := httptest.NewRequest("OPTIONS", "/", nil)
+			r.URL = target.Parse(raw)
+			if _, err := h.Forward(httptest.NewRecorder(), r, Call{}); err != nil {
+				t.Fatalf("%s: %v", raw, err)
+			}
+			if line := <-got; line != "OPTIONS "+want+" HTTP/1.1" {
+				t.Errorf("single %v, %s: %q", single, raw, line)
+			}
+		}
 	}
 }

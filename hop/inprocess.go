@@ -12,6 +12,8 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
+
+	"github.com/selvage-edge/selvage/hop/target"
 )
 
 // Direct is a handler of this process as an [http.RoundTripper]: no socket and
@@ -65,7 +67,7 @@ func incoming(ctx context.Context, out *http.Request) *http.Request {
 	if in.URL.Path == "" {
 		in.URL.Path = "/"
 	}
-	in.RequestURI = in.URL.RequestURI()
+	in.RequestURI = target.URI(in.URL)
 	if in.Method == "" {
 		in.Method = http.MethodGet
 	}

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/selvage-edge/selvage/hop/target"
 	"golang.org/x/net/http/httpguts"
 )
 
@@ -52,7 +53,7 @@ func (h *Hop) request(r *http.Request, c *Call, up string) (*http.Request, *body
 	}
 	out := &http.Request{
 		Method:        r.Method,
-		URL:           target(r.URL, c),
+		URL:           upstreamURL(r.URL, c),
 		Proto:         "HTTP/1.1",
 		ProtoMajor:    1,
 		ProtoMinor:    1,
@@ -91,25 +92,24 @@ func outgoing(header http.Header, r *http.Request, c *Call, up string) {
 	}
 }
 
-// target is u at the upstream of c, byte for byte as the client wrote it.
-func target(u *url.URL, c *Call) *url.URL {
-	t := &url.URL{Scheme: c.Scheme, Host: c.Host, Path: u.Path, RawPath: u.RawPath, RawQuery: u.RawQuery, ForceQuery: u.ForceQuery}
+// upstreamURL is u at the upstream of c, byte for byte as the client wrote it.
+func upstreamURL(u *url.URL, c *Call) *url.URL {
+	t := &url.URL{Scheme: c.Scheme, Host: c.Host, Path: u.Path, RawPath: u.RawPath, RawQuery: target.Query(u), ForceQuery: u.ForceQuery}
 	if t.Scheme == "" {
 		t.Scheme = "http"
 	}
 	if t.Host == "" {
 		t.Host = "cell"
 	}
-	// HTTP/2 can carry a space where HTTP/1 would take it for the target's end.
-	t.RawQuery = strings.ReplaceAll(t.RawQuery, " ", "%20")
-	if u.Path == "*" && u.Host == "" { // OPTIONS *
+	path := target.Path(u)
+	switch {
+	case u.Path == "*" && u.Host == "": // OPTIONS *
 		t.Path, t.Opaque = "", "*"
-		return t
-	}
-	// url.URL encodes anew what it finds badly encoded, and in doing so turns
-	// %2F elsewhere in the path into a slash.
-	if u.RawPath != "" && u.EscapedPath() != u.RawPath && strings.HasPrefix(u.RawPath, "/") && !strings.HasPrefix(u.RawPath, "//") && !strings.Contains(u.RawPath, " ") {
-		t.Opaque = u.RawPath
+	case t.EscapedPath() == path:
+	case strings.HasPrefix(path, "//"): // or it would be taken for a host
+		t.Opaque = "//" + t.Host + path
+	default:
+		t.Opaque = path
 	}
 	return t
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"sync"
 	"time"
@@ -128,23 +129,54 @@ func closeWrite(c net.Conn) error {
 // gate is a connection whose incoming bytes pass through wire.
 type gate struct {
 	net.Conn
-	wire wire
-	err  error
+	wire    wire
+	pending []byte // passed, and not read yet
+	err     error
 }
+
+// heldBuffer is what is read at once to complete a request line, whatever the
+// reader asks for: one that waits for the end of a connection reads single
+// bytes.
+const heldBuffer = 512
 
 // Read is called by one goroutine at a time.
 func (g *gate) Read(p []byte) (int, error) {
-	if g.err != nil {
-		return 0, g.err
-	}
-	n, err := g.Conn.Read(p)
-	if n > 0 && g.wire.state != wireOpaque {
-		if bad := g.wire.scan(p[:n]); bad != nil {
+	for {
+		switch {
+		case len(g.pending) > 0:
+			n := copy(p, g.pending)
+			g.pending = g.pending[n:]
+			return n, nil
+		case g.err != nil:
+			return 0, g.err
+		case g.wire.state == wireOpaque || len(p) == 0:
+			return g.Conn.Read(p)
+		}
+		buf := p
+		if len(p) < heldBuffer && len(g.wire.line) > 0 {
+			buf = make([]byte, heldBuffer)
+		}
+		n, err := g.Conn.Read(buf)
+		pass, bad := g.wire.scan(buf[:n])
+		if bad != nil {
 			g.err = bad
 			return 0, bad
 		}
+		if err == io.EOF {
+			g.err = err
+			if rest := g.wire.rest(); len(rest) > 0 {
+				pass = append(pass[:len(pass):len(pass)], rest...)
+			}
+		}
+		if len(pass) > 0 {
+			n = copy(p, pass)
+			g.pending = pass[n:] // of memory other than p's
+			return n, nil
+		}
+		if err != nil {
+			return 0, err
+		}
 	}
-	return n, err
 }
 
 func (g *gate) CloseWrite() error { return closeWrite(g.Conn) }
@@ -158,3 +190,18 @@ type tlsConn struct {
 }
 
 func (c *tlsConn) ConnectionState() tls.ConnectionState { return c.conn.ConnectionState() }
+
+// Tolerant makes a listener for net/http whose requests may have targets that
+// net/http refuses; the handler calls [Reveal]. Nothing else is looked at: it
+// is for peers that speak by the book.
+func Tolerant(l net.Listener) net.Listener { return tolerant{l} }
+
+type tolerant struct{ net.Listener }
+
+func (t tolerant) Accept() (net.Conn, error) {
+	c, err := t.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &gate{Conn: c, wire: wire{tolerant: true}}, nil
+}

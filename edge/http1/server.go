@@ -98,6 +98,7 @@ func (v *Server) Serve(ctx context.Context, l net.Listener, config *tls.Config) 
 func (v *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	v.active.Add(1)
 	defer v.active.Done()
+	Reveal(r)
 	v.options.Handler.ServeHTTP(w, r)
 }
 

@@ -260,6 +260,7 @@ func FuzzShort(f *testing.F) {
 		"GET http://a.example/x HTTP/1.1\r\n" + okHost + "\r\n" + get, "GET //b/c HTTP/1.1\r\n" + okHost + "\r\n" + get,
 		"GET /%zz HTTP/1.1\r\n" + okHost + "\r\n" + get, "GET /%2f?%zz HTTP/1.1\r\n" + okHost + "\r\n" + get,
 		"GET /\xff HTTP/1.1\r\n" + okHost + "X: \xff\r\n\r\n" + get, "GET / HTTP/1.1\r\n" + okHost + "X:\r\nX: \t1\t \r\n\r\n" + get,
+		"GET /% HTTP/1.1\r\n" + okHost + "\r\n" + get + "GET /%e?% HTTP/1.1\r\n" + okHost + "\r\n", "GET /" + strings.Repeat("%", 600) + " HTTP/1.1\r\n" + okHost + "\r\n" + get,
 		get + "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
 	} {
 		f.Add([]byte(r))
@@ -299,7 +300,7 @@ func TestShortInPieces(t *testing.T) {
 	l := &pipes{conns: make(chan net.Conn)}
 	served := make(chan error)
 	go func() { served <- v.Serve(t.Context(), l, nil) }()
-	requests := "GET /one?a HTTP/1.1\r\n" + okHost + "Accept: */*\r\n\r\nHEAD /two HTTP/1.1\r\n" + okHost + "\r\n" +
+	requests := "GET /one%?a HTTP/1.1\r\n" + okHost + "Accept: */*\r\n\r\nHEAD /two HTTP/1.1\r\n" + okHost + "\r\n" +
 		"POST /three HTTP/1.1\r\n" + okHost + "Content-Length: 2\r\n\r\nab" + "GET /four HTTP/1.1\r\n" + okHost + "Connection: close\r\n\r\n"
 	answer := func(pieces ...string) string {
 		client, server := net.Pipe()

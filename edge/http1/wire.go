@@ -17,13 +17,19 @@ import (
 // forgave. So the framing is parsed here once more, strictly, and a connection
 // that deviates ends with 400 before the request is complete.
 //
+// A request line is passed on when it is complete, and with a target that
+// net/http takes (see disguise).
+//
 // Invariant: the blank line that completes a header is never passed on before
 // the whole header was found good. The zero value is ready for a new connection.
 type wire struct {
 	state wireState
 	line  []byte // an unfinished line from earlier reads
-	left  int64  // bytes left of a body or chunk
-	first bool   // a request was seen on this connection
+	// tolerant: what is malformed is not looked at further, and left to net/http.
+	tolerant bool
+	broken   error // what the next scan returns
+	left     int64 // bytes left of a body or chunk
+	first    bool  // a request was seen on this connection
 
 	// of the message being read
 	http10, connect, upgrade        bool
@@ -56,18 +62,23 @@ type errWire string
 
 func (e errWire) Error() string { return "malformed request: " + string(e) }
 
-// scan takes the next bytes of the connection. An error is final.
-func (w *wire) scan(p []byte) error {
-	for len(p) > 0 {
+// scan takes the next bytes of the connection and returns what is to be passed
+// on: as a rule p itself or its beginning. An error is final.
+func (w *wire) scan(p []byte) ([]byte, error) {
+	if w.broken != nil {
+		return nil, w.broken
+	}
+	pass := passage{all: p}
+	for rest := p; len(rest) > 0; {
 		switch w.state {
 		case wireOpaque:
-			return nil
+			return pass.upTo(len(p)), nil
 		case wireBody, wireChunk:
-			n := min(w.left, int64(len(p)))
+			n := min(w.left, int64(len(rest)))
 			w.left -= n
-			p = p[n:]
+			rest = rest[n:]
 			if w.left > 0 {
-				return nil
+				return pass.upTo(len(p)), nil
 			}
 			if w.state == wireBody {
 				w.state = wireStart
@@ -76,38 +87,110 @@ func (w *wire) scan(p []byte) error {
 			}
 			continue
 		}
-		i := bytes.IndexByte(p, '\n')
-		if i < 0 {
-			if len(w.line)+len(p) > maxLine {
-				return errWire("line too long")
-			}
-			w.line = append(w.line, p...)
-			return nil
+		at := len(p) - len(rest)
+		var held []byte // of an unfinished request line, which was not passed on
+		if w.state == wireStart {
+			held = w.line
 		}
-		line := p[:i+1]
+		if w.tolerant && w.state == wireStart && len(held) == 0 && !tokenChar[rest[0]] {
+			w.state = wireOpaque // a WebSocket's frame
+			continue
+		}
+		i := bytes.IndexByte(rest, '\n')
+		if i < 0 {
+			switch {
+			case len(w.line)+len(rest) <= maxLine:
+				w.line = append(w.line, rest...)
+				if w.state == wireStart {
+					return pass.upTo(at), nil
+				}
+			case w.state != wireStart:
+				return nil, errWire("line too long")
+			default:
+				pass.replace(at, at, held) // net/http says 431
+				w.line, w.broken = nil, errWire("line too long")
+			}
+			return pass.upTo(len(p)), nil
+		}
+		end := at + i + 1
+		line := p[at:end]
 		if len(w.line) > 0 {
 			w.line = append(w.line, line...)
-			line = w.line
+			line, held = w.line, w.line[:len(held)]
 		}
-		p = p[i+1:]
-		if len(line) < 2 || line[len(line)-2] != '\r' {
-			return errWire("a line ends in a bare LF")
+		rest = p[end:]
+		start := w.state == wireStart
+		disguised, err := w.check(line)
+		if err != nil && !w.tolerant {
+			return nil, err
 		}
-		line = line[:len(line)-2]
-		for _, c := range line {
-			if c < ' ' && c != '\t' || c == 0x7f {
-				return errWire("control character")
-			}
-		}
-		if err := w.take(line); err != nil {
-			return err
+		switch {
+		case err != nil:
+			pass.replace(at, at, held)
+			w.state = wireOpaque
+		case disguised != "":
+			pass.replace(at, end, []byte(disguised))
+		case start && len(held) > 0:
+			pass.replace(at, end, line)
 		}
 		w.line = w.line[:0]
 		if cap(w.line) > 4<<10 {
 			w.line = nil
 		}
 	}
-	return nil
+	return pass.upTo(len(p)), nil
+}
+
+// rest is what was held back when the connection ended.
+func (w *wire) rest() []byte {
+	if w.state != wireStart {
+		return nil
+	}
+	w.state = wireOpaque
+	return w.line
+}
+
+// passage is what is passed on of all.
+type passage struct {
+	all     []byte
+	out     []byte // of all[:done], if something of it was replaced
+	done    int
+	changed bool
+}
+
+func (p *passage) replace(from, to int, with []byte) {
+	p.out = append(append(p.out, p.all[p.done:from]...), with...)
+	p.done, p.changed = to, true
+}
+
+func (p *passage) upTo(end int) []byte {
+	if !p.changed {
+		return p.all[:end]
+	}
+	return append(p.out, p.all[p.done:end]...)
+}
+
+// check handles one line with its end. A request line whose target needs it
+// comes back in disguise.
+func (w *wire) check(line []byte) (disguised string, err error) {
+	if len(line) < 2 || line[len(line)-2] != '\r' {
+		return "", errWire("a line ends in a bare LF")
+	}
+	line = line[:len(line)-2]
+	for _, c := range line {
+		if c < ' ' && c != '\t' || c == 0x7f {
+			return "", errWire("control character")
+		}
+	}
+	start := w.state == wireStart
+	if err := w.take(line); err != nil || !start {
+		return "", err
+	}
+	method, rest, _ := strings.Cut(string(line), " ")
+	if t, proto, _ := strings.Cut(rest, " "); needsDisguise(t) {
+		return method + " " + hide(t) + " " + proto + "\r\n", nil
+	}
+	return "", nil
 }
 
 // take handles one line, without its end.
@@ -151,13 +234,13 @@ func (w *wire) request(line string) error {
 	}
 	method, rest, _ := strings.Cut(line, " ")
 	target, proto, ok := strings.Cut(rest, " ")
-	if !ok || !Token(method) || target == "" || strings.ContainsAny(target, " \t#") {
+	if !ok || !Token(method) || target == "" || strings.ContainsAny(target, " \t") {
 		return errWire("request line")
 	}
 	if proto != "HTTP/1.1" && proto != "HTTP/1.0" {
 		return errWire("HTTP version")
 	}
-	*w = wire{state: wireHeader, line: w.line, first: true, http10: proto == "HTTP/1.0", connect: method == "CONNECT"}
+	*w = wire{state: wireHeader, line: w.line, tolerant: w.tolerant, first: true, http10: proto == "HTTP/1.0", connect: method == "CONNECT"}
 	switch {
 	case w.connect:
 	case target[0] == '/':
@@ -168,8 +251,11 @@ func (w *wire) request(line string) error {
 			return errWire("request target")
 		}
 		w.target = rest
-		if i := strings.IndexAny(rest, "/?"); i >= 0 {
+		if i := strings.IndexAny(rest, "/?#"); i >= 0 {
 			w.target = rest[:i]
+		}
+		if w.target == "" {
+			return errWire("request target without a host")
 		}
 	}
 	return nil
@@ -230,7 +316,9 @@ func (w *wire) framing() error {
 		return errWire("Transfer-Encoding beside Content-Length or in HTTP/1.0")
 	case w.upgrade && (w.codings > 0 || w.length > 0):
 		return errWire("Upgrade with a body")
-	case w.upgrade:
+	case w.connect && w.tolerant:
+		w.state = wireOpaque
+	case w.upgrade && !w.tolerant:
 		w.state = wireOpaque // see IsWebSocket
 	case w.codings > 0:
 		w.state, w.chunks = wireSize, 0

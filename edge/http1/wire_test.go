@@ -98,7 +98,7 @@ var refused = map[string]string{
 	"target with other scheme":      "GET ftp://a.example/ HTTP/1.1\r\n" + okHost + "\r\n",
 	"target without slash":          "GET a.example HTTP/1.1\r\n" + okHost + "\r\n",
 	"star for GET":                  "GET * HTTP/1.1\r\n" + okHost + "\r\n",
-	"fragment":                      "GET /#a HTTP/1.1\r\n" + okHost + "\r\n",
+	"target without host":           "GET http:///x HTTP/1.1\r\n" + okHost + "\r\n",
 	"two spaces":                    "GET  / HTTP/1.1\r\n" + okHost + "\r\n",
 	"space in target":               "GET /a b HTTP/1.1\r\n" + okHost + "\r\n",
 	"tab in request line":           "GET\t/ HTTP/1.1\r\n" + okHost + "\r\n",
@@ -181,6 +181,12 @@ func TestWellFormedRequestsPass(t *testing.T) {
 		"OPTIONS *":             {"OPTIONS * HTTP/1.1\r\n" + okHost + "\r\n", "OPTIONS * "},
 		"HTTP/1.0":              {"GET / HTTP/1.0\r\n" + okHost + "\r\n", "GET / "},
 		"odd method and value":  {"M-SEARCH / HTTP/1.1\r\n" + okHost + "X-A: \t\xc3\xa4 \t\r\nX_B:\r\n\r\n", "M-SEARCH / "},
+		"fragment":              {"GET /a#b HTTP/1.1\r\n" + okHost + "\r\n", "GET /a#b "},
+		"a bare percent":        {"GET /sale-100% HTTP/1.1\r\n" + okHost + "\r\nGET /%zz?%zz HTTP/1.1\r\n" + okHost + "\r\n", "GET /sale-100% ; GET /%zz?%zz "},
+		"half an escape, body":  {"POST /%e HTTP/1.1\r\n" + okHost + "Content-Length: 2\r\n\r\nabHEAD /%E0%A4%A HTTP/1.1\r\n" + okHost + "\r\n", "POST /%e ab; HEAD /%E0%A4%A "},
+		"raw characters":        {"GET /caf\xc3\xa9<\"|^`{}>?<\" HTTP/1.1\r\n" + okHost + "\r\n", "GET /caf\xc3\xa9<\"|^`{}>?<\" "},
+		"a disguise, as sent":   {"GET " + disguise + "%2F HTTP/1.1\r\n" + okHost + "\r\n", "GET " + disguise + "%2F "},
+		"absolute, half escape": {"GET http://A.example/% HTTP/1.1\r\n" + okHost + "\r\n", "GET http://A.example/% "},
 		"IPv6 host":             {"GET / HTTP/1.1\r\nHost: [::1]:8080\r\n\r\n", "GET / "},
 		"trailing dot":          {"GET / HTTP/1.1\r\nHost: a.example.:80\r\n\r\n", "GET / "},
 		"upgrade to h2c":        {"GET /1 HTTP/1.1\r\n" + okHost + "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AA\r\n\r\n", "GET /1 "},
@@ -249,11 +255,14 @@ func FuzzWire(f *testing.F) {
 			return
 		}
 		var whole, cut wire
-		a := whole.scan(data)
+		one, a := whole.scan(data)
+		var many []byte
 		var b error
 		for rest := data; len(rest) > 0 && b == nil; {
 			n := min(step, len(rest))
-			b = cut.scan(rest[:n])
+			var part []byte
+			part, b = cut.scan(rest[:n])
+			many = append(many, part...)
 			rest = rest[n:]
 		}
 		if (a == nil) != (b == nil) {
@@ -261,6 +270,9 @@ func FuzzWire(f *testing.F) {
 		}
 		if a == nil && whole.state != cut.state {
 			t.Fatalf("state %d, in pieces %d", whole.state, cut.state)
+		}
+		if a == nil && !bytes.Equal(one, many) {
+			t.Fatalf("passed on %q, in pieces %q", one, many)
 		}
 	})
 }

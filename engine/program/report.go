@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/selvage-edge/selvage/hop/target"
 	"github.com/selvage-edge/selvage/telemetry"
 )
 
@@ -57,7 +58,7 @@ func fetchEvent(r *http.Request) any {
 	if record := telemetry.RequestFrom(r.Context()); record != nil {
 		scheme, cf = record.Scheme, record.CF
 	}
-	request := map[string]any{"url": scheme + "://" + r.Host + r.URL.RequestURI(), "method": r.Method, "headers": headers}
+	request := map[string]any{"url": scheme + "://" + r.Host + target.URI(r.URL), "method": r.Method, "headers": headers}
 	if len(cf) > 0 {
 		request["cf"] = cf
 	}

@@ -17,7 +17,7 @@ const products = "binding/*"
 // floors lists the packages from the ground up. A package may import packages
 // of lower floors, and of its own floor only where allowed says so.
 var floors = [][]string{
-	{"config", "fault", "telemetry", "api", "npm"}, // words and tools
+	{"config", "fault", "telemetry", "api", "npm", "hop/target"}, // words and tools
 	{"storage/sqlite", "storage/blob", "storage/keyed", "storage/backup", "hop", "edge/http1",
 		"engine/workerd", "engine/sandbox", "engine/cgroup", "project/bundle"}, // bytes, processes, hops
 	{"storage/history"},                             // storage on storage
