@@ -32,6 +32,55 @@ type Snapshot struct {
 	// Default, when not empty, names the Worker that answers every host no
 	// route claims (`selvage dev`: the first project).
 	Default string
+	// Zones are the domains with settings of their own, by name.
+	Zones map[string]Zone
+}
+
+// Zone is a domain and what holds for the requests to its hosts.
+type Zone struct {
+	Normalization Normalization
+}
+
+// Normalization says how the URLs of requests are normalized before anything
+// looks at them. The zero value is Cloudflare's default.
+//
+// Source: https://developers.cloudflare.com/rules/normalization/
+type Normalization struct {
+	// Type is NormalizeCloudflare (or empty) or NormalizeRFC3986.
+	Type string `json:"type"`
+	// Scope is NormalizeIncoming (or empty), NormalizeBoth or NormalizeNothing.
+	// Both is the same as incoming: an origin is asked for what the Worker asks
+	// for, which is the normalized URL.
+	Scope string `json:"scope"`
+}
+
+// The words of a Normalization.
+const (
+	// NormalizeCloudflare merges slashes and takes backslashes for slashes, and
+	// then does what NormalizeRFC3986 does.
+	NormalizeCloudflare = "cloudflare"
+	// NormalizeRFC3986 decodes unreserved characters, encodes what must be,
+	// writes escapes in upper case and removes dot segments.
+	NormalizeRFC3986 = "rfc3986"
+
+	NormalizeIncoming = "incoming"
+	NormalizeBoth     = "both"
+	NormalizeNothing  = "none"
+)
+
+// Check says what is wrong with n.
+func (n Normalization) Check() error {
+	switch n.Type {
+	case "", NormalizeCloudflare, NormalizeRFC3986:
+	default:
+		return fmt.Errorf("type %q: use %q or %q", n.Type, NormalizeCloudflare, NormalizeRFC3986)
+	}
+	switch n.Scope {
+	case "", NormalizeIncoming, NormalizeBoth, NormalizeNothing:
+	default:
+		return fmt.Errorf("scope %q: use %q, %q or %q", n.Scope, NormalizeIncoming, NormalizeBoth, NormalizeNothing)
+	}
+	return nil
 }
 
 // Route sends the requests that match Pattern to a Worker.

@@ -55,6 +55,9 @@ type Options struct {
 	// Scheme and Port are where Workers answer: "http" and ":8080". They are
 	// used in the URLs that clients show. Default "http" and no port.
 	Scheme, Port string
+	// Normalization of URLs for zones that have none of their own. Default:
+	// Cloudflare's.
+	Normalization config.Normalization
 	// Log receives internal errors. Default: discarded.
 	Log *slog.Logger
 }

@@ -107,6 +107,11 @@ func (s *server) routes() []api.Route {
 		read("GET", zone, "zone", s.getZone),
 		edit("DELETE", zone, "zone", s.deleteZone),
 
+		// normalization.go
+		read("GET", zone+"/url_normalization", "zone", s.getNormalization),
+		edit("PUT", zone+"/url_normalization", "zone", s.putNormalization),
+		edit("DELETE", zone+"/url_normalization", "zone", s.deleteNormalization),
+
 		// route.go
 		read("GET", script+"/routes", routing, s.listScriptRoutes),
 		edit("PUT", script+"/routes", routing, s.putScriptRoutes),

@@ -25,6 +25,7 @@ import (
 	"github.com/selvage-edge/selvage/config"
 	"github.com/selvage-edge/selvage/edge/http1"
 	"github.com/selvage-edge/selvage/fault"
+	"github.com/selvage-edge/selvage/hop/target"
 	"github.com/selvage-edge/selvage/telemetry"
 )
 
@@ -66,6 +67,9 @@ type Options struct {
 	// Trusted are the proxies whose X-Forwarded-For, X-Forwarded-Proto and
 	// CF-Connecting-IP are believed. Default: none.
 	Trusted []netip.Prefix
+	// Normalization is that of hosts in no zone with one of its own. Default:
+	// Cloudflare's.
+	Normalization config.Normalization
 	// Dev shows causes, hints and stacks to the client.
 	Dev bool
 	// Logger gets each failed request once. Default slog.Default().
@@ -173,6 +177,8 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	// After this request http1 has looked away from the bytes; see there.
 	x.closes = r.ProtoMajor == 1 && http1.IsWebSocket(r.Header["Upgrade"])
+	r.URL.Scheme = "" // of a target in absolute form; nobody has checked it
+	e.normalize(r)
 	e.accept(r, &x.record)
 	e.serve(x, r, e.pipeline)
 }
@@ -215,12 +221,8 @@ func protect(h Handler, w http.ResponseWriter, r *http.Request) (err error) {
 
 // route is the end of the pipeline.
 func (e *Edge) route(w http.ResponseWriter, r *http.Request) error {
-	path := normalPath(r.URL.EscapedPath())
-	if r.URL.RawQuery != "" || r.URL.ForceQuery {
-		path += "?" + r.URL.RawQuery
-	}
 	host := canonical(r.Host)
-	to, ok := e.table.Load().find(telemetry.RequestFrom(r.Context()).Scheme, host, path)
+	to, ok := e.table.Load().find(telemetry.RequestFrom(r.Context()).Scheme, host, target.URI(r.URL))
 	if !ok {
 		f := fault.NotConfigured.With(fmt.Sprintf("No Worker answers for the host %q.", host), nil)
 		f.Hint = "deploy a Worker with a route or custom domain for this host"
@@ -290,6 +292,7 @@ func (e *Edge) serveInternal(w http.ResponseWriter, r *http.Request) {
 	}
 	r.Header["Cf-Ew-Via"] = []string{fmt.Sprint(x.record.Depth)}
 	setIdentity(r.Header, &x.record, workerIP.String())
+	e.normalize(r)
 	e.serve(x, r, h)
 }
 

@@ -12,7 +12,7 @@ import (
 type exchange struct {
 	http.ResponseWriter
 	record telemetry.Request
-	to     target
+	to     destination
 	status int // 0: nothing was written yet
 	bytes  int64
 	closes bool // the connection ends with this response

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/selvage-edge/selvage/config"
@@ -101,8 +100,8 @@ func (p *Pattern) matches(scheme, path string) bool {
 	return path == p.Path
 }
 
-// target is where a request goes.
-type target struct {
+// destination is where a request goes.
+type destination struct {
 	worker  string
 	version string // full id for a preview URL, else empty
 }
@@ -117,6 +116,7 @@ type table struct {
 	domain   string             // with its leading dot
 	workers  map[string]*config.Worker
 	fallback string
+	zones    map[string]config.Zone
 }
 
 type route struct {
@@ -130,7 +130,7 @@ type route struct {
 func compile(s *config.Snapshot, log *slog.Logger) *table {
 	t := &table{
 		custom: map[string]string{}, exact: map[string][]route{}, wildcard: map[string][]route{},
-		workers: s.Workers, fallback: s.Default, domain: "." + strings.ToLower(cmp.Or(s.WorkersDomain, "localhost")),
+		workers: s.Workers, fallback: s.Default, zones: s.Zones, domain: "." + strings.ToLower(cmp.Or(s.WorkersDomain, "localhost")),
 	}
 	for _, r := range s.Routes {
 		if r.CustomDomain {
@@ -189,17 +189,17 @@ func moreSpecific(a, b route) int {
 //
 // The more specific pattern wins: a custom domain, then an exact host, then the
 // longest matching end of the host; among those, the longest path.
-func (t *table) find(scheme, host, path string) (target, bool) {
+func (t *table) find(scheme, host, path string) (destination, bool) {
 	if w, ok := t.custom[host]; ok {
-		return target{worker: w}, true
+		return destination{worker: w}, true
 	}
 	if rt := t.match(scheme, host, path); rt != nil {
-		return target{worker: rt.worker}, rt.worker != "" // empty: excluded
+		return destination{worker: rt.worker}, rt.worker != "" // empty: excluded
 	}
 	if to, ok := t.subdomain(host); ok {
 		return to, true
 	}
-	return target{worker: t.fallback}, t.fallback != ""
+	return destination{worker: t.fallback}, t.fallback != ""
 }
 
 func (t *table) match(scheme, host, path string) *route {
@@ -245,13 +245,13 @@ func (r *route) within(host string) bool {
 // <first 8 of id>-<worker>.<workers domain> and <alias>-<worker>.<workers domain>.
 //
 // Source: https://developers.cloudflare.com/workers/configuration/previews/
-func (t *table) subdomain(host string) (target, bool) {
+func (t *table) subdomain(host string) (destination, bool) {
 	label, ok := strings.CutSuffix(host, t.domain)
 	if !ok || label == "" {
-		return target{}, false
+		return destination{}, false
 	}
 	if w, ok := t.workers[label]; ok && w.Subdomain {
-		return target{worker: label}, true
+		return destination{worker: label}, true
 	}
 	// Names hold dashes, too: each one may be where the Worker's name begins.
 	for i := range len(label) {
@@ -263,10 +263,10 @@ func (t *table) subdomain(host string) (target, bool) {
 			continue
 		}
 		if v := preview(w, label[:i]); v != nil {
-			return target{w.Name, v.ID}, true
+			return destination{w.Name, v.ID}, true
 		}
 	}
-	return target{}, false
+	return destination{}, false
 }
 
 // preview finds the version of w that a preview URL means: the one whose id
@@ -285,6 +285,19 @@ func preview(w *config.Worker, name string) (found *config.Version) {
 		}
 	}
 	return found
+}
+
+// normalization is that of the longest zone that host is in.
+func (t *table) normalization(host string) (config.Normalization, bool) {
+	if len(t.zones) == 0 {
+		return config.Normalization{}, false
+	}
+	for rest := host; rest != ""; _, rest, _ = strings.Cut(rest, ".") {
+		if z, ok := t.zones[rest]; ok {
+			return z.Normalization, true
+		}
+	}
+	return config.Normalization{}, false
 }
 
 // serves reports whether any path of host belongs to a Worker, the default
@@ -315,49 +328,4 @@ func canonical(host string) string {
 		host = host[:i]
 	}
 	return strings.ToLower(strings.TrimSuffix(host, "."))
-}
-
-// normalPath is the path that routes are matched with: what a URL parser makes
-// of it, so that /x/../admin, /x/%2e%2e/admin and /%61dmin cannot slip past a
-// route for /admin. Cloudflare normalizes the same way; the Worker still gets
-// the URL as it was sent.
-//
-// Source: https://developers.cloudflare.com/rules/normalization/how-it-works/
-func normalPath(p string) string {
-	if !strings.ContainsAny(p, "%\\") && !strings.Contains(p, "/.") || !strings.HasPrefix(p, "/") {
-		return p
-	}
-	decoded := make([]byte, 0, len(p))
-	for i := 0; i < len(p); i++ {
-		c := p[i]
-		if c == '%' && i+2 < len(p) {
-			if b, err := strconv.ParseUint(p[i+1:i+3], 16, 8); err == nil && unreserved(byte(b)) {
-				c = byte(b)
-				i += 2
-			}
-		} else if c == '\\' {
-			c = '/'
-		}
-		decoded = append(decoded, c)
-	}
-	segments := strings.Split(string(decoded[1:]), "/")
-	kept := segments[:0]
-	for i, s := range segments {
-		switch {
-		case s != "." && s != "..":
-			kept = append(kept, s)
-			continue
-		case s == ".." && len(kept) > 0:
-			kept = kept[:len(kept)-1]
-		}
-		if i == len(segments)-1 {
-			kept = append(kept, "")
-		}
-	}
-	return "/" + strings.Join(kept, "/")
-}
-
-// unreserved characters mean the same percent-encoded or not (RFC 3986, 2.3).
-func unreserved(c byte) bool {
-	return 'a' <= c|0x20 && c|0x20 <= 'z' || '0' <= c && c <= '9' || c == '-' || c == '.' || c == '_' || c == '~'
 }

@@ -60,6 +60,9 @@ type Options struct {
 	Hosts []string
 	// Trusted are proxies in front of us whose forwarding headers are believed.
 	Trusted []netip.Prefix
+	// Normalization of URLs for hosts in no zone with one of its own. Default:
+	// Cloudflare's.
+	Normalization config.Normalization
 	// Builtins are the Workers that come with the program.
 	Builtins []Builtin
 	// Now is the clock of what is stored: expirations, rate limits, creation
@@ -185,14 +188,15 @@ func (p *Platform) open(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	p.Edge = edge.New(edge.Options{
-		Source:  o.Source,
-		Target:  p.Engine.Dispatch,
-		Stages:  pipeline(o.Stages),
-		Hosts:   o.Hosts,
-		Trusted: o.Trusted,
-		Dev:     o.Dev,
-		Access:  access(o.Metrics, o.Requests),
-		Logger:  o.Logger,
+		Source:        o.Source,
+		Target:        p.Engine.Dispatch,
+		Stages:        pipeline(o.Stages),
+		Hosts:         o.Hosts,
+		Trusted:       o.Trusted,
+		Normalization: o.Normalization,
+		Dev:           o.Dev,
+		Access:        access(o.Metrics, o.Requests),
+		Logger:        o.Logger,
 	})
 	if err := p.openBuiltins(o.Builtins); err != nil {
 		return err
@@ -204,7 +208,7 @@ func (p *Platform) open(ctx context.Context, o Options) (err error) {
 			cancel, release := p.tails.Subscribe(worker, f), p.Engine.Observe(worker)
 			return func() { release(); cancel() }
 		},
-		Scheme: o.Scheme, Port: o.Port,
+		Scheme: o.Scheme, Port: o.Port, Normalization: o.Normalization,
 	})
 	if err != nil {
 		return err

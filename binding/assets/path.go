@@ -4,16 +4,14 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/selvage-edge/selvage/hop/target"
 )
 
 // pathname is the path of the request's URL as JavaScript's URL.pathname has
 // it: percent-encoded as it came, without dot segments or backslashes.
 func pathname(r *http.Request) string {
-	p := r.URL.RawPath
-	if p == "" {
-		p = r.URL.EscapedPath()
-	}
-	return normalizePath(p)
+	return normalizePath(target.Path(r.URL))
 }
 
 // normalizePath does to a path what the URL standard's parser does.

@@ -181,7 +181,12 @@ func makeToken(t testing.TB, dir string, scopes ...string) string {
 
 // api calls the REST API. path is below the account.
 func (r *running) api(method, path, contentType string, body io.Reader, result any) error {
-	req, err := http.NewRequest(method, r.admin+"/client/v4/accounts/"+r.account+path, body)
+	return r.call(method, "/accounts/"+r.account+path, contentType, body, result)
+}
+
+// call calls the REST API.
+func (r *running) call(method, path, contentType string, body io.Reader, result any) error {
+	req, err := http.NewRequest(method, r.admin+"/client/v4"+path, body)
 	if err != nil {
 		return err
 	}

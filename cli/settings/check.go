@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/selvage-edge/selvage/config"
 )
 
 // Settings checks every value and fills in the defaults. The error is Problems.
@@ -61,6 +63,16 @@ func (f *File) Settings() (*Settings, error) {
 		default:
 			s.Origins[strings.ToLower(host)] = u
 		}
+	}
+	s.Normalization = config.Normalization{
+		Type:  cmp.Or(f.URLNormalization.Type, config.NormalizeCloudflare),
+		Scope: cmp.Or(f.URLNormalization.Scope, config.NormalizeIncoming),
+	}
+	if err := (config.Normalization{Type: s.Normalization.Type}).Check(); err != nil {
+		c.errorf("url_normalization.type", "%v", err)
+	}
+	if err := (config.Normalization{Scope: s.Normalization.Scope}).Check(); err != nil {
+		c.errorf("url_normalization.scope", "%v", err)
 	}
 	c.certificates(s)
 	c.log(s)

@@ -160,12 +160,13 @@ func lines(data []byte) map[string]int {
 
 // known are the keys by the table they are in; "" is the top.
 var known = map[string][]string{
-	"":                   {"data", "workers_domain", "zones", "trusted_proxies", "drain_timeout", "origins", "http", "https", "admin", "egress", "limits", "log"},
+	"":                   {"data", "workers_domain", "zones", "trusted_proxies", "drain_timeout", "origins", "url_normalization", "http", "https", "admin", "egress", "limits", "log"},
 	"http":               {"listen"},
 	"https":              {"listen", "certificates"},
 	"https.certificates": {"cert", "key"},
 	"admin":              {"listen", "cert", "key", "insecure"},
 	"egress":             {"allow_private"},
+	"url_normalization":  {"type", "scope"},
 	"limits":             {"body", "wall_time", "cpu", "memory"},
 	"log":                {"level", "format", "requests", "workers"},
 }

@@ -11,6 +11,8 @@ import (
 	"net/url"
 	"slices"
 	"time"
+
+	"github.com/selvage-edge/selvage/config"
 )
 
 // File is selvage.toml as it is written. [Parse] reads one, [File.Override]
@@ -31,12 +33,14 @@ type File struct {
 	// Origins maps private hostnames to servers, for Workers' fetch() and
 	// connect(): "http://10.0.0.5:9000", "tcp://10.0.0.6:5432".
 	Origins map[string]string `toml:"origins"`
-	HTTP    HTTP              `toml:"http"`
-	HTTPS   HTTPS             `toml:"https"`
-	Admin   Admin             `toml:"admin"`
-	Egress  Egress            `toml:"egress"`
-	Limits  Limits            `toml:"limits"`
-	Log     Log               `toml:"log"`
+	// URLNormalization is that of requests to hosts in no zone with one of its own.
+	URLNormalization URLNormalization `toml:"url_normalization"`
+	HTTP             HTTP             `toml:"http"`
+	HTTPS            HTTPS            `toml:"https"`
+	Admin            Admin            `toml:"admin"`
+	Egress           Egress           `toml:"egress"`
+	Limits           Limits           `toml:"limits"`
+	Log              Log              `toml:"log"`
 
 	path  string
 	lines map[string]int    // by dotted key
@@ -75,6 +79,14 @@ type Admin struct {
 	// Insecure allows plain HTTP on an address that is not loopback, for use
 	// behind something that adds TLS.
 	Insecure bool `toml:"insecure"`
+}
+
+// URLNormalization is the table [url_normalization].
+type URLNormalization struct {
+	// Type is cloudflare (default) or rfc3986.
+	Type string `toml:"type"`
+	// Scope is incoming (default), both or none.
+	Scope string `toml:"scope"`
 }
 
 // Egress is the table [egress].
@@ -129,6 +141,8 @@ type Settings struct {
 
 	AllowPrivate []netip.Prefix
 
+	Normalization config.Normalization
+
 	// MaxBody and MaxMemory are in bytes. MaxWall zero is no bound.
 	MaxBody, MaxMemory int64
 	MaxWall, MaxCPU    time.Duration
@@ -156,6 +170,7 @@ func (s *Settings) Fixed(next *Settings) []string {
 	check("admin.listen", s.Admin == next.Admin)
 	check("admin.cert", (s.AdminCert == Certificate{}) == (next.AdminCert == Certificate{}))
 	check("egress.allow_private", slices.Equal(s.AllowPrivate, next.AllowPrivate))
+	check("url_normalization", s.Normalization == next.Normalization)
 	check("limits.cpu", s.MaxCPU == next.MaxCPU)
 	check("limits.memory", s.MaxMemory == next.MaxMemory)
 	check("log.format", s.LogJSON == next.LogJSON)

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/selvage-edge/selvage/config"
 )
 
 func TestEveryKey(t *testing.T) {
@@ -33,8 +35,9 @@ func TestEveryKey(t *testing.T) {
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")},
 		DrainTimeout:   10 * time.Second, HTTP: []string{":80"}, HTTPS: []string{":443"},
 		Certificates: []Certificate{{"a.pem", "a.key"}}, Admin: ":8081", AdminCert: Certificate{"b.pem", "b.key"},
-		AllowPrivate: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")},
-		MaxBody:      50e6, MaxMemory: 256 << 20, MaxWall: time.Minute, MaxCPU: 10 * time.Second,
+		AllowPrivate:  []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")},
+		Normalization: config.Normalization{Type: config.NormalizeRFC3986, Scope: config.NormalizeNothing},
+		MaxBody:       50e6, MaxMemory: 256 << 20, MaxWall: time.Minute, MaxCPU: 10 * time.Second,
 		LogLevel: slog.LevelWarn, LogJSON: true, LogRequests: true,
 	}
 	if !reflect.DeepEqual(s, want) {
@@ -75,6 +78,8 @@ func TestProblems(t *testing.T) {
 		{"size", "[limits]\n\nbody = '100 cookies'\n", `s.toml:3: limits.body: "100 cookies" is not a size such as "100MB" or "512MiB"`},
 		{"small memory", "limits.memory = '1MB'", `s.toml:1: limits.memory: "1MB" is too small; the least is 134217728 bytes`},
 		{"duration", "drain_timeout = '3'", `s.toml:1: drain_timeout: "3" is not a duration`},
+		{"normalization type", "[url_normalization]\ntype = 'rfc'", `s.toml:2: url_normalization.type: type "rfc": use "cloudflare" or "rfc3986"`},
+		{"normalization scope", "[url_normalization]\nscope = 'all'", `s.toml:2: url_normalization.scope: scope "all": use "incoming", "both" or "none"`},
 		{"address", "[http]\nlisten = ['8080']", `s.toml:2: http.listen: "8080" is not an address such as ":8080"`},
 		{"network", "trusted_proxies = ['10.0.0.0/40']", `s.toml:1: trusted_proxies: "10.0.0.0/40" is neither an address nor a network`},
 		{"origin", "[origins]\n'db.internal' = 'db:5432'", `s.toml:2: origins.db.internal: "db:5432" is not an origin`},

@@ -15,6 +15,8 @@ type Zone struct {
 	ID      string    `json:"id"`
 	Name    string    `json:"name"`
 	Created time.Time `json:"created"`
+	// Normalization is nil for the server's.
+	Normalization *config.Normalization `json:"normalization,omitempty"`
 }
 
 // Route sends what matches a pattern to a Worker.
@@ -74,6 +76,29 @@ func (tx *Tx) AddZone(name string) (Zone, error) {
 	z := Zone{ID: NewID(), Name: name, Created: tx.Now()}
 	tx.note("zone", name, nil, z)
 	return z, tx.exec("INSERT INTO zones (id, name, data) VALUES (?, ?, ?)", z.ID, z.Name, encode(z))
+}
+
+// PutZone writes the settings of a zone that is there.
+func (tx *Tx) PutZone(z Zone) error {
+	before, err := tx.Zone(z.ID)
+	if err != nil {
+		return err
+	}
+	tx.note("zone", z.Name, before, z)
+	tx.routes = true
+	return tx.exec("UPDATE zones SET data = ? WHERE id = ?", encode(z), z.ID)
+}
+
+// configZones are the zones with settings of their own.
+func (tx *Tx) configZones() (map[string]config.Zone, error) {
+	zones, err := tx.Zones()
+	m := map[string]config.Zone{}
+	for _, z := range zones {
+		if z.Normalization != nil {
+			m[z.Name] = config.Zone{Normalization: *z.Normalization}
+		}
+	}
+	return m, err
 }
 
 // DeleteZone deletes a zone with its routes and domains.

@@ -28,7 +28,10 @@ func (s *Store) readSnapshot(ctx context.Context) (*config.Snapshot, error) {
 				next.Workers[w.Name] = c
 			}
 		}
-		next.Routes, err = tx.configRoutes()
+		if next.Routes, err = tx.configRoutes(); err != nil {
+			return err
+		}
+		next.Zones, err = tx.configZones()
 		return err
 	})
 	return next, err
@@ -64,7 +67,10 @@ func (s *Store) follow(ctx context.Context, done *Tx) error {
 			return nil
 		}
 		var err error
-		next.Routes, err = tx.configRoutes()
+		if next.Routes, err = tx.configRoutes(); err != nil {
+			return err
+		}
+		next.Zones, err = tx.configZones()
 		return err
 	})
 	if err != nil {
