@@ -192,7 +192,6 @@ func TestEveryEditIsInTheAuditLog(t *testing.T) {
 		{route: "PUT {A}/workers/domains", body: `{"hostname":"www.example.com","service":"api","environment":"production","zone_id":"{zone}"}`, keep: "domain", pattern: `"id":"([0-9a-f]{32})"`},
 		{route: "DELETE {A}/workers/domains/{domain}"},
 		{route: "PUT {W}/domains/records", body: `{"origins":[{"hostname":"api.example.com","zone_name":"example.com"}]}`},
-		{route: "GET /zones/{zone}/url_normalization"},
 		{route: "PUT /zones/{zone}/url_normalization", body: `{"type":"rfc3986","scope":"incoming"}`},
 		{route: "DELETE /zones/{zone}/url_normalization"},
 		{route: "DELETE /zones/{zone}"},
