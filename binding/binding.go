@@ -1,11 +1,14 @@
-// Package binding is the contract between the engine and the kinds of binding
-// that a Worker can have.
+// Package binding is the contract between the kinds of binding that a Worker can
+// have and everybody else.
 //
 // A kind is one package (kv, d1, …) with one type that implements [Kind]. The
 // engine asks it to mount each binding of a version into the version's cell:
 // the kind says how workerd should present it to the Worker and, if it needs
 // one, which handler answers workerd's requests. The engine adds the socket,
 // the capability and the isolation.
+//
+// What else there is to know of a kind it tells by small interfaces, such as
+// [Referrer], [Secretive] or [Router]; optional.go has them all.
 package binding
 
 import (

@@ -46,8 +46,8 @@ type Options struct {
 	// Check starts a version on trial before it is accepted. Its error is shown
 	// to the user as the reason why the upload is refused. Nil accepts all.
 	Check func(context.Context, *config.Version) (Report, error)
-	// Kinds are the kinds of binding that a Worker may have. An upload with
-	// another is refused.
+	// Kinds are the kinds of binding that a Worker may have, among them one that
+	// is a binding.Secretive. An upload with another is refused. Required.
 	Kinds []binding.Kind
 	// Tail calls f with each invocation of a Worker until cancel is called. f
 	// must not block. Nil: `wrangler tail` is refused.
@@ -93,6 +93,9 @@ func New(ctx context.Context, o Options) (http.Handler, error) {
 		if _, ok := k.(binding.Secretive); ok {
 			s.secretTypes = append(s.secretTypes, k.Type())
 		}
+	}
+	if len(s.secretTypes) == 0 {
+		return nil, errors.New("start REST API: none of Options.Kinds holds a secret")
 	}
 	mux := http.NewServeMux()
 	for i, list := range append([][]api.Route{s.routes()}, o.Routes...) {
