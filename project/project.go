@@ -29,7 +29,8 @@ type Project struct {
 	// Path is a folder or a configuration file.
 	Path    string
 	Options manifest.Options
-	// Output is where the project's own build command writes.
+	// Output is where the project's own build command writes, and where the
+	// progress of downloads goes.
 	Output io.Writer
 
 	// Manifest is set by Load.
@@ -59,12 +60,12 @@ func (p *Project) Load() (warnings []manifest.Warning, err error) {
 	p.Close()
 	p.Manifest = m
 	if m.Main != "" {
-		p.bundler, err = bundle.New(bundleOptions(m))
+		p.bundler, err = bundle.New(bundleOptions(m, p.Output))
 	}
 	return warnings, err
 }
 
-func bundleOptions(m *manifest.Manifest) bundle.Options {
+func bundleOptions(m *manifest.Manifest, progress io.Writer) bundle.Options {
 	rules := make([]bundle.Rule, len(m.Build.Rules))
 	for i, r := range m.Build.Rules {
 		rules[i] = bundle.Rule{Type: r.Type, Globs: r.Globs, Fallthrough: r.Fallthrough != nil && *r.Fallthrough}
@@ -74,19 +75,10 @@ func bundleOptions(m *manifest.Manifest) bundle.Options {
 		NoBundle: m.Build.NoBundle, FindAdditionalModules: m.Build.FindAdditionalModules,
 		Rules: rules, PreserveFileNames: m.Build.PreserveFileNames,
 		Define: m.Build.Define, Alias: m.Build.Alias,
-		NodejsCompat:      nodejsCompat(m),
-		CompatibilityDate: m.CompatibilityDate,
-		Minify:            m.Build.Minify, KeepNames: m.Build.KeepNames, TSConfig: m.Build.TSConfig,
+		CompatibilityDate: m.CompatibilityDate, CompatibilityFlags: m.CompatibilityFlags, Progress: progress,
+		Minify: m.Build.Minify, KeepNames: m.Build.KeepNames, TSConfig: m.Build.TSConfig,
 		JSXFactory: m.Build.JSXFactory, JSXFragment: m.Build.JSXFragment,
 	}
-}
-
-// nodejsCompatDate is from when on the flag nodejs_compat is the default.
-const nodejsCompatDate = "2026-08-04"
-
-func nodejsCompat(m *manifest.Manifest) bool {
-	return slices.Contains(m.CompatibilityFlags, "nodejs_compat") ||
-		m.CompatibilityDate >= nodejsCompatDate && !slices.Contains(m.CompatibilityFlags, "no_nodejs_compat")
 }
 
 // Build bundles the project into a new version.
@@ -104,7 +96,7 @@ func (p *Project) Build(ctx context.Context) (warnings []string, err error) {
 		}
 	}
 	if p.bundler != nil {
-		result, err := p.bundler.Build()
+		result, err := p.bundler.Build(ctx)
 		if err != nil {
 			return nil, p.explain(err)
 		}

@@ -33,7 +33,7 @@ func BenchmarkRebuild(b *testing.B) {
 		if err := os.WriteFile(opts.Entry, []byte(text), 0o644); err != nil {
 			b.Fatal(err)
 		}
-		r, err := bundler.Build()
+		r, err := bundler.Build(b.Context())
 		if err != nil {
 			b.Fatal(err)
 		}

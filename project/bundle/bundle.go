@@ -11,8 +11,10 @@ package bundle
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -21,7 +23,9 @@ import (
 	"sync"
 
 	"github.com/evanw/esbuild/pkg/api"
+
 	"github.com/selvage-edge/selvage/config"
+	"github.com/selvage-edge/selvage/project/nodecompat"
 )
 
 // Options say what to build and how. Paths are absolute.
@@ -51,11 +55,12 @@ type Options struct {
 	Alias map[string]string
 	// NodeEnv is what process.env.NODE_ENV becomes. Default: "development".
 	NodeEnv string
-	// NodejsCompat: the Worker has the flag nodejs_compat, and Node's built-in
-	// modules may be imported under their bare names.
-	NodejsCompat bool
-	// CompatibilityDate is the Worker's, YYYY-MM-DD.
-	CompatibilityDate string
+	// CompatibilityDate is the Worker's, YYYY-MM-DD. It and the flags say how
+	// much of Node.js there is, see [nodecompat.Mode].
+	CompatibilityDate  string
+	CompatibilityFlags []string
+	// Progress shows the download of what fills in Node.js; nil for none.
+	Progress io.Writer
 
 	Minify bool
 	// KeepNames keeps Function.name as written.
@@ -94,6 +99,7 @@ type Result struct {
 type Bundler struct {
 	opts  Options
 	rules rules
+	node  *node
 
 	mu       sync.Mutex
 	contexts map[api.Format]*builder
@@ -117,21 +123,25 @@ func New(opts Options) (*Bundler, error) {
 	if opts.NodeEnv == "" {
 		opts.NodeEnv = "development"
 	}
+	mode, err := nodecompat.ModeOf(opts.CompatibilityDate, opts.CompatibilityFlags)
+	if err != nil {
+		return nil, fmt.Errorf("bundle %s: %w", opts.Entry, err)
+	}
 	r, err := compileRules(opts)
 	if err != nil {
 		return nil, err
 	}
-	return &Bundler{opts: opts, rules: r, contexts: map[api.Format]*builder{}}, nil
+	return &Bundler{opts: opts, rules: r, node: &node{opts: opts, mode: mode}, contexts: map[api.Format]*builder{}}, nil
 }
 
 // Build makes a Bundler for a single build.
-func Build(opts Options) (*Result, error) {
+func Build(ctx context.Context, opts Options) (*Result, error) {
 	b, err := New(opts)
 	if err != nil {
 		return nil, err
 	}
 	defer b.Close()
-	return b.Build()
+	return b.Build(ctx)
 }
 
 // Close gives back what esbuild keeps. The Bundler cannot build afterwards.
@@ -146,10 +156,12 @@ func (b *Bundler) Close() {
 
 // Build builds the project as it is on disk now. An error is of type [*Error]
 // when the project's code is at fault; the Bundler can build again when it is
-// mended.
-func (b *Bundler) Build() (*Result, error) {
+// mended. The context ends the download of what fills in Node.js, which a first
+// build may need.
+func (b *Bundler) Build(ctx context.Context) (*Result, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.node.reset(ctx)
 	if b.closed {
 		return nil, fmt.Errorf("bundle %s: the bundler is closed", b.opts.Entry)
 	}
@@ -208,6 +220,10 @@ func (b *Bundler) bundle(extra []additional) (*Result, error) {
 		return nil, &Error{Problems: []Problem{{File: b.show(b.opts.Entry),
 			Text: fmt.Sprintf("a service-worker script cannot import %s: only ES modules can; change the entry point to `export default { … }`", r.Modules[1].Name)}}}
 	}
+	if names := b.node.modules(); len(names) > 0 {
+		return nil, &Error{Problems: []Problem{{File: b.show(b.opts.Entry),
+			Text: fmt.Sprintf("a service-worker script cannot import %s: only ES modules can; change the entry point to `export default { … }`", strings.Join(names, ", "))}}}
+	}
 	if r, err = b.run(api.FormatIIFE, extra); err != nil {
 		return nil, err
 	}
@@ -219,10 +235,16 @@ func (b *Bundler) bundle(extra []additional) (*Result, error) {
 func (b *Bundler) run(format api.Format, extra []additional) (*Result, error) {
 	c := b.contexts[format]
 	if c == nil {
-		collector := &collector{opts: b.opts, rules: b.rules}
-		made, err := api.Context(b.buildOptions(format, collector))
+		inject, err := b.node.inject()
 		if err != nil {
-			return nil, b.failure(err.Errors)
+			return nil, err
+		}
+		collector := &collector{opts: b.opts, rules: b.rules}
+		options := b.buildOptions(format, collector)
+		options.Inject = inject
+		made, failed := api.Context(options)
+		if failed != nil {
+			return nil, b.failure(failed.Errors)
 		}
 		c = &builder{made, collector}
 		b.contexts[format] = c
@@ -326,7 +348,7 @@ func (b *Bundler) buildOptions(format api.Format, c *collector) api.BuildOptions
 		Loader:            map[string]api.Loader{".js": api.LoaderJSX, ".mjs": api.LoaderJSX, ".cjs": api.LoaderJSX},
 		External:          []string{"__STATIC_CONTENT_MANIFEST"},
 		LogLevel:          api.LogLevelSilent,
-		Plugins:           []api.Plugin{aliases(o), c.plugin(), builtins(o)},
+		Plugins:           []api.Plugin{aliases(o), c.plugin(), runtimeModules(), b.node.plugin()},
 	}
 }
 

@@ -10,6 +10,9 @@ import (
 	"github.com/selvage-edge/selvage/config"
 )
 
+// withoutNode are the flags of a Worker that has nothing of Node.js.
+var withoutNode = []string{"no_nodejs_compat", "no_nodejs_compat_v2"}
+
 // project unpacks a txtar archive and returns options for it.
 func project(t testing.TB, archive string) Options {
 	t.Helper()
@@ -23,7 +26,7 @@ func project(t testing.TB, archive string) Options {
 			t.Fatal(err)
 		}
 	}
-	opts := Options{Dir: dir, KeepNames: true, CompatibilityDate: "2026-11-17"}
+	opts := Options{Dir: dir, KeepNames: true, CompatibilityDate: "2026-11-17", CompatibilityFlags: withoutNode}
 	for _, entry := range []string{"src/index.ts", "src/index.tsx", "src/index.js", "index.js", "main.py"} {
 		file := filepath.Join(dir, filepath.FromSlash(entry))
 		if _, err := os.Stat(file); err == nil {
@@ -116,7 +119,7 @@ const util = require("util");
 export class Room extends DurableObject { a = [readFileSync, join, util] }
 export default {};
 `,
-		set:     func(o *Options) { o.NodejsCompat = true },
+		set:     func(o *Options) { o.CompatibilityFlags = nil },
 		modules: "index.js", exports: "Room default",
 		has:    []string{`from "cloudflare:workers"`, `from "node:fs"`, `from "node:path"`, `from "node:util"`},
 		hasNot: []string{`from "fs"`, "Dynamic require of \"util\""},
@@ -279,7 +282,7 @@ export default "german";
 			if tt.set != nil {
 				tt.set(&opts)
 			}
-			r, err := Build(opts)
+			r, err := Build(t.Context(), opts)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -197,6 +197,10 @@ func (b *Bundler) asIs() (*Result, error) {
 	if len(r.Exports) == 0 && strings.Contains(string(data), "addEventListener(") {
 		r.ServiceWorker, m.Type = true, config.CommonJSModule
 	}
+	if slices.Contains(o.CompatibilityFlags, "nodejs_compat_v2") {
+		r.Warnings = append(r.Warnings, Problem{File: b.show(o.Entry),
+			Text: "nothing stands in for Node.js's modules and globals with no_bundle: the project's own build has to see to it"})
+	}
 	r.Modules = config.Modules{m}
 	if mapped := linkedMap(o.Entry, data); mapped != nil {
 		r.maps[name] = mapped

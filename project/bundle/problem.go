@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/evanw/esbuild/pkg/api"
+
+	"github.com/selvage-edge/selvage/project/nodecompat"
 )
 
 // Problem is something esbuild, or one of our rules, has to say about a file.
@@ -76,8 +78,14 @@ func (b *Bundler) failure(messages []api.Message) *Error {
 		if m == nil {
 			continue
 		}
-		if name, ok := builtin(m[1]); ok && !b.opts.NodejsCompat {
+		name, ok := nodecompat.Builtin(m[1])
+		switch {
+		case ok && b.node.mode < nodecompat.V1:
 			p.Notes = []string{fmt.Sprintf("%q is built into Node.js: add the compatibility flag \"nodejs_compat\" to use %s", m[1], name)}
+		case ok && b.node.mode == nodecompat.V1:
+			p.Notes = []string{fmt.Sprintf("%q is built into Node.js: import %q, or set compatibility_date to 2024-09-23 or later", m[1], name)}
+		case ok:
+			p.Notes = []string{fmt.Sprintf("%q is built into Node.js and missing in Workers", m[1])}
 		}
 	}
 	return e

@@ -62,7 +62,7 @@ func TestProblems(t *testing.T) {
 			if tt.set != nil {
 				tt.set(&opts)
 			}
-			_, err := Build(opts)
+			_, err := Build(t.Context(), opts)
 			if err == nil {
 				t.Fatal("no error")
 			}
@@ -97,12 +97,12 @@ one
 			t.Fatal(err)
 		}
 	}
-	first, err := b.Build()
+	first, err := b.Build(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	write("a.txt", "two\n")
-	second, err := b.Build()
+	second, err := b.Build(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,11 +110,11 @@ one
 		t.Errorf("modules %s, then %s", names(first.Modules), names(second.Modules))
 	}
 	write("index.ts", "export default {")
-	if _, err = b.Build(); !errors.As(err, new(*Error)) {
+	if _, err = b.Build(t.Context()); !errors.As(err, new(*Error)) {
 		t.Errorf("a broken file: %v", err)
 	}
 	write("index.ts", "export default { fetch() {} };")
-	third, err := b.Build()
+	third, err := b.Build(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

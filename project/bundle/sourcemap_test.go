@@ -41,7 +41,7 @@ func TestMapStack(t *testing.T) {
 	for _, minify := range []bool{false, true} {
 		opts := project(t, thrower)
 		opts.Minify = minify
-		r, err := Build(opts)
+		r, err := Build(t.Context(), opts)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -75,14 +75,14 @@ func TestMapStack(t *testing.T) {
 
 func TestMapStackOfUnbundledModules(t *testing.T) {
 	opts := project(t, thrower)
-	built, err := Build(opts)
+	built, err := Build(t.Context(), opts)
 	if err != nil {
 		t.Fatal(err)
 	}
 	code := string(built.Modules[0].Data) // links index.js.map
 	asIs := project(t, "-- index.js --\n"+code+"-- index.js.map --\n"+string(built.SourceMap))
 	asIs.NoBundle = true
-	r, err := Build(asIs)
+	r, err := Build(t.Context(), asIs)
 	if err != nil {
 		t.Fatal(err)
 	}
