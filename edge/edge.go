@@ -81,7 +81,7 @@ type Options struct {
 	MaxConns int
 	// MaxInternal bounds the requests that Workers' fetch() of our own hosts
 	// have open at once; it ends loops whose requests carry no trace of each
-	// other. Default 1024.
+	// other. One Worker has a quarter of them. Default 1024.
 	MaxInternal int
 	// HeaderTimeout bounds the arrival of a request's header. Default 15 s.
 	HeaderTimeout time.Duration
@@ -112,7 +112,8 @@ type Edge struct {
 	options  Options
 	table    atomic.Pointer[table]
 	pipeline Handler
-	internal chan struct{}
+	internal *places
+	ports    ports
 	server   *http1.Server
 	cancel   func() // ends the subscription
 }
@@ -134,7 +135,7 @@ func New(o Options) *Edge {
 	if o.IdleTimeout == 0 {
 		o.IdleTimeout = 400 * time.Second
 	}
-	e := &Edge{options: o, internal: make(chan struct{}, o.MaxInternal)}
+	e := &Edge{options: o, internal: newPlaces(o.MaxInternal)}
 	e.pipeline = HandlerFunc(e.route)
 	for i := len(o.Stages) - 1; i >= 0; i-- {
 		stage, next := o.Stages[i], e.pipeline
@@ -155,6 +156,7 @@ func New(o Options) *Edge {
 // gets h2 and HTTP/1.1 as protocols if it names none. Serve may be called for
 // several listeners.
 func (e *Edge) Serve(ctx context.Context, l net.Listener, config *tls.Config) error {
+	e.ports.add(l)
 	return e.server.Serve(ctx, l, config)
 }
 
@@ -239,7 +241,7 @@ func (e *Edge) Connections() int { return e.server.Connections() }
 
 // Internal is the number of requests of Workers to hosts served here that are
 // being answered.
-func (e *Edge) Internal() int { return len(e.internal) }
+func (e *Edge) Internal() int { return e.internal.open() }
 
 // Local returns a handler for the requests that a Worker sends to host by
 // fetch(), or nil if host is not served here. Such a request never leaves this
@@ -276,22 +278,21 @@ func (e *Edge) serveInternal(w http.ResponseWriter, r *http.Request) {
 		x.record.Scheme = "https"
 	}
 	h := e.pipeline
-	select {
-	case e.internal <- struct{}{}:
-		defer func() { <-e.internal }()
-	default:
-		h = loop
-	}
+	worker, sender := r.Header["Cf-Worker"], r.Header.Get("Cf-Worker")
 	if x.record.Depth > maxDepth {
 		h = loop
+	} else if err := e.internal.take(sender); err != nil {
+		h = HandlerFunc(func(http.ResponseWriter, *http.Request) error { return err })
+	} else {
+		defer e.internal.leave(sender)
 	}
-	worker := r.Header["Cf-Worker"]
 	clean(r.Header)
 	if worker != nil {
 		r.Header["Cf-Worker"] = worker
 	}
 	r.Header["Cf-Ew-Via"] = []string{fmt.Sprint(x.record.Depth)}
 	setIdentity(r.Header, &x.record, workerIP.String())
+	r.Header["X-Forwarded-For"] = []string{workerIP.String()} // the Worker's own would be believed
 	e.normalize(r)
 	e.serve(x, r, h)
 }

@@ -42,16 +42,22 @@ func prefixes(list ...string) (out []netip.Prefix) {
 	return out
 }
 
-// public reports whether a is an address on the public internet.
-func public(a netip.Addr) bool {
-	if a.Zone() != "" {
-		return false
-	}
+// plain is the IPv4 address that an IPv6 one stands for, where it does.
+func plain(a netip.Addr) netip.Addr {
 	a = a.Unmap()
 	if nat64.Contains(a) {
 		b := a.As16()
 		a = netip.AddrFrom4([4]byte(b[12:]))
 	}
+	return a
+}
+
+// public reports whether a is an address on the public internet.
+func public(a netip.Addr) bool {
+	if a.Zone() != "" {
+		return false
+	}
+	a = plain(a)
 	if !a.IsGlobalUnicast() || a.IsPrivate() { // loopback, link-local and multicast are not global
 		return false
 	}

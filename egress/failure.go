@@ -41,17 +41,34 @@ func refuse(host string, addrs []netip.Addr) error {
 		reason: what + fmt.Sprintf("; to let Workers reach it, map it: --origin %s=http://ADDRESS:PORT", host)}
 }
 
+// ownAddress is the failure for a host whose address is this machine's own.
+type ownAddress struct {
+	host string
+	addr netip.Addr
+}
+
+func (o *ownAddress) Error() string {
+	what := fmt.Sprintf("%s is an address of this server", o.host)
+	if a := o.addr.String(); a != o.host {
+		what = fmt.Sprintf("%s resolves to %s, which is an address of this server", o.host, a)
+	}
+	return what + fmt.Sprintf("; to let Workers reach a service of it, map that: --origin %s=http://ADDRESS:PORT", o.host)
+}
+
 // explain finds the failure in err.
 func explain(host string, err error) *failure {
 	var f *failure
 	var dns *net.DNSError
 	var verify *tls.CertificateVerificationError
+	var own *ownAddress
 	var e *hop.Error
 	var timeout interface{ Timeout() bool }
 	errors.As(err, &e)
 	switch {
 	case errors.As(err, &f):
 		return f
+	case errors.As(err, &own):
+		return &failure{status: http.StatusForbidden, code: 1002, policy: true, reason: own.Error()}
 	case errors.As(err, &dns) && dns.IsTimeout:
 		return &failure{status: 530, code: 1016, reason: fmt.Sprintf("looking up %s took too long", host)}
 	case errors.As(err, &dns):

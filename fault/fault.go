@@ -77,6 +77,7 @@ var (
 	ThrewException = &Fault{Code: 1101, Status: http.StatusInternalServerError, Title: "Worker threw exception"}
 	ExceededCPU    = &Fault{Code: 1102, Status: http.StatusServiceUnavailable, Title: "Worker exceeded resource limits"}
 	LoopLimit      = &Fault{Code: 1019, Status: http.StatusInternalServerError, Title: "Worker subrequest loop limit reached"}
+	Crowded        = &Fault{Status: http.StatusServiceUnavailable, Title: "Too many requests between Workers"}
 	NotConfigured  = &Fault{Code: 1104, Status: http.StatusNotFound, Title: "Host not configured"}
 	Unavailable    = &Fault{Code: 1105, Status: http.StatusServiceUnavailable, Title: "Worker temporarily unavailable"}
 	StartFailed    = &Fault{Code: 1103, Status: http.StatusServiceUnavailable, Title: "Worker failed to start"}

@@ -151,6 +151,7 @@ func (p *Platform) open(ctx context.Context, o Options) (err error) {
 		Logger:       o.Logger,
 		// The edge is made below; no Worker runs before it is.
 		Local: func(host string) http.Handler { return p.Edge.Local(host) },
+		Edge:  func(port string) http.Handler { return p.Edge.Port(port) },
 	})
 	if err != nil {
 		return err
