@@ -40,12 +40,19 @@ type cell struct {
 	// have become WebSockets.
 	requests, sockets sync.WaitGroup
 	upgraded          atomic.Int64
-	// draining begins once; stopping closes when no new connection is taken.
-	draining sync.Once
-	stopping chan struct{}
+	// draining: its pool gives it out no more, and it is ended once its work is
+	// done. stopping closes when no new connection is taken.
+	draining  atomic.Bool
+	drainOnce sync.Once
+	stopping  chan struct{}
+	// over closes when the process is gone and nobody lists the cell any more.
+	over     chan struct{}
 	stopOnce sync.Once
 	// calm: it has done nothing for long already. Set before draining.
 	calm bool
+	// hurried closes when somebody waits for the end of the drain; see hurry.
+	hurried   chan struct{}
+	hurryOnce sync.Once
 	// verdict is why we killed it; nil when we did not.
 	verdict atomic.Pointer[fault.Fault]
 	// outOfMemory: V8 said so as it died.
@@ -101,7 +108,7 @@ func tryCell(ctx context.Context, p *pool, binary string, lock *os.File) (_ *cel
 	if err != nil {
 		return nil, err
 	}
-	c := &cell{pool: p, version: p.version, plan: pl, generation: generation, stopping: make(chan struct{})}
+	c := &cell{pool: p, version: p.version, plan: pl, generation: generation, stopping: make(chan struct{}), hurried: make(chan struct{}), over: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			pl.discard()
@@ -182,6 +189,13 @@ func (c *cell) releaseSocket() {
 	c.sockets.Done()
 }
 
+// current: its pool gives it out.
+func (c *cell) current() bool {
+	c.pool.mu.Lock()
+	defer c.pool.mu.Unlock()
+	return c.pool.cell == c
+}
+
 // kill ends the cell at once; its requests fail with f.
 func (c *cell) kill(f *fault.Fault) {
 	if c.verdict.CompareAndSwap(nil, f) {
@@ -198,6 +212,7 @@ func (c *cell) gone() {
 	c.plan.discard()
 	c.ended()
 	c.pool.w.e.remove(c)
+	close(c.over)
 }
 
 // cause says why the process ended, once it has.
@@ -260,10 +275,10 @@ func (c *cell) info() CellInfo {
 		InFlight: int(c.inFlight.Load()), Started: c.started, StartTime: c.proc.StartTime, Observed: c.plan.observed,
 		Outline: c.plan.outline,
 	}
-	c.pool.mu.Lock()
-	if c.pool.cell != c {
+	if c.draining.Load() {
 		i.State = "draining"
 	}
+	c.pool.mu.Lock()
 	i.Restarts = c.pool.restarts
 	c.pool.mu.Unlock()
 	if u, err := c.proc.Usage(); err == nil {

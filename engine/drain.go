@@ -12,8 +12,8 @@ import (
 const (
 	// quietSwap: a new cell has taken over, so there is time.
 	quietSwap = 2 * time.Second
-	// quietWait: requests or the end of the program wait for it, or other cells
-	// go on calling the old version meanwhile.
+	// quietWait: requests, a deployment or the end of the program wait for it,
+	// or other cells go on calling the old version meanwhile.
 	quietWait = 200 * time.Millisecond
 	// busyCallers is how long calls of other cells may keep a cell alive after
 	// SIGTERM before the callers are replaced, too.
@@ -25,7 +25,8 @@ const (
 // out before.
 //
 //  1. Wait for our requests in flight, and for WebSockets unless somebody waits
-//     for us: the successor of a Worker with Durable Objects, or Close.
+//     for us: the successor of a Worker with Durable Objects, the deployment
+//     after the next one, or Close.
 //  2. Wait until the cell is quiet, for waitUntil.
 //  3. SIGTERM: workerd takes no more connections, finishes what it reads from
 //     those it has, and ends.
@@ -35,33 +36,37 @@ const (
 //     While it is busy the callers' cells are replaced; the new ones connect to
 //     our successor. WebSockets that are left are cut in the same way.
 func (c *cell) drain() {
-	c.draining.Do(func() {
+	c.draining.Store(true)
+	c.drainOnce.Do(func() {
 		o := &c.pool.w.e.o
 		ctx, cancel := context.WithTimeout(context.Background(), o.DrainTimeout)
 		defer cancel()
-		waited := c.pool.durable() || c.pool.w.e.ctx.Err() != nil
-		quiet := quietSwap
-		if waited || c.calm || c.plan.called {
-			quiet = quietWait
+		if c.pool.durable() || c.pool.w.e.ctx.Err() != nil {
+			c.hurry()
 		}
-		idle := make(chan struct{})
+		answered, idle := make(chan struct{}), make(chan struct{})
 		go func() {
 			c.requests.Wait()
-			if !waited { // else their clients connect anew
-				c.sockets.Wait()
-			}
+			close(answered)
+			c.sockets.Wait()
 			close(idle)
 		}()
 		select {
+		case <-answered:
+		case <-ctx.Done():
+		case <-c.proc.Done():
+		}
+		select {
 		case <-idle:
+		case <-c.hurried: // their clients connect anew
 		case <-ctx.Done():
 		case <-c.proc.Done():
 		}
 		limit := o.DrainTimeout
 		if c.plan.called {
-			limit = 2 * quiet // until the SIGTERM other cells bring new work
+			limit = 2 * quietWait // until the SIGTERM other cells bring new work
 		}
-		c.settle(ctx, quiet, limit)
+		c.settle(ctx, limit)
 		c.hop.Close()
 		c.objects.Close()
 		c.events.CloseIdleConnections()
@@ -69,11 +74,11 @@ func (c *cell) drain() {
 		c.stopOnce.Do(func() { close(c.stopping) })
 		if c.plan.called || c.upgraded.Load() > 0 {
 			c.pool.w.e.loops.Go(func() {
-				if !c.settle(ctx, quiet, busyCallers) && ctx.Err() == nil {
+				if !c.settle(ctx, busyCallers) && ctx.Err() == nil {
 					if c.plan.called {
 						c.pool.w.e.refreshCallers(c.version.Worker)
 					}
-					c.settle(ctx, quiet, o.DrainTimeout)
+					c.settle(ctx, o.DrainTimeout)
 				}
 				cancel()
 			})
@@ -83,11 +88,28 @@ func (c *cell) drain() {
 	<-c.proc.Done()
 }
 
+// hurry lets the drain of the cell, under way or to come, end sooner: somebody
+// waits for it.
+func (c *cell) hurry() { c.hurryOnce.Do(func() { close(c.hurried) }) }
+
+// quiet is for how long the cell must have been quiet to be stopped.
+func (c *cell) quiet() time.Duration {
+	select {
+	case <-c.hurried:
+		return quietWait
+	default:
+	}
+	if c.calm || c.plan.called {
+		return quietWait
+	}
+	return quietSwap
+}
+
 // settle waits until the cell has neither used the processor nor waited for us
-// for as long as quiet, and says whether it came to that within limit.
-func (c *cell) settle(ctx context.Context, quiet, limit time.Duration) bool {
+// for as long as c.quiet says, and says whether it came to that within limit.
+func (c *cell) settle(ctx context.Context, limit time.Duration) bool {
 	const look = 20 * time.Millisecond
-	ctx, cancel := context.WithTimeout(ctx, limit+quiet)
+	ctx, cancel := context.WithTimeout(ctx, limit+c.quiet())
 	defer cancel()
 	tick := time.NewTicker(look)
 	defer tick.Stop()
@@ -101,7 +123,7 @@ func (c *cell) settle(ctx context.Context, quiet, limit time.Duration) bool {
 			since = time.Now()
 		}
 		last = u.CPU
-		if time.Since(since) >= quiet {
+		if time.Since(since) >= c.quiet() {
 			return true
 		}
 		select {

@@ -8,9 +8,10 @@
 //
 // What a request sees:
 //   - [Engine.Dispatch] picks the version by the deployment's percentages.
-//   - The version's cell takes it. If there is none, it is started first; if
-//     the version has just been deployed and the previous one still runs, the
-//     previous one takes it until the new one listens.
+//   - The version's cell takes it. If there is none, it is started first. A
+//     deployment that was made with [Engine.Prepare] has its cells already; one
+//     that just comes in a snapshot has not, and then the previous version takes
+//     the request, if it still runs, until the new one listens.
 //   - A Worker with Durable Objects is never run twice at once: the old cell is
 //     drained fully before the new one starts, and requests wait.
 //
@@ -293,8 +294,8 @@ func (e *Engine) lookup(name string) (*worker, error) {
 }
 
 // Start starts the cells of the Worker's current deployment and returns when
-// they listen, or with the first error. It is how a deployer learns that the
-// new version has taken over.
+// they listen, or with the first error. It is for deployments that were made
+// without Prepare.
 func (e *Engine) Start(ctx context.Context, worker string) error {
 	w, err := e.lookup(worker)
 	if err != nil {

@@ -135,8 +135,12 @@ func (b *bench) deploy(v *config.Version) *config.Version {
 }
 
 func (b *bench) deployShares(worker string, shares ...config.Share) {
+	b.deployWorker(&config.Worker{Name: worker, Shares: shares})
+}
+
+func (b *bench) deployWorker(w *config.Worker) {
 	b.mu.Lock()
-	b.workers[worker] = &config.Worker{Name: worker, Shares: shares}
+	b.workers[w.Name] = w
 	s := &config.Snapshot{Workers: maps.Clone(b.workers)}
 	b.mu.Unlock()
 	b.source.Set(s)

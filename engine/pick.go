@@ -35,7 +35,7 @@ func (w *worker) choose(h http.Header, version string) (*config.Version, error) 
 	if version != "" {
 		for _, v := range versions(c) {
 			if v.ID == version || len(version) >= minVersionPrefix && strings.HasPrefix(v.ID, version) {
-				return v, nil
+				return v, w.runs(v)
 			}
 		}
 		return nil, fault.NotConfigured.With(fmt.Sprintf("Worker %q has no version %s.", w.name, version), nil)
@@ -67,6 +67,16 @@ func (w *worker) choose(h http.Header, version string) (*config.Version, error) 
 		_, at = math.Modf(float64(w.spread.Add(1)&(1<<32-1)) * 0.6180339887498949)
 	}
 	return share(shares, at*100), nil
+}
+
+// runs says why a version that is asked for by its id does not run.
+func (w *worker) runs(v *config.Version) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(v.Classes) > 0 && w.pools[v.ID] == nil {
+		return fault.NotConfigured.With("This version has Durable Objects, which run in the deployed version only.", nil)
+	}
+	return nil
 }
 
 // share finds the version whose part of 0 to 100 holds at.

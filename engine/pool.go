@@ -215,6 +215,7 @@ func (p *pool) launch(s *start) {
 
 // drain lets c finish and stops it, in the background.
 func (p *pool) drain(c *cell) {
+	c.draining.Store(true)
 	p.w.e.loops.Go(c.drain)
 }
 

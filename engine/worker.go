@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 
 	"github.com/selvage-edge/selvage/config"
-	"github.com/selvage-edge/selvage/fault"
 )
 
 // worker is what the engine knows of one Worker name, deployed or not: the
@@ -31,7 +30,8 @@ type worker struct {
 	// leaving are pools of versions that lost their share. They serve until
 	// those that replace them listen.
 	leaving   []*pool
-	standIn   *pool // answers other cells' calls when no version can
+	coming    *coming // see Engine.Prepare; nil: none
+	standIn   *pool   // answers other cells' calls when no version can
 	peers     map[peerKey]*peerSocket
 	observers int
 	compiled  map[string]*compiledAssets // by version id
@@ -77,6 +77,10 @@ func (w *worker) update(c *config.Worker) {
 		return
 	}
 	hadPrimary := w.primary()
+	had := map[*pool]bool{} // a share
+	for _, s := range w.shares {
+		had[w.pools[s.Version.ID]] = true
+	}
 	w.config, w.shares = c, trafficShares(c)
 	compiled := w.compiled
 	w.compiled = map[string]*compiledAssets{}
@@ -89,31 +93,41 @@ func (w *worker) update(c *config.Worker) {
 	}
 	old := w.pools
 	w.pools = map[string]*pool{}
-	keep := func(v *config.Version) {
-		if v.MainModule == "" || w.pools[v.ID] != nil {
-			return
-		}
-		p := old[v.ID]
+	keep := func(v *config.Version, p *pool) {
 		if p == nil {
 			p = newPool(w, v)
 		}
-		delete(old, v.ID)
+		if old[v.ID] == p {
+			delete(old, v.ID)
+		}
 		w.pools[v.ID] = p
 	}
-	var fresh []*pool
+	var fresh []*pool // those that had no share
 	for _, s := range w.shares {
-		known := old[s.Version.ID] != nil
-		keep(s.Version)
-		if p := w.pools[s.Version.ID]; p != nil && !known {
+		v := s.Version
+		if v.MainModule == "" || w.pools[v.ID] != nil {
+			continue
+		}
+		p := w.coming.pool(v.ID)
+		if p == nil {
+			p = old[v.ID]
+		}
+		keep(v, p)
+		if p := w.pools[v.ID]; !had[p] {
 			fresh = append(fresh, p)
 		}
 	}
 	if c != nil {
 		for _, v := range c.Previews {
 			// A preview would open the objects a second time.
-			if len(v.Classes) == 0 {
-				keep(v)
+			if v.MainModule == "" || len(v.Classes) > 0 || w.pools[v.ID] != nil {
+				continue
 			}
+			p := old[v.ID]
+			if had[p] {
+				p = nil // its cell was for the traffic, and goes with it
+			}
+			keep(v, p)
 		}
 	}
 	if w.standIn != nil {
@@ -121,8 +135,14 @@ func (w *worker) update(c *config.Worker) {
 		w.standIn = nil
 	}
 	w.replace(old, fresh)
-	if p := w.primary(); p != nil && p != hadPrimary && !slices.Contains(fresh, p) && len(w.peers) > 0 {
-		w.refresh() // its cell runs without the sockets of other cells' calls
+	if p := w.primary(); p != hadPrimary && len(w.peers) > 0 {
+		w.generation.Add(1)
+		if p != nil && p != w.coming.pool(p.version.ID) {
+			p.refresh() // its cell, if any, runs without the sockets of other cells' calls
+		}
+		if hadPrimary != nil && w.pools[hadPrimary.version.ID] == hadPrimary {
+			hadPrimary.refresh() // and this one with them
+		}
 	}
 	for _, p := range fresh {
 		if p.durable() && p.alarmSet() {
@@ -161,16 +181,22 @@ func (w *worker) replace(old map[string]*pool, fresh []*pool) {
 		}
 		leaving = append(leaving, p)
 	}
-	w.leaving = append(w.leaving, leaving...)
 	var starts []*start
 	for _, p := range fresh {
-		starts = append(starts, p.begin())
+		if s := p.begin(); s != nil {
+			starts = append(starts, s)
+		}
 	}
+	if len(starts) == 0 {
+		for _, p := range leaving {
+			p.retire()
+		}
+		return
+	}
+	w.leaving = append(w.leaving, leaving...)
 	w.e.loops.Go(func() {
 		for _, s := range starts {
-			if s != nil {
-				<-s.done
-			}
+			<-s.done
 		}
 		w.mu.Lock()
 		defer w.mu.Unlock()
@@ -184,25 +210,22 @@ func (w *worker) replace(old map[string]*pool, fresh []*pool) {
 // primary is the pool whose cell other cells call: the larger share's. Nil when
 // there is none. Called with w.mu held.
 func (w *worker) primary() *pool {
-	var best *pool
-	percentage := -1.0
-	for _, s := range w.shares {
-		if p := w.pools[s.Version.ID]; p != nil && s.Percentage > percentage {
-			best, percentage = p, s.Percentage
-		}
+	if best := largest(w.shares); best >= 0 {
+		return w.pools[w.shares[best].Version.ID]
 	}
-	return best
+	return nil
 }
 
 // acquire returns a cell of version v that takes one more request; release it.
 func (w *worker) acquire(ctx context.Context, v *config.Version) (*cell, error) {
 	w.mu.Lock()
-	p, leaving := w.pools[v.ID], slices.Clone(w.leaving)
+	p := w.pools[v.ID]
+	var leaving []*pool
+	if len(w.leaving) > 0 && w.takesTraffic(v) {
+		leaving = slices.Clone(w.leaving)
+	}
 	w.mu.Unlock()
 	if p == nil {
-		if len(v.Classes) > 0 {
-			return nil, fault.NotConfigured.With("This version has Durable Objects, which run in the deployed version only.", nil)
-		}
 		return nil, errRetired
 	}
 	if c := p.take(); c != nil {
@@ -249,7 +272,7 @@ func (w *worker) sockets(p *pool) (map[peerKey]*os.File, uint64, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	files := map[peerKey]*os.File{}
-	if p == w.standIn || p == w.primary() {
+	if p == w.standIn || p == w.primary() || w.coming != nil && p == w.coming.primary {
 		for k, s := range w.peers {
 			files[k] = s.file
 		}
@@ -276,6 +299,11 @@ func (w *worker) refresh() {
 	for _, p := range w.pools {
 		p.refresh()
 	}
+	if w.coming != nil {
+		for _, p := range w.coming.pools {
+			p.refresh()
+		}
+	}
 	if w.standIn != nil {
 		w.standIn.refresh()
 	}
@@ -291,6 +319,11 @@ func (w *worker) close() {
 	}
 	for _, p := range w.leaving {
 		p.retire()
+	}
+	if w.coming != nil {
+		for _, p := range w.coming.pools {
+			p.retire()
+		}
 	}
 	if w.standIn != nil {
 		w.standIn.retire()
