@@ -46,6 +46,13 @@ type Options struct {
 	// Check starts a version on trial before it is accepted. Its error is shown
 	// to the user as the reason why the upload is refused. Nil accepts all.
 	Check func(context.Context, *config.Version) (Report, error)
+	// Prepare starts what a deployment of the Worker needs that is about to be
+	// stored, and returns when it is ready to take requests. finish is called when
+	// the deployment is stored, or was given up, and returns when requests reach
+	// nothing else any more. Its error is shown to the user as the reason why the
+	// deployment is not made; a mistake of the version itself is a StartupError.
+	// Nil: nothing needs to be started.
+	Prepare func(ctx context.Context, worker string, shares []config.Share) (finish func(), err error)
 	// Kinds are the kinds of binding that a Worker may have, among them one that
 	// is a binding.Secretive. An upload with another is refused. Required.
 	Kinds []binding.Kind

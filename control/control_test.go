@@ -48,6 +48,8 @@ type bench struct {
 	account string
 	// tail is the last subscriber of a tail.
 	tail chan func(telemetry.Invocation)
+	// prepare stands for the engine; nil: every version starts.
+	prepare func(worker string, shares []config.Share) (finish func(), err error)
 }
 
 func newBench(t *testing.T) *bench {
@@ -55,7 +57,7 @@ func newBench(t *testing.T) *bench {
 	b := &bench{t: t, tail: make(chan func(telemetry.Invocation), 1)}
 	var h http.Handler
 	var err error
-	if b.state, b.auth, h, err = open(t.Context(), t.TempDir(), b.subscribe); err != nil {
+	if b.state, b.auth, h, err = open(t.Context(), t.TempDir(), b.options); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { b.state.Close() })
@@ -67,6 +69,16 @@ func newBench(t *testing.T) *bench {
 	t.Cleanup(server.Close)
 	b.url = server.URL
 	return b
+}
+
+func (b *bench) options(o *Options) {
+	o.Tail = b.subscribe
+	o.Prepare = func(_ context.Context, worker string, shares []config.Share) (func(), error) {
+		if b.prepare == nil {
+			return func() {}, nil
+		}
+		return b.prepare(worker, shares)
+	}
 }
 
 func (b *bench) subscribe(_ string, f func(telemetry.Invocation)) (cancel func()) {
@@ -88,7 +100,7 @@ func (anywhere) Deployable(string, config.Binding) error { return nil }
 var secrets = map[string][]string{"secret_text": {"text"}, "secret_key": {"key_base64", "key_jwk"}}
 
 // open makes the REST API of a data directory.
-func open(ctx context.Context, dir string, tail func(string, func(telemetry.Invocation)) func()) (*state.Store, *auth.Auth, http.Handler, error) {
+func open(ctx context.Context, dir string, change func(*Options)) (*state.Store, *auth.Auth, http.Handler, error) {
 	blobs, err := blob.Open(filepath.Join(dir, "blobs"))
 	if err != nil {
 		return nil, nil, nil, err
@@ -98,8 +110,8 @@ func open(ctx context.Context, dir string, tail func(string, func(telemetry.Invo
 		return nil, nil, nil, err
 	}
 	users := auth.New(s, nil)
-	h, err := New(ctx, Options{
-		State: s, Auth: users, Port: ":8080", Tail: tail,
+	o := Options{
+		State: s, Auth: users, Port: ":8080",
 		Check: func(_ context.Context, v *config.Version) (Report, error) {
 			// Stands for the engine, which conformance/wrangler has: a version
 			// whose code begins with "throw" does not start.
@@ -124,7 +136,9 @@ func open(ctx context.Context, dir string, tail func(string, func(telemetry.Invo
 				return api.Write(w, nil)
 			}},
 		}},
-	})
+	}
+	change(&o)
+	h, err := New(ctx, o)
 	return s, users, h, err
 }
 
@@ -132,7 +146,7 @@ func open(ctx context.Context, dir string, tail func(string, func(telemetry.Invo
 // and waits to be killed.
 func serve(args []string) error {
 	dir, token := args[0], args[1]
-	s, users, h, err := open(context.Background(), dir, nil)
+	s, users, h, err := open(context.Background(), dir, func(*Options) {})
 	if err != nil {
 		return err
 	}

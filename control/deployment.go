@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/selvage-edge/selvage/api"
+	"github.com/selvage-edge/selvage/config"
 	"github.com/selvage-edge/selvage/control/state"
 )
 
@@ -86,7 +87,8 @@ func (s *server) postDeployment(w http.ResponseWriter, r *http.Request) error {
 		Worker: name, Source: source(r), Author: s.email(r),
 		Annotations: annotate(body.Annotations, "deployment"), Shares: body.Versions,
 	}
-	err := s.update(r, func(tx *state.Tx) error {
+	var shares []config.Share
+	err := s.view(r, func(tx *state.Tx) error {
 		worker, err := s.worker(tx, r)
 		if err != nil {
 			return err
@@ -101,17 +103,32 @@ func (s *server) postDeployment(w http.ResponseWriter, r *http.Request) error {
 				return badRequest(10206, "version %s was uploaded before a Durable Object migration (%s) and cannot be deployed any more", v.ID, worker.MigrationTag)
 			}
 			versions = append(versions, v)
-		}
-		if r.URL.Query().Get("force") != "true" {
-			if err := s.checkSecrets(tx, name, versions); err != nil {
+			c, err := tx.Config(v)
+			if err != nil {
 				return err
 			}
+			shares = append(shares, config.Share{Version: c, Percentage: share.Percentage})
 		}
-		worker.LastDeployedFrom = d.Source
-		if err := tx.PutWorker(&worker); err != nil {
-			return err
+		if r.URL.Query().Get("force") == "true" {
+			return nil
 		}
-		return tx.Deploy(&d)
+		return s.checkSecrets(tx, name, versions)
+	})
+	if err != nil {
+		return err
+	}
+	err = s.deploy(r, name, shares, func() error {
+		return s.update(r, func(tx *state.Tx) error {
+			worker, err := s.worker(tx, r)
+			if err != nil {
+				return err
+			}
+			worker.LastDeployedFrom = d.Source
+			if err := tx.PutWorker(&worker); err != nil {
+				return err
+			}
+			return tx.Deploy(&d)
+		})
 	})
 	if err != nil {
 		return err

@@ -164,7 +164,7 @@ func (d *draft) takeAssets(u *upload) error {
 			return err
 		}
 		d.session = &session
-		d.Assets = &state.AssetsUse{Config: u.Assets.Config}
+		d.Assets = &state.AssetsUse{Manifest: state.NewID(), Config: u.Assets.Config}
 	case u.KeepAssets || u.Assets != nil:
 		if had == nil {
 			if u.Assets != nil {
@@ -233,11 +233,9 @@ func (d *draft) store(f func(*state.Tx) error) error {
 			return err
 		}
 		if d.session != nil {
-			id, err := tx.AddManifest(d.worker.Name, *d.session)
-			if err != nil {
+			if err := tx.AddManifest(d.Assets.Manifest, d.worker.Name, *d.session); err != nil {
 				return err
 			}
-			d.Assets.Manifest = id
 		}
 		if err := tx.AddVersion(&d.Version); err != nil {
 			return err
@@ -249,12 +247,27 @@ func (d *draft) store(f func(*state.Tx) error) error {
 	})
 }
 
-// storeDeployed stores the version and gives it all traffic.
+// storeDeployed starts the version, stores it and gives it all traffic, or does
+// nothing of that.
 func (d *draft) storeDeployed(annotations map[string]string) error {
-	return d.store(func(tx *state.Tx) error {
-		return tx.Deploy(&state.Deployment{
-			Worker: d.worker.Name, Source: d.Source, Author: d.Author, Annotations: annotations,
-			Shares: []state.DeploymentShare{{Version: d.ID, Percentage: 100}},
+	var v *config.Version
+	err := d.s.view(d.r, func(tx *state.Tx) (err error) {
+		// Its cell is told what it will be called.
+		if err := tx.NameVersion(&d.Version); err != nil {
+			return err
+		}
+		v, err = tx.Config(d.Version)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return d.s.deploy(d.r, d.worker.Name, []config.Share{{Version: v, Percentage: 100}}, func() error {
+		return d.store(func(tx *state.Tx) error {
+			return tx.Deploy(&state.Deployment{
+				Worker: d.worker.Name, Source: d.Source, Author: d.Author, Annotations: annotations,
+				Shares: []state.DeploymentShare{{Version: d.ID, Percentage: 100}},
+			})
 		})
 	})
 }

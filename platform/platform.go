@@ -204,7 +204,8 @@ func (p *Platform) open(ctx context.Context, o Options) (err error) {
 	}
 	p.measure(o.Metrics)
 	p.API, err = p.Stores.API(ctx, control.Options{
-		Check: p.check,
+		Check:   p.check,
+		Prepare: p.prepare,
 		Tail: func(worker string, f func(telemetry.Invocation)) func() {
 			cancel, release := p.tails.Subscribe(worker, f), p.Engine.Observe(worker)
 			return func() { release(); cancel() }
@@ -233,12 +234,26 @@ func (p *Platform) SetOrigins(origins map[string]*url.URL) error { return p.egre
 // check starts an uploaded version on trial.
 func (p *Platform) check(ctx context.Context, v *config.Version) (control.Report, error) {
 	r, err := p.Engine.Check(ctx, v)
+	return control.Report{StartupTime: r.StartTime, Handlers: r.Handlers}, startupError(err)
+}
+
+// prepare starts the cells of a deployment that is about to be made.
+func (p *Platform) prepare(ctx context.Context, worker string, shares []config.Share) (finish func(), err error) {
+	finish, err = p.Engine.Prepare(ctx, worker, shares)
+	return finish, startupError(err)
+}
+
+// startupError marks an error that is the version's own mistake.
+func startupError(err error) error {
 	var start *workerd.StartError
-	if errors.As(err, &start) && start.Stack != "" {
+	if !errors.As(err, &start) {
+		return err
+	}
+	if start.Stack != "" {
 		// A whole stack, because clients rewrite its lines to the user's sources.
 		err = errors.New("Uncaught " + start.Message + "\n" + start.Stack)
 	}
-	return control.Report{StartupTime: r.StartTime, Handlers: r.Handlers}, err
+	return control.StartupError{Err: err}
 }
 
 func (p *Platform) startCrons(source config.Source) {

@@ -110,22 +110,21 @@ func (tx *Tx) assetFiles(session string) (map[string]AssetFile, error) {
 }
 
 // AddManifest fixes the files of a session, all of which must be stored, for
-// use by versions of the Worker and returns the manifest's id.
-func (tx *Tx) AddManifest(worker string, session AssetSession) (id string, err error) {
+// use by versions of the Worker. id is a new one; see NewID.
+func (tx *Tx) AddManifest(id, worker string, session AssetSession) error {
 	stored, err := tx.assetFiles(session.ID)
 	if err != nil {
-		return "", err
+		return err
 	}
 	files := make(map[string]AssetFile, len(session.Paths))
 	for path, hash := range session.Paths {
 		f, ok := stored[hash]
 		if !ok {
-			return "", fmt.Errorf("asset %s: %w", path, ErrNotFound)
+			return fmt.Errorf("asset %s: %w", path, ErrNotFound)
 		}
 		files[path] = f
 	}
-	id = NewID()
-	return id, tx.exec("INSERT INTO asset_manifests (id, worker, data) VALUES (?, ?, ?)", id, worker, encode(files))
+	return tx.exec("INSERT INTO asset_manifests (id, worker, data) VALUES (?, ?, ?)", id, worker, encode(files))
 }
 
 // Manifest returns the files of a manifest by path, or ErrNotFound.

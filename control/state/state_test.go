@@ -330,7 +330,7 @@ func TestAssetsCompleteOnceAndAreSwept(t *testing.T) {
 		if done, err := tx.AddAssets(session.ID, []AssetFile{file}); done || err != nil {
 			return fmt.Errorf("complete %v after one of two files, %w", done, err)
 		}
-		if _, err := tx.AddManifest("site", session); !errors.Is(err, ErrNotFound) {
+		if err := tx.AddManifest(NewID(), "site", session); !errors.Is(err, ErrNotFound) {
 			return fmt.Errorf("manifest of an incomplete session: %w", err)
 		}
 		two := file
@@ -338,7 +338,8 @@ func TestAssetsCompleteOnceAndAreSwept(t *testing.T) {
 		if done, err := tx.AddAssets(session.ID, []AssetFile{two}); !done || err != nil {
 			return fmt.Errorf("complete %v after both files, %w", done, err)
 		}
-		use.Manifest, err = tx.AddManifest("site", session)
+		use.Manifest = NewID()
+		err = tx.AddManifest(use.Manifest, "site", session)
 		return err
 	})
 	if err != nil {
@@ -398,7 +399,7 @@ func TestAssetWanted(t *testing.T) {
 		if got := fmt.Sprint(missing); got != "[h3]" {
 			t.Errorf("missing of the next upload: %s", got)
 		}
-		if _, err := tx.AddManifest("site", again); !errors.Is(err, ErrNotFound) {
+		if err := tx.AddManifest(NewID(), "site", again); !errors.Is(err, ErrNotFound) {
 			t.Errorf("a manifest of files that are not all there: %v", err)
 		}
 		return err

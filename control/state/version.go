@@ -12,7 +12,7 @@ import (
 
 // Version is the record of one upload. It never changes once it is added.
 type Version struct {
-	// ID is a UUID, set by AddVersion, as is Number, which counts from 1.
+	// ID is a UUID and Number counts from 1; see NameVersion.
 	ID      string    `json:"id"`
 	Worker  string    `json:"worker"`
 	Number  int       `json:"number"`
@@ -129,16 +129,28 @@ func (tx *Tx) LatestVersion(worker string) (Version, error) {
 	return record[Version](tx, "SELECT data FROM versions WHERE worker = ? ORDER BY number DESC LIMIT 1", worker)
 }
 
-// AddVersion stores v as the newest version of its Worker, which must exist.
-// It sets ID, Number and Created and seals the secrets among the bindings.
-func (tx *Tx) AddVersion(v *Version) error {
-	if err := tx.touch(v.Worker); err != nil {
-		return err
-	}
+// NameVersion sets ID, Number and Created of a version that will be the newest
+// of its Worker, so that it can be started before AddVersion stores it. Nothing
+// else may store a version of the Worker in between.
+func (tx *Tx) NameVersion(v *Version) error {
 	if err := tx.one("SELECT coalesce(max(number), 0) + 1 FROM versions WHERE worker = ?", []any{v.Worker}, &v.Number); err != nil {
 		return err
 	}
 	v.ID, v.Created = newUUID(), tx.Now()
+	return nil
+}
+
+// AddVersion stores v as the newest version of its Worker, which must exist. It
+// names it, unless NameVersion has, and seals the secrets among the bindings.
+func (tx *Tx) AddVersion(v *Version) error {
+	if err := tx.touch(v.Worker); err != nil {
+		return err
+	}
+	if v.ID == "" {
+		if err := tx.NameVersion(v); err != nil {
+			return err
+		}
+	}
 	sealed := make(Bindings, len(v.Bindings))
 	for i, b := range v.Bindings {
 		var err error
