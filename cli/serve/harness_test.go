@@ -248,6 +248,27 @@ func (r *running) deploy(name, source string, metadata map[string]any) {
 	}
 }
 
+// previews gives a Worker its host, and its versions theirs if on is set.
+func (r *running) previews(name string, on bool) {
+	r.t.Helper()
+	err := r.api("POST", "/workers/scripts/"+name+"/subdomain", "application/json", strings.NewReader(fmt.Sprintf(`{"enabled":true,"previews_enabled":%t}`, on)), nil)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// cells counts the server's cells in a state, "running" or "draining".
+func (r *running) cells(state string) int {
+	r.t.Helper()
+	_, text := r.get("/metrics", r.token)
+	_, rest, ok := strings.Cut(text, fmt.Sprintf("\nselvage_cells{state=%q} ", state))
+	var n int
+	if _, err := fmt.Sscan(rest, &n); err != nil || !ok {
+		r.t.Fatalf("metrics lack the cells: %v", err)
+	}
+	return n
+}
+
 // ask sends a request to a Worker.
 func (r *running) ask(worker, method, path string, body io.Reader) (int, string, error) {
 	req, err := http.NewRequest(method, r.edge+path, body)

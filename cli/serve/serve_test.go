@@ -24,12 +24,20 @@ func answers(text string) string {
 	return fmt.Sprintf(`export default { fetch() { return new Response(%q) } }`, text)
 }
 
-// 200 requests a second go on through 50 deployments; none fails and none is
-// answered by a version that is not ready.
+// 200 requests a second go on through 50 deployments; none fails, and the one
+// after a deployment is answered by its version. One cell is left, and at most
+// one more that drains.
 func TestNoRequestIsLostWhileDeploying(t *testing.T) {
+	for _, previews := range []bool{false, true} {
+		t.Run(fmt.Sprintf("previews=%t", previews), func(t *testing.T) { deployUnderLoad(t, previews) })
+	}
+}
+
+func deployUnderLoad(t *testing.T, previews bool) {
 	const rate, deployments = 200, 50
 	r := start(t, testSettings(t.TempDir()), Options{})
 	r.deploy("web", answers("v0"), nil)
+	r.previews("web", previews)
 	r.want("web", "/", 200, "v0")
 	var sent, failed atomic.Int64
 	var firstFailure atomic.Pointer[string]
@@ -61,12 +69,12 @@ func TestNoRequestIsLostWhileDeploying(t *testing.T) {
 			t.Error(err)
 			break
 		}
+		r.want("web", "/", 200, fmt.Sprintf("v%d", n))
+		if running, draining := r.cells("running"), r.cells("draining"); running != 1 || draining > 1 {
+			t.Errorf("after deployment %d there are %d cells running and %d draining", n, running, draining)
+		}
 	}
 	took := time.Since(begin)
-	poll.Until(t, "the last version answers", func() bool {
-		_, body, _ := r.ask("web", "GET", "/", nil)
-		return body == fmt.Sprintf("v%d", deployments)
-	})
 	close(stop)
 	all.Wait()
 	if n := failed.Load(); n > 0 {
