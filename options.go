@@ -48,6 +48,7 @@ type definition struct {
 	routes   []config.Route
 	crons    []string
 	tailOf   []string
+	needs    []need
 	assets   *config.Assets
 	private  bool
 	problems []error
@@ -125,7 +126,10 @@ func WithPrivate() WorkerOption { return func(d *definition) { d.private = true 
 // WithCron adds cron triggers in Cloudflare's dialect, UTC. The handler must be
 // a [Scheduler].
 func WithCron(expressions ...string) WorkerOption {
-	return func(d *definition) { d.crons = append(d.crons, expressions...) }
+	return func(d *definition) {
+		d.crons = append(d.crons, expressions...)
+		needs[Scheduler](d, "WithCron", "Scheduled")
+	}
 }
 
 // WithRoute has the Worker answer a pattern such as "example.com/api/*".
@@ -146,7 +150,10 @@ func WithDomain(host string) WorkerOption {
 // handler must be a [Tailer]. Observing a Worker in JavaScript costs it
 // throughput.
 func WithTail(workers ...string) WorkerOption {
-	return func(d *definition) { d.tailOf = append(d.tailOf, workers...) }
+	return func(d *definition) {
+		d.tailOf = append(d.tailOf, workers...)
+		needs[Tailer](d, "WithTail", "Tail")
+	}
 }
 
 // WithAssets serves static files before the handler is asked, as Cloudflare

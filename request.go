@@ -63,7 +63,8 @@ func Props(ctx context.Context) json.RawMessage {
 	return nil
 }
 
-// Ray is the Ray ID of the request, without the colo; empty outside of one.
+// Ray is the Ray ID of the request, without the colo, or the id of the event;
+// empty outside of both.
 func Ray(ctx context.Context) string {
 	if r := telemetry.RequestFrom(ctx); r != nil {
 		return r.Ray

@@ -52,6 +52,7 @@ import (
 	"github.com/selvage-edge/selvage/binding/kv"
 	"github.com/selvage-edge/selvage/binding/service"
 	"github.com/selvage-edge/selvage/config"
+	"github.com/selvage-edge/selvage/cron"
 	"github.com/selvage-edge/selvage/engine/program"
 	"github.com/selvage-edge/selvage/engine/workerd"
 	"github.com/selvage-edge/selvage/platform"
@@ -145,8 +146,8 @@ func (p *Platform) Worker(name string) Service {
 
 // Scheduled fires a cron trigger of a Worker and waits for its handler and what
 // that waits for. An exception of the handler is an error.
-func (p *Platform) Scheduled(ctx context.Context, worker, cron string, at time.Time) error {
-	outcome, err := p.p.Engine.Scheduled(ctx, worker, cron, at)
+func (p *Platform) Scheduled(ctx context.Context, worker, expression string, at time.Time) error {
+	outcome, err := p.p.Engine.Send(ctx, worker, cron.Trigger{Cron: expression, Time: at}.Event())
 	if err == nil && outcome.Outcome != "ok" {
 		err = fmt.Errorf("scheduled handler of Worker %q: outcome %s", worker, outcome.Outcome)
 	}

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"runtime/debug"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -30,24 +29,16 @@ type (
 	Durable = durable.Namespace
 	// Secret is a string that does not show itself.
 	Secret = vars.Secret
+	// Scheduler is a Worker's handler that handles cron triggers, too.
+	Scheduler = cron.Handler
 	// ScheduledEvent is a cron trigger that fires.
-	ScheduledEvent = program.ScheduledEvent
+	ScheduledEvent = cron.Trigger
+	// Tailer is a Worker's handler that is told what other Workers did; WithTail
+	// says which.
+	Tailer = program.Tailer
 	// Invocation is a tail event.
 	Invocation = telemetry.Invocation
 )
-
-// Scheduler is a Worker's handler that handles cron triggers, too. An error or
-// a panic is an exception of the Worker.
-type Scheduler interface {
-	Scheduled(ctx context.Context, e ScheduledEvent) error
-}
-
-// Tailer is a Worker's handler that is told what other Workers did; WithTail
-// says which. Events come in batches of up to 100, some time after they
-// happened; when Tail is slow, events are lost.
-type Tailer interface {
-	Tail(ctx context.Context, events []Invocation) error
-}
 
 // Worker is a Worker in Go. E is a struct; its fields with a binding tag are
 // set before start is called, once for each platform, to make the handler:
@@ -85,7 +76,7 @@ func (d *definition) builtin(fields []field, start func() http.Handler) (platfor
 		ID: uuid.NewString(), Number: 1, Worker: d.name, Tag: revision(), Created: time.Now(),
 		CompatibilityDate: "2026-11-01", Bindings: bindings, Assets: d.assets,
 	}
-	p := &handlers{name: d.name, crons: len(d.crons) > 0, tailOf: d.tailOf, ready: make(chan struct{})}
+	p := program.New(d.name, d.tailOf...)
 	b := platform.Builtin{
 		Worker: &config.Worker{
 			Name: d.name, Deployment: v.ID, Subdomain: !d.private, Crons: slices.Clone(d.crons),
@@ -99,7 +90,12 @@ func (d *definition) builtin(fields []field, start func() http.Handler) (platfor
 		if len(problems) > 0 {
 			return errors.Join(problems...)
 		}
-		return p.open(start())
+		h := start()
+		if err := d.handles(h); err != nil {
+			return err
+		}
+		p.Open(h)
+		return nil
 	}
 	return b, nil
 }
@@ -118,79 +114,26 @@ func revision() string {
 	return ""
 }
 
-// handlers is the handler of a Worker in Go as the engine sees it. Until it is open, what calls
-// it waits.
-type handlers struct {
-	name    string
-	crons   bool
-	tailOf  []string
-	handler atomic.Pointer[http.Handler]
-	ready   chan struct{}
+// need is a method that an option wants the Worker's handler to have.
+type need struct {
+	option, method string
+	has            func(h http.Handler) bool
 }
 
-var (
-	_ program.Scheduler = (*handlers)(nil)
-	_ program.Tailer    = (*handlers)(nil)
-)
-
-func (p *handlers) open(h http.Handler) error {
+// handles says whether h has the methods for the events that the Worker gets.
+func (d *definition) handles(h http.Handler) error {
 	if h == nil {
 		return errors.New("its function returned no handler")
 	}
-	if _, ok := h.(Tailer); !ok && len(p.tailOf) > 0 {
-		return fmt.Errorf("WithTail: its handler, a %T, has no method Tail", h)
+	for _, n := range d.needs {
+		if !n.has(h) {
+			return fmt.Errorf("%s: its handler, a %T, has no method %s", n.option, h, n.method)
+		}
 	}
-	if _, ok := h.(Scheduler); !ok && p.crons {
-		return fmt.Errorf("WithCron: its handler, a %T, has no method Scheduled", h)
-	}
-	p.handler.Store(&h)
-	close(p.ready)
 	return nil
 }
 
-// get waits for the handler.
-func (p *handlers) get(ctx context.Context) (http.Handler, error) {
-	if h := p.handler.Load(); h != nil {
-		return *h, nil
-	}
-	select {
-	case <-p.ready:
-		return *p.handler.Load(), nil
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
-}
-
-// ServeHTTP implements http.Handler.
-func (p *handlers) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	h, err := p.get(r.Context())
-	if err != nil {
-		panic(http.ErrAbortHandler) // the client has left
-	}
-	h.ServeHTTP(w, r)
-}
-
-// Scheduled implements program.Scheduler.
-func (p *handlers) Scheduled(ctx context.Context, e ScheduledEvent) error {
-	h, err := p.get(ctx)
-	if err != nil {
-		return err
-	}
-	s, ok := h.(Scheduler)
-	if !ok {
-		return fmt.Errorf("a cron trigger fired, but the handler of Worker %q, a %T, has no method Scheduled", p.name, h)
-	}
-	return s.Scheduled(ctx, e)
-}
-
-// TailOf implements program.Tailer.
-func (p *handlers) TailOf() []string { return p.tailOf }
-
-// Tail implements program.Tailer.
-func (p *handlers) Tail(ctx context.Context, events []Invocation) error {
-	h, err := p.get(ctx)
-	if err != nil {
-		return err
-	}
-	return h.(Tailer).Tail(ctx, events)
+// needs notes that the handler must be an H, which has the method.
+func needs[H any](d *definition, option, method string) {
+	d.needs = append(d.needs, need{option, method, func(h http.Handler) bool { _, ok := h.(H); return ok }})
 }

@@ -53,6 +53,8 @@ type plan struct {
 	observed bool
 	// mark tells our marks in the Worker's console lines from its own text.
 	mark mark
+	// attributed: the Worker has our main module, which reads the tags of events.
+	attributed bool
 	// sockets are the listening descriptors by socket name; own are those that
 	// belong to this cell alone.
 	sockets map[string]*os.File
@@ -96,6 +98,7 @@ func (e *Engine) plan(ctx context.Context, v *config.Version, o planOptions) (_ 
 		return nil, err
 	}
 	if x, ok := p.mark.attribute(user, v, !o.inspected); ok {
+		p.attributed = true
 		p.config.Extensions = append(p.config.Extensions, x)
 	}
 	names := map[string]bool{}

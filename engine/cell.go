@@ -129,7 +129,7 @@ func tryCell(ctx context.Context, p *pool, binary string, lock *os.File) (_ *cel
 	c.started = time.Now()
 	c.watch.lastActive = c.started
 	c.hop = hop.New(hop.Options{Dial: dialUnix(pl.userSocket), Single: true})
-	c.events = &http.Client{Transport: &http.Transport{DialContext: dialUnix(pl.eventSocket), MaxIdleConnsPerHost: 8}}
+	c.events = shimClient(pl)
 	c.objects = hop.New(hop.Options{Dial: dialUnix(pl.eventSocket)})
 	e.add(c)
 	e.o.Logger.Debug("cell started", "worker", c.version.Worker, "version", c.version.ID, "pid", c.proc.PID(), "took", c.proc.StartTime)
@@ -208,7 +208,6 @@ func (c *cell) gone() {
 	c.stopOnce.Do(func() { close(c.stopping) })
 	c.hop.Close()
 	c.objects.Close()
-	c.events.CloseIdleConnections()
 	c.plan.discard()
 	c.ended()
 	c.pool.w.e.remove(c)

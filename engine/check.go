@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"slices"
 	"time"
@@ -79,9 +78,9 @@ func (e *Engine) Check(ctx context.Context, v *config.Version) (Report, error) {
 	if v.ServiceWorker {
 		return report, nil
 	}
-	c := &cell{version: v, proc: proc, ended: ended, events: &http.Client{Transport: &http.Transport{DialContext: dialUnix(p.eventSocket), DisableKeepAlives: true}}}
+	c := &cell{version: v, proc: proc, ended: ended, events: shimClient(p)}
 	var exports []Export
-	if err := c.event(ctx, "/exports", nil, &exports); err != nil {
+	if err := c.ask(ctx, "/exports", nil, &exports); err != nil {
 		return report, fmt.Errorf("check version: %w", err)
 	}
 	for _, x := range exports {

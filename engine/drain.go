@@ -69,7 +69,6 @@ func (c *cell) drain() {
 		c.settle(ctx, limit)
 		c.hop.Close()
 		c.objects.Close()
-		c.events.CloseIdleConnections()
 		// From here on connections of other cells wait for the next cell.
 		c.stopOnce.Do(func() { close(c.stopping) })
 		if c.plan.called || c.upgraded.Load() > 0 {

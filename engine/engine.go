@@ -55,9 +55,9 @@ type Options struct {
 	// where their kind can, before they are mounted. Otherwise a missing one
 	// keeps the version from starting.
 	MakeMissing bool
-	// Programs are the handlers of the Workers in Go, by name; see package program.
-	// A snapshot says when they are deployed; their versions have no code.
-	Programs map[string]http.Handler
+	// Programs are the Workers in Go. A snapshot says when they are deployed;
+	// their versions have no code.
+	Programs []*program.Worker
 	// Egress answers the fetch() and connect() calls of a version. The scheme
 	// of the URL is in hop.ProtoHeader. Nil refuses them all.
 	Egress func(v *config.Version) http.Handler

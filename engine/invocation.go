@@ -86,6 +86,31 @@ const (
 	markedException = '\x1d'
 )
 
+// tag is how the shim names an event to invocation.js: a mark without its
+// control character.
+func (m mark) tag(id string) string { return string(m[1:]) + id }
+
+// untag takes the tag of an event off its description in a tail event: the end
+// of the name of the queue or of the cron expression.
+func (m mark) untag(event json.RawMessage) (_ json.RawMessage, id string) {
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(event, &fields) != nil {
+		return event, ""
+	}
+	for _, name := range []string{"cron", "queue"} {
+		var text string
+		if json.Unmarshal(fields[name], &text) != nil {
+			continue
+		}
+		if before, id, ok := strings.Cut(text, string(m)); ok {
+			fields[name], _ = json.Marshal(before) // a string
+			event, _ = json.Marshal(fields)        // of what was just parsed
+			return event, id
+		}
+	}
+	return event, ""
+}
+
 // line takes the mark off a console line. uncaught: the line is an exception
 // that left a handler, with its stack.
 func (m mark) line(message string) (text, ray string, uncaught bool) {
@@ -103,35 +128,42 @@ func (m mark) line(message string) (text, ray string, uncaught bool) {
 }
 
 // logs takes the marks off the console calls of a tail event, and leaves out
-// our own calls.
-func (m mark) logs(logs []telemetry.Log) []telemetry.Log {
+// our own calls. ray is the id that the marks tell; empty without any.
+func (m mark) logs(logs []telemetry.Log) (_ []telemetry.Log, ray string) {
 	for i := range logs {
-		logs[i].Message = m.arguments(logs[i].Message)
+		var marked string
+		if logs[i].Message, marked = m.arguments(logs[i].Message); marked != "" {
+			ray = marked
+		}
 	}
-	return slices.DeleteFunc(logs, func(l telemetry.Log) bool { return l.Message == nil })
+	return slices.DeleteFunc(logs, func(l telemetry.Log) bool { return l.Message == nil }), ray
 }
 
 // arguments takes the mark off the arguments of a console call, a JSON array.
 // nil: the call was ours.
-func (m mark) arguments(message json.RawMessage) json.RawMessage {
+func (m mark) arguments(message json.RawMessage) (_ json.RawMessage, ray string) {
 	var list []json.RawMessage
 	var first string
 	if json.Unmarshal(message, &list) != nil || len(list) == 0 || json.Unmarshal(list[0], &first) != nil {
-		return message
+		return message, ""
 	}
-	_, end, rest, ok := m.cut(first)
-	switch {
-	case !ok:
-		return message
-	case end == markedException:
-		return nil
-	case end == markedArguments:
+	ray, end, rest, ok := m.cut(first)
+	if !ok {
+		return message, ""
+	}
+	if ray[0] == '-' { // the event had none
+		ray = ""
+	}
+	switch end {
+	case markedException:
+		return nil, ray
+	case markedArguments:
 		list = list[1:]
 	default:
 		list[0], _ = json.Marshal(rest) // a string
 	}
 	message, _ = json.Marshal(list) // of what was just parsed
-	return message
+	return message, ray
 }
 
 // ownFrame is a line of a stack that is not the Worker's.

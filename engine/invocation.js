@@ -17,9 +17,8 @@ class Invocation {
   #mark;
   // Of a request no more than the Ray ID is kept: an invocation lives until the
   // collector comes by, and what it holds lives as long.
-  constructor(event) {
-    // With its colo; empty where the event brings none.
-    this.ray = event instanceof Request ? (event.headers.get("cf-ray") ?? "") : "";
+  constructor(event, handler) {
+    this.ray = rayOf(event, handler);
   }
   // mark is how the Ray ID travels in texts; engine/invocation.go reads it.
   get mark() {
@@ -27,11 +26,44 @@ class Invocation {
   }
 }
 
+// rayOf is the Ray ID of a request with its colo, or the id of an event that
+// shim.js has tied to it; empty where there is none. The Worker sees the event
+// without.
+function rayOf(event, handler) {
+  if (event instanceof Request) return event.headers.get("cf-ray") ?? "";
+  switch (handler) {
+    case "scheduled":
+      return untie(event?.cron, (cron) => define(event, "cron", cron));
+    case "queue":
+      return untie(event?.queue, (queue) => define(event, "queue", queue));
+    case "tail":
+      return untie(Array.isArray(event) && event.at(-1), () => event.pop());
+    case "email":
+      for (const name in event) {
+        const id = untie(name, () => delete event[name]);
+        if (id !== "") return id;
+      }
+  }
+  return "";
+}
+
+const tag = new RegExp("\x1e" + settings.key + "([0-9a-f]{16})$");
+
+// untie reads the id at the end of a text and gives remove the text without.
+function untie(text, remove) {
+  const match = typeof text === "string" && tag.exec(text);
+  if (!match) return "";
+  remove(text.slice(0, match.index));
+  return match[1];
+}
+
+const define = (object, name, value) => Object.defineProperty(object, name, { value, enumerable: true, configurable: true });
+
 // replace puts a wrapper in the place of a method; owner is who has it.
 function replace(object, name, wrapper, owner = object) {
   const property = Object.getOwnPropertyDescriptor(owner, name);
   if (typeof property?.value !== "function" || !(property.configurable || property.writable)) return;
-  const method = wrapper(property.value);
+  const method = wrapper(property.value, name);
   Object.defineProperty(method, "name", { value: property.value.name, configurable: true });
   Object.defineProperty(object, name, { ...property, value: method });
 }
@@ -142,10 +174,10 @@ function call(handler, self, args) {
 
 // within wraps a method so that it runs as an invocation; one that runs within
 // an invocation already is an ordinary function.
-const within = (run) => (method) =>
+const within = (run) => (method, name) =>
   function (...args) {
     if (running.getStore() !== undefined) return method.apply(this, args);
-    return running.run(new Invocation(args[0]), run, method, this, args);
+    return running.run(new Invocation(args[0], name), run, method, this, args);
   };
 const entered = within(Reflect.apply);
 const handled = settings.lines ? within(call) : entered;
@@ -172,7 +204,7 @@ export function enter(exports) {
         // An inherited handler is overridden in the object, not in its class.
         if (typeof value[method] !== "function") continue;
         if (Object.hasOwn(value, method)) replace(value, method, handled);
-        else if (Object.isExtensible(value)) value[method] = handled(value[method]);
+        else if (Object.isExtensible(value)) value[method] = handled(value[method], method);
       }
     }
   }

@@ -277,8 +277,19 @@ func TestMark(t *testing.T) {
 		`["\u001e0011` + ray + `\u001dError: x"]`: ``,
 		`["text"]`: `["text"]`, `[]`: `[]`, `{}`: `{}`, `[1]`: `[1]`,
 	} {
-		if got := m.arguments(json.RawMessage(in)); string(got) != want {
+		if got, marked := m.arguments(json.RawMessage(in)); string(got) != want || (marked == ray) != strings.Contains(in, ray) {
 			t.Errorf("arguments(%s) = %s, want %s", in, got, want)
+		}
+	}
+	for in, want := range map[string]string{
+		`{"cron":"* * * * *\u001e0011` + ray + `","scheduledTime":1}`: `{"cron":"* * * * *","scheduledTime":1}`,
+		`{"queue":"jobs\u001e0011` + ray + `","batchSize":1}`:         `{"batchSize":1,"queue":"jobs"}`,
+		`{"queue":"jobs\u001e0012` + ray + `"}`:                       `{"queue":"jobs\u001e0012` + ray + `"}`, // another cell's
+		`{"cron":"* * * * *"}`:                                        `{"cron":"* * * * *"}`,
+		`{"cron":1}`:                                                  `{"cron":1}`, `null`: `null`, `[]`: `[]`, ``: ``,
+	} {
+		if got, id := m.untag(json.RawMessage(in)); string(got) != want || (id == ray) != (in != want) {
+			t.Errorf("untag(%s) = %s, %q, want %s", in, got, id, want)
 		}
 	}
 	for path, want := range map[string]string{
@@ -312,7 +323,7 @@ func FuzzMark(f *testing.F) {
 		if text, ray, _ := m.line(s); len(text) > len(s) || ray != "" && len(ray) != rayLength {
 			t.Errorf("line(%q) = %q, %q", s, text, ray)
 		}
-		if got := m.arguments(json.RawMessage(s)); got != nil && json.Valid([]byte(s)) && !json.Valid(got) {
+		if got, _ := m.arguments(json.RawMessage(s)); got != nil && json.Valid([]byte(s)) && !json.Valid(got) {
 			t.Errorf("arguments(%q) = %q", s, got)
 		}
 		if u, err := url.ParseRequestURI(s); err == nil {

@@ -13,7 +13,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/selvage-edge/selvage/binding"
 	"github.com/selvage-edge/selvage/config"
+	"github.com/selvage-edge/selvage/cron"
 	"github.com/selvage-edge/selvage/engine/workerd"
 	"github.com/selvage-edge/selvage/fault"
 	"github.com/selvage-edge/selvage/internal/poll"
@@ -272,14 +274,14 @@ func TestScheduled(t *testing.T) {
   if (c.cron === "never") { c.noRetry(); throw new Error("x"); }
 } }`))
 	at := time.Date(2026, 1, 2, 3, 4, 0, 0, time.UTC)
-	for cron, want := range map[string]Outcome{
-		"* * * * *": {"ok", false},
-		"throw":     {"exception", false},
-		"never":     {"exception", true},
+	for expression, want := range map[string]binding.Outcome{
+		"* * * * *": {Outcome: "ok"},
+		"throw":     {Outcome: "exception"},
+		"never":     {Outcome: "exception", NoRetry: true},
 	} {
-		got, err := b.Scheduled(t.Context(), "job", cron, at)
-		if err != nil || got != want {
-			t.Errorf("%s: %+v, %v", cron, got, err)
+		got, err := b.Send(t.Context(), "job", cron.Trigger{Cron: expression, Time: at}.Event())
+		if err != nil || got.Outcome != want.Outcome || got.NoRetry != want.NoRetry {
+			t.Errorf("%s: %+v, %v", expression, got, err)
 		}
 	}
 	poll.Until(t, "the handler's line", func() bool {

@@ -46,7 +46,7 @@ func (e *Engine) ObjectID(ctx context.Context, o binding.Object) (string, error)
 		return "", err
 	}
 	defer c.release()
-	err = c.event(ctx, "/object-id", body, &out)
+	err = c.ask(ctx, "/object-id", body, &out)
 	if err == nil && out.Error != "" {
 		err = errors.New(out.Error)
 	}

@@ -14,26 +14,30 @@ import (
 
 	"github.com/selvage-edge/selvage/binding"
 	"github.com/selvage-edge/selvage/config"
+	"github.com/selvage-edge/selvage/cron"
 	"github.com/selvage-edge/selvage/engine/program"
 	"github.com/selvage-edge/selvage/fault"
 	"github.com/selvage-edge/selvage/internal/poll"
 	"github.com/selvage-edge/selvage/telemetry"
 )
 
-// api is a Worker in Go for the tests.
+// api is the handler of a Worker in Go for the tests.
 type api struct {
 	http.HandlerFunc
-	scheduled func(ctx context.Context, e program.ScheduledEvent) error
-	of        []string
+	scheduled func(ctx context.Context, e cron.Trigger) error
 	tail      func(ctx context.Context, events []telemetry.Invocation) error
 }
 
-func (a *api) Scheduled(ctx context.Context, e program.ScheduledEvent) error {
-	return a.scheduled(ctx, e)
-}
-func (a *api) TailOf() []string { return a.of }
+func (a *api) Scheduled(ctx context.Context, e cron.Trigger) error { return a.scheduled(ctx, e) }
 func (a *api) Tail(ctx context.Context, events []telemetry.Invocation) error {
 	return a.tail(ctx, events)
+}
+
+// inGo makes the Worker "go" of a handler.
+func inGo(h http.Handler, tailOf ...string) func(*Options) {
+	w := program.New("go", tailOf...)
+	w.Open(h)
+	return func(o *Options) { o.Programs = []*program.Worker{w} }
 }
 
 // programVersion is a version of a Program.
@@ -62,7 +66,7 @@ func TestProgram(t *testing.T) {
 			}
 			fmt.Fprintf(w, "%s %s %s", i.Worker, i.Version.ID[:8], r.URL.Path)
 		},
-		scheduled: func(ctx context.Context, e program.ScheduledEvent) error {
+		scheduled: func(ctx context.Context, e cron.Trigger) error {
 			if e.Cron == "fails" {
 				return errors.New("no luck")
 			}
@@ -70,7 +74,7 @@ func TestProgram(t *testing.T) {
 			return nil
 		},
 	}
-	b := newBench(t, func(o *Options) { o.Programs = map[string]http.Handler{"go": a} })
+	b := newBench(t, inGo(a))
 	if status, _, _ := b.ask("/go/"); status != http.StatusNotFound {
 		t.Errorf("not deployed: %d", status)
 	}
@@ -102,10 +106,10 @@ func TestProgram(t *testing.T) {
 	close(release)
 	poll.Until(t, "WaitUntil ends", func() bool { return b.Programs()[0].Waiting == 0 })
 
-	for cron, want := range map[string]string{"fails": "exception", "ok but later": "exception"} {
-		out, err := b.Scheduled(context.Background(), "go", cron, time.Unix(60, 0))
+	for expression, want := range map[string]string{"fails": "exception", "ok but later": "exception"} {
+		out, err := b.Send(context.Background(), "go", cron.Trigger{Cron: expression, Time: time.Unix(60, 0)}.Event())
 		if err != nil || out.Outcome != want {
-			t.Errorf("scheduled %s: %+v %v", cron, out, err)
+			t.Errorf("scheduled %s: %+v %v", expression, out, err)
 		}
 	}
 }
@@ -124,7 +128,7 @@ func TestProgramCalledFromJavaScript(t *testing.T) {
 		fmt.Fprint(w, record.Scheme, " ", r.Host, " ", r.RequestURI, " ", cf.Colo, " ", string(body), " ",
 			string(program.InvocationFrom(r.Context()).Props), " ", len(r.Header["Selvage-Proto"])+len(r.Header["Selvage-Capability"]))
 	}}
-	b := newBench(t, func(o *Options) { o.Programs = map[string]http.Handler{"go": a} })
+	b := newBench(t, inGo(a))
 	b.deploy(b.programVersion("go"))
 	b.deploy(b.version("web", `export default { async fetch(request, env) {
   const results = [];
@@ -143,13 +147,13 @@ func TestProgramCalledFromJavaScript(t *testing.T) {
 // A Program is told what others did, and only that.
 func TestProgramTail(t *testing.T) {
 	told := make(chan telemetry.Invocation, 10)
-	a := &api{of: []string{"web"}, tail: func(_ context.Context, events []telemetry.Invocation) error {
+	a := &api{tail: func(_ context.Context, events []telemetry.Invocation) error {
 		for _, e := range events {
 			told <- e
 		}
 		return nil
 	}, HandlerFunc: func(http.ResponseWriter, *http.Request) {}}
-	b := newBench(t, func(o *Options) { o.Programs = map[string]http.Handler{"go": a} })
+	b := newBench(t, inGo(a, "web"))
 	b.deploy(b.programVersion("go"))
 	b.deploy(b.version("web", hello))
 	b.want("/web/", "hello")
@@ -172,7 +176,7 @@ func TestProgramDepth(t *testing.T) {
 			http.Error(w, err.Error(), fault.From(err).Status)
 		}
 	}}
-	b = newBench(t, func(o *Options) { o.Programs = map[string]http.Handler{"go": a} })
+	b = newBench(t, inGo(a))
 	b.deploy(b.programVersion("go"))
 	if status, body, _ := b.ask("/go/"); status != http.StatusInternalServerError || !strings.Contains(body, "1019") || calls != program.MaxDepth+1 {
 		t.Errorf("%d calls, %d %s", calls, status, body)

@@ -35,7 +35,10 @@ func (e *Engine) tail(p *plan, v *config.Version) workerd.Service {
 		}
 		for _, i := range events {
 			i.ScriptName = v.Worker
-			i.Logs = p.mark.logs(i.Logs)
+			i.Logs, i.Ray = p.mark.logs(i.Logs)
+			if event, id := p.mark.untag(i.Event); id != "" {
+				i.Event, i.Ray = event, id
+			}
 			i.ScriptVersion = &telemetry.ScriptVersion{ID: v.ID, Tag: v.Tag, Message: v.Message}
 			for n := range i.Exceptions {
 				i.Exceptions[n].Stack = e.o.MapStack(v, withoutOwnFrames(i.Exceptions[n].Stack))

@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net/http"
 	"slices"
 	"sync"
 
 	"github.com/selvage-edge/selvage/binding"
 	"github.com/selvage-edge/selvage/config"
+	"github.com/selvage-edge/selvage/engine/program"
 )
 
 // Builtin is a Worker that comes with the program rather than from the source
@@ -20,7 +20,7 @@ type Builtin struct {
 	Worker *config.Worker
 	Routes []config.Route
 	// Program implements the Worker in this process. Nil: its versions have code.
-	Program http.Handler
+	Program *program.Worker
 	// Open is called once everything is there but before the first request, to
 	// give a Program its bindings. May be nil.
 	Open func(*Platform) error
@@ -29,14 +29,14 @@ type Builtin struct {
 }
 
 // programs lists the builtins that are implemented in this process.
-func programs(list []Builtin) map[string]http.Handler {
-	m := map[string]http.Handler{}
+func programs(list []Builtin) []*program.Worker {
+	var workers []*program.Worker
 	for _, b := range list {
 		if b.Program != nil {
-			m[b.Worker.Name] = b.Program
+			workers = append(workers, b.Program)
 		}
 	}
-	return m
+	return workers
 }
 
 // openBuiltins gives the Programs their bindings, and makes the resources of

@@ -260,7 +260,7 @@ func (p *Platform) startCrons(source config.Source) {
 	ctx, cancel := context.WithCancel(context.Background())
 	p.crons, p.cronsE = cancel, make(chan struct{})
 	scheduler := cron.Scheduler{Source: source, Fire: func(ctx context.Context, worker, expression string, at time.Time) {
-		outcome, err := p.Engine.Scheduled(ctx, worker, expression, at)
+		outcome, err := p.Engine.Send(ctx, worker, cron.Trigger{Cron: expression, Time: at}.Event())
 		switch {
 		case ctx.Err() != nil:
 		case err != nil:

@@ -60,8 +60,8 @@ type Line struct {
 	Time    time.Time `json:"time"`
 	Worker  string    `json:"worker"`
 	Version string    `json:"version"`
-	// Ray is the Ray ID of the request that the line belongs to, where it is
-	// known.
+	// Ray is the Ray ID of the request, or the id of the event, that the line
+	// belongs to, where it is known.
 	Ray string `json:"ray,omitempty"`
 	// Level is debug, info, log, warn or error.
 	Level   string `json:"level"`
@@ -94,6 +94,8 @@ type Invocation struct {
 	Entrypoint    string          `json:"entrypoint,omitempty"`
 	Outcome       string          `json:"outcome"`
 	Event         json.RawMessage `json:"event"`
+	// Ray is the Ray ID of the request, or the id of the event, where it is known.
+	Ray string `json:"-"`
 	// EventTimestamp in milliseconds since 1970.
 	EventTimestamp int64       `json:"eventTimestamp"`
 	Logs           []Log       `json:"logs"`

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/selvage-edge/selvage/cron"
 	"github.com/selvage-edge/selvage/edge"
 	"github.com/selvage-edge/selvage/fault"
 )
@@ -61,7 +62,7 @@ func (s *server) scheduled(w http.ResponseWriter, r *http.Request, next edge.Han
 		at = time.UnixMilli(ms)
 	}
 	worker, _ := s.platform.Edge.Find("http", r.Host, "/")
-	outcome, err := s.platform.Engine.Scheduled(r.Context(), worker, query.Get("cron"), at)
+	outcome, err := s.platform.Engine.Send(r.Context(), worker, cron.Trigger{Cron: query.Get("cron"), Time: at}.Event())
 	if err != nil {
 		return err
 	}

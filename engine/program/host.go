@@ -1,3 +1,7 @@
+// Package program hosts Workers that are written in Go: it calls their handlers,
+// knows what they are doing, makes their tail events, and waits for them at the
+// end. A panic is an exception of the Worker (error 1101), never the end of the
+// process. Which version of which Worker runs is the engine's decision.
 package program
 
 import (
@@ -5,7 +9,6 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
-	"net/http"
 	"slices"
 	"strings"
 
@@ -31,15 +34,14 @@ type Host struct {
 	workers map[string]*Worker
 }
 
-// NewHost returns a host of these handlers, by the names of their Workers.
-func NewHost(o Options, handlers map[string]http.Handler) *Host {
+// NewHost returns a host of these Workers.
+func NewHost(o Options, workers []*Worker) *Host {
 	h := &Host{o: o, workers: map[string]*Worker{}}
-	for name, handler := range handlers {
-		w := &Worker{o: &h.o, name: name, handler: handler, running: map[*run]struct{}{}}
-		w.stopped, w.stop = context.WithCancel(context.Background())
-		h.workers[name] = w
-		if t, ok := handler.(Tailer); ok && len(t.TailOf()) > 0 {
-			w.tails = newTailQueue(w, t)
+	for _, w := range workers {
+		w.o = &h.o
+		h.workers[w.name] = w
+		if len(w.tailOf) > 0 {
+			w.tails = newTailQueue(w)
 		}
 	}
 	return h

@@ -48,7 +48,7 @@ func (h *logHandler) Handle(_ context.Context, record slog.Record) error {
 		}
 		r.mu.Unlock()
 	}
-	r.p.o.Lines(telemetry.Line{Time: record.Time, Worker: r.Worker, Version: r.Version.ID, Level: level, Message: b.String()})
+	r.p.o.Lines(telemetry.Line{Time: record.Time, Worker: r.Worker, Version: r.Version.ID, Ray: r.ray(), Level: level, Message: b.String()})
 	return nil
 }
 

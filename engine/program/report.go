@@ -25,7 +25,7 @@ func (r *run) report() {
 	i := telemetry.Invocation{
 		ScriptName:    r.Worker,
 		ScriptVersion: &telemetry.ScriptVersion{ID: r.Version.ID, Tag: r.Version.Tag, Message: r.Version.Message},
-		Outcome:       outcome, Event: event, EventTimestamp: r.start.UnixMilli(),
+		Outcome:       outcome, Event: event, Ray: r.ray(), EventTimestamp: r.start.UnixMilli(),
 		Logs: slices.Clone(r.logs), Exceptions: slices.Clone(r.exceptions), ExecutionModel: "stateless",
 		Truncated: r.logBytes > maxLogBytes, WallTime: float64(time.Since(r.start).Microseconds()) / 1000,
 	}
@@ -37,6 +37,14 @@ func (r *run) report() {
 		i.Exceptions = []telemetry.Exception{}
 	}
 	r.p.o.Invocations(i)
+}
+
+// ray is the Ray ID of the request, or the id of the event.
+func (r *run) ray() string {
+	if record := telemetry.RequestFrom(r.ctx); record != nil {
+		return record.Ray
+	}
+	return ""
 }
 
 // fetchEvent is the event of a request in tail events. Headers that carry

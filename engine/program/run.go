@@ -34,6 +34,7 @@ type run struct {
 	// event and response are for the report; set before the handler's release.
 	event, response any
 	aborted         bool
+	unhandled       bool // the handler has no method for the event
 	writer          answer
 
 	mu         sync.Mutex
@@ -59,7 +60,7 @@ func (p *Worker) begin(ctx context.Context, v *config.Version, props json.RawMes
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
-		return nil, fault.Unavailable.With("The server is shutting down.", nil)
+		return nil, errClosed
 	}
 	p.running[r] = struct{}{}
 	return r, nil

@@ -1,9 +1,12 @@
 package program
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"net/http"
 
+	"github.com/selvage-edge/selvage/binding"
 	"github.com/selvage-edge/selvage/telemetry"
 )
 
@@ -13,10 +16,9 @@ const maxTailQueue = 4096
 // maxTailBatch is how many events one call of Tail gets at most.
 const maxTailBatch = 100
 
-// tailQueue brings invocations to a Tailer, off the way of the requests.
+// tailQueue brings invocations to the Worker's Tail, off the way of the requests.
 type tailQueue struct {
 	p      *Worker
-	t      Tailer
 	of     map[string]bool
 	all    bool // "*": every Worker but itself
 	events chan telemetry.Invocation
@@ -24,17 +26,39 @@ type tailQueue struct {
 	done   chan struct{}
 }
 
-func newTailQueue(p *Worker, t Tailer) *tailQueue {
+func newTailQueue(p *Worker) *tailQueue {
 	q := &tailQueue{
-		p: p, t: t, of: map[string]bool{}, events: make(chan telemetry.Invocation, maxTailQueue),
+		p: p, of: map[string]bool{}, events: make(chan telemetry.Invocation, maxTailQueue),
 		end: make(chan struct{}), done: make(chan struct{}),
 	}
-	for _, name := range t.TailOf() {
+	for _, name := range p.tailOf {
 		q.of[name] = true
 		q.all = q.all || name == "*"
 	}
 	go q.loop()
 	return q
+}
+
+// Tailer is the handler of a Worker in Go that is told what other Workers did.
+// Events come in batches of up to 100, some time after they happened; when Tail
+// is slow, events are lost. An error or a panic is an exception of the Worker.
+type Tailer interface {
+	Tail(ctx context.Context, events []telemetry.Invocation) error
+}
+
+// TailEvent makes the event that tells a Worker what others did.
+func TailEvent(events []telemetry.Invocation) binding.Event {
+	body, _ := json.Marshal(events) // of what was made from JSON
+	return binding.Event{
+		Type: "tail", Body: bytes.NewReader(body), Size: int64(len(body)), Info: json.RawMessage(tailEvent),
+		Call: func(ctx context.Context, handler http.Handler) error {
+			t, ok := handler.(Tailer)
+			if !ok {
+				return binding.ErrNoHandler
+			}
+			return t.Tail(ctx, events)
+		},
+	}
 }
 
 // tailEvent is the event of an invocation of Tail.
@@ -67,14 +91,10 @@ func (q *tailQueue) deliver(batch []telemetry.Invocation) {
 	if err != nil {
 		return // it is not deployed, or no more
 	}
-	run, err := q.p.begin(context.Background(), v, nil)
-	if err != nil {
-		return
+	// An outcome other than "ok" has been told already, by its own tail event.
+	if _, err := q.p.Send(q.p.stopped, v, TailEvent(batch)); err != nil {
+		q.p.o.Logger.Warn("tail events lost", "worker", q.p.name, "events", len(batch), "err", err)
 	}
-	if err := protect(func() error { return q.t.Tail(run.ctx, batch) }); err != nil {
-		run.threw(err)
-	}
-	run.answered(json.RawMessage(tailEvent), nil)
 }
 
 // close delivers what waits and ends the queue.

@@ -7,17 +7,21 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/selvage-edge/selvage/config"
 	"github.com/selvage-edge/selvage/fault"
 )
 
-// Worker is a Worker in Go: a handler that this process has.
+// Worker is a Worker in Go. Its handler handles events, too, by the methods that
+// the kinds of event look for. It is run by one Host.
 type Worker struct {
 	o       *Options
 	name    string
-	handler http.Handler
+	tailOf  []string
+	handler atomic.Pointer[http.Handler]
+	ready   chan struct{}   // closed when there is a handler
 	tails   *tailQueue      // nil: not a Tailer
 	stopped context.Context // ends when Close waits no more
 	stop    context.CancelFunc
@@ -31,6 +35,38 @@ type Worker struct {
 	exceptions int64
 	busy       time.Duration
 }
+
+// New returns a Worker without a handler: until Open gives it one, what calls it
+// waits. tailOf names the Workers whose invocations its [Tailer] is told; "*" are
+// all but itself.
+func New(name string, tailOf ...string) *Worker {
+	w := &Worker{name: name, tailOf: tailOf, ready: make(chan struct{}), running: map[*run]struct{}{}}
+	w.stopped, w.stop = context.WithCancel(context.Background())
+	return w
+}
+
+// Open gives the Worker its handler. It is called once.
+func (p *Worker) Open(h http.Handler) {
+	p.handler.Store(&h)
+	close(p.ready)
+}
+
+// open waits for the handler.
+func (p *Worker) open(ctx context.Context) (http.Handler, error) {
+	if h := p.handler.Load(); h != nil {
+		return *h, nil
+	}
+	select {
+	case <-p.ready:
+		return *p.handler.Load(), nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	case <-p.stopped.Done():
+		return nil, errClosed
+	}
+}
+
+var errClosed = fault.Unavailable.With("The server is shutting down.", nil)
 
 // wait waits until nothing runs, or ctx ends.
 func (p *Worker) wait(ctx context.Context) error {
@@ -83,6 +119,10 @@ func (p *Worker) info() Info {
 // to w; if the handler fails after it has begun to answer, Serve panics with
 // http.ErrAbortHandler, which ends the connection.
 func (p *Worker) Serve(w http.ResponseWriter, r *http.Request, v *config.Version, props json.RawMessage) (err error) {
+	h, err := p.open(r.Context())
+	if err != nil {
+		return err
+	}
 	run, err := p.begin(r.Context(), v, props)
 	if err != nil {
 		return err
@@ -105,7 +145,7 @@ func (p *Worker) Serve(w http.ResponseWriter, r *http.Request, v *config.Version
 		}
 		run.answered(event, response)
 	}()
-	err = protect(func() error { p.handler.ServeHTTP(x, r); return nil })
+	err = protect(func() error { h.ServeHTTP(x, r); return nil })
 	switch {
 	case err == nil:
 		return nil
@@ -119,29 +159,4 @@ func (p *Worker) Serve(w http.ResponseWriter, r *http.Request, v *config.Version
 		panic(http.ErrAbortHandler)
 	}
 	return fault.ThrewException.With("", err)
-}
-
-// Scheduled runs the Worker for a cron trigger, WaitUntil functions included.
-// outcome is "ok" or "exception"; noRetry: there is no method Scheduled.
-func (p *Worker) Scheduled(ctx context.Context, v *config.Version, e ScheduledEvent) (outcome string, noRetry bool, err error) {
-	s, ok := p.handler.(Scheduler)
-	if !ok {
-		p.o.Logger.Warn("cron trigger fired for a Worker that has no Scheduled method", "worker", p.name, "cron", e.Cron)
-		return "exception", true, nil
-	}
-	run, err := p.begin(ctx, v, nil)
-	if err != nil {
-		return "", false, err
-	}
-	run.ended = make(chan struct{})
-	if err := protect(func() error { return s.Scheduled(run.ctx, e) }); err != nil {
-		run.threw(err)
-	}
-	run.answered(map[string]any{"cron": e.Cron, "scheduledTime": e.Time.UnixMilli()}, nil)
-	select {
-	case <-run.ended:
-	case <-ctx.Done():
-		return "", false, context.Cause(ctx)
-	}
-	return run.outcome(), false, nil
 }
