@@ -17,6 +17,7 @@ import (
 
 	"github.com/selvage-edge/selvage/api"
 	"github.com/selvage-edge/selvage/platform"
+	"github.com/selvage-edge/selvage/project/manifest"
 )
 
 // client speaks the REST API of a data directory: to the running server if
@@ -93,6 +94,36 @@ func dial(ctx context.Context, socket, secret string) (*client, error) {
 	}
 	c.account = accounts[0].ID
 	return c, nil
+}
+
+// resource finds a database or KV namespace by what a project that runs beside
+// us calls it: its id, its own name or that of a binding. It is nil if none
+// runs, or none calls anything so.
+func (c *client) resource(ctx context.Context, typ, name string) (*manifest.Resource, error) {
+	var all []manifest.Resource
+	if err := c.call(ctx, http.MethodGet, "/local/resources", nil, &all); err != nil {
+		return nil, err
+	}
+	for _, called := range []func(r manifest.Resource) string{
+		func(r manifest.Resource) string { return r.ID },
+		func(r manifest.Resource) string { return r.Name },
+		func(r manifest.Resource) string { return r.Binding },
+	} {
+		var found *manifest.Resource
+		for _, r := range all {
+			if r.Type != typ || called(r) != name {
+				continue
+			}
+			if found != nil && found.ID != r.ID {
+				return nil, fmt.Errorf("%s and %s both have a %q, which are not the same; give its id, %s or %s", found.Worker, r.Worker, name, found.ID, r.ID)
+			}
+			found = &r
+		}
+		if found != nil {
+			return found, nil
+		}
+	}
+	return nil, nil
 }
 
 // path joins segments below the account, escaping each.

@@ -67,6 +67,16 @@ func (t *d1Target) open(ctx context.Context) (c *client, path string, db manifes
 	if c, err = connect(ctx, data); err != nil {
 		return nil, "", db, err
 	}
+	if !declared {
+		running, err := c.resource(ctx, "d1", t.Name)
+		if err != nil {
+			return nil, "", db, errors.Join(err, c.close())
+		}
+		if running != nil {
+			db = manifest.Database{ID: running.ID, Name: running.Name, MigrationsDir: running.MigrationsDir, MigrationsTable: running.MigrationsTable}
+			declared = true
+		}
+	}
 	var info struct{ UUID string }
 	err = c.call(ctx, http.MethodGet, c.path("d1", "database", db.ID), nil, &info)
 	if e := (*api.Error)(nil); errors.As(err, &e) && e.Status == http.StatusNotFound {
@@ -247,8 +257,14 @@ type d1CreateCommand struct {
 	Message string `arg:"" help:"What the migration does; becomes part of the file's name."`
 }
 
-func (d *d1CreateCommand) Run(streams IO) error {
-	db, _, err := d.find()
+func (d *d1CreateCommand) Run(ctx context.Context, streams IO) error {
+	db, declared, err := d.find()
+	if err == nil && !declared && d.Data != "" { // the project may run there
+		var c *client
+		if c, _, db, err = d.open(ctx); err == nil {
+			err = c.close()
+		}
+	}
 	if err != nil {
 		return err
 	}

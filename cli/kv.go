@@ -38,14 +38,17 @@ type kvTarget struct {
 // open connects and returns the path of the namespace.
 func (t *kvTarget) open(ctx context.Context) (*client, string, error) {
 	id := t.NamespaceID
+	var missing error // why the project here does not know the binding
 	switch {
 	case t.Binding != "":
 		m, err := t.project()
-		if err != nil {
-			return nil, "", err
+		if err == nil {
+			if id = m.binding(new(kv.Kind).Type(), t.Binding, "namespace_id"); id == "" {
+				err = fmt.Errorf("%s has no KV namespace with the binding %q", m.File, t.Binding)
+			}
 		}
-		if id = m.binding(new(kv.Kind).Type(), t.Binding, "namespace_id"); id == "" {
-			return nil, "", fmt.Errorf("%s has no KV namespace with the binding %q", m.File, t.Binding)
+		if missing = err; err != nil && (t.Config != "" || t.Data == "") {
+			return nil, "", err
 		}
 	case id == "":
 		return nil, "", usagef("name the namespace with --binding or --namespace-id")
@@ -57,6 +60,16 @@ func (t *kvTarget) open(ctx context.Context) (*client, string, error) {
 	c, err := connect(ctx, data)
 	if err != nil {
 		return nil, "", err
+	}
+	if missing != nil { // but one that runs on the data may
+		running, err := c.resource(ctx, new(kv.Kind).Type(), t.Binding)
+		if err == nil && running == nil {
+			err = missing
+		}
+		if err != nil {
+			return nil, "", errors.Join(err, c.close())
+		}
+		id = running.ID
 	}
 	// A project's namespace exists from the moment its configuration names it.
 	err = c.call(ctx, http.MethodGet, c.path("storage", "kv", "namespaces", id), nil, nil)

@@ -8,11 +8,21 @@ import (
 	"github.com/selvage-edge/selvage/api"
 	"github.com/selvage-edge/selvage/binding"
 	"github.com/selvage-edge/selvage/control/state"
+	"github.com/selvage-edge/selvage/project/manifest"
 )
+
+func (s *Stores) listResources(w http.ResponseWriter, r *http.Request) error {
+	list := []manifest.Resource{}
+	if s.Resources != nil {
+		list = append(list, s.Resources()...)
+	}
+	return api.Write(w, list)
+}
 
 // localRoutes are what the command line needs beyond Cloudflare's API.
 func (s *Stores) localRoutes() []api.Route {
 	routes := []api.Route{
+		{Method: http.MethodGet, Path: "/local/resources", Handle: s.listResources},
 		{Method: http.MethodGet, Path: "/local/backup", Handle: s.backup},
 		{Method: http.MethodPost, Path: "/local/tokens", Edit: true, Handle: s.createToken},
 		{Method: http.MethodGet, Path: "/local/tokens", Handle: s.listTokens},

@@ -24,6 +24,7 @@ import (
 	"github.com/selvage-edge/selvage/engine"
 	"github.com/selvage-edge/selvage/engine/cgroup"
 	"github.com/selvage-edge/selvage/engine/workerd"
+	"github.com/selvage-edge/selvage/project/manifest"
 	"github.com/selvage-edge/selvage/telemetry"
 )
 
@@ -44,6 +45,9 @@ type Options struct {
 	// CreateMissing makes KV namespaces, D1 databases and their like when a
 	// Worker that names them starts; see binding.Maker.
 	CreateMissing bool
+	// Resources list what the projects that run here name, so that commands
+	// beside them need no configuration. May be nil.
+	Resources func() []manifest.Resource
 	// Observe tells Invocations of every run of a handler; it costs throughput.
 	Observe bool
 	// Crons fires the Workers' cron triggers.
@@ -140,6 +144,7 @@ func (p *Platform) open(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
+	p.Stores.Resources = o.Resources
 	if o.Source == nil {
 		o.Source = p.Stores.State
 	}

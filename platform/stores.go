@@ -16,6 +16,7 @@ import (
 	"github.com/selvage-edge/selvage/control"
 	"github.com/selvage-edge/selvage/control/auth"
 	"github.com/selvage-edge/selvage/control/state"
+	"github.com/selvage-edge/selvage/project/manifest"
 	"github.com/selvage-edge/selvage/storage/blob"
 	"github.com/selvage-edge/selvage/storage/keyed"
 )
@@ -34,6 +35,9 @@ type Stores struct {
 	// State is what the control plane knows, and Auth its API tokens.
 	State *state.Store
 	Auth  *auth.Auth
+	// Resources list what the projects that run here name, for the command
+	// line; nil where Workers are deployed.
+	Resources func() []manifest.Resource
 
 	lock  *Lock
 	keyed *keyed.DB

@@ -69,6 +69,8 @@ type server struct {
 	source   config.Value
 	broken   atomic.Pointer[error] // why the first build of a project failed
 	platform *platform.Platform
+
+	resources atomic.Pointer[[]manifest.Resource] // of all projects
 }
 
 // Run serves until ctx ends. It prints a line that starts with "Ready on" once
@@ -96,7 +98,8 @@ func Run(ctx context.Context, o Options) error {
 	options := platform.Options{
 		Data: s.options.Data, Source: &s.source, Logger: log,
 		Dev: true, CreateMissing: true, Observe: o.Observe,
-		Hosts: hosts(listener), Origins: o.Origins, StuckAfter: o.StuckAfter, Inspect: o.Inspect != "",
+		Resources: func() []manifest.Resource { return *s.resources.Load() },
+		Hosts:     hosts(listener), Origins: o.Origins, StuckAfter: o.StuckAfter, Inspect: o.Inspect != "",
 		Stages:      s.stages(),
 		Lines:       s.console.line,
 		Requests:    s.requests(),
@@ -250,9 +253,19 @@ func (s *server) loadAll() error {
 	}
 	all, err := discover(s.projects, load)
 	s.projects = all
+	s.list()
 	s.console.names = len(all) > 1
 	s.console.exceptions = s.options.Observe
 	return err
+}
+
+// list notes what the projects' configurations name.
+func (s *server) list() {
+	var all []manifest.Resource
+	for _, p := range s.projects {
+		all = append(all, p.Manifest.Resources()...)
+	}
+	s.resources.Store(&all)
 }
 
 // build makes a new version of a project and prints what is wrong with it.
@@ -279,11 +292,15 @@ func (s *server) publish() {
 		snapshot.Default = s.projects[0].Manifest.Name
 	}
 	for _, p := range s.projects {
+		// So that a fetch() of a project's host is answered here, as it is where
+		// the project is deployed.
+		snapshot.Routes = append(snapshot.Routes, p.Manifest.Routes...)
 		snapshot.Workers[p.Manifest.Name] = &config.Worker{
 			Name: p.Manifest.Name, Deployment: p.Version.ID, Subdomain: true,
 			Shares: []config.Share{{Version: p.Version, Percentage: 100}},
 		}
 	}
+	s.list()
 	s.source.Set(snapshot)
 	s.broken.Store(nil)
 }

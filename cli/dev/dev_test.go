@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -236,6 +237,31 @@ export default { fetch() { return new Response("back") } };
 	r.expect("/", 200, "front and back")
 	r.write("behind/index.js", `export default { fetch() { return new Response("new back") } };`)
 	r.until("the other Worker is reloaded, too", func() bool { _, text := r.get("/"); return text == "front and new back" })
+}
+
+func TestRoutesOfRunningProjects(t *testing.T) {
+	r := start(t, `
+-- front/wrangler.jsonc --
+{"name": "front", "main": "index.js", "compatibility_date": "2026-11-01"}
+-- front/index.js --
+export default { async fetch(request) {
+  const to = new URL(request.url).searchParams.get("to");
+  return new Response(await (await fetch(to)).text());
+} };
+-- api/wrangler.jsonc --
+{"name": "api", "main": "index.js", "compatibility_date": "2026-11-01", "routes": [
+  "api.example.invalid/v1/*", {"pattern": "shop.example.invalid", "custom_domain": true}]}
+-- api/index.js --
+export default { fetch(request) { return new Response("api " + request.url + " from " + request.headers.get("CF-Worker")) } };
+`, func(o *Options) { o.Projects = []string{"front", "api"} })
+	for _, to := range []string{"https://api.example.invalid/v1/x", "http://shop.example.invalid/any"} {
+		r.expect("/?to="+url.QueryEscape(to), 200, "api "+to+" from ")
+	}
+	r.write("api/wrangler.jsonc", `{"name": "api", "main": "index.js", "compatibility_date": "2026-11-01", "route": "moved.example.invalid/*"}`)
+	r.until("the routes are read again", func() bool {
+		_, text := r.get("/?to=https://moved.example.invalid/")
+		return strings.HasPrefix(text, "api https://moved.example.invalid/")
+	})
 }
 
 func TestHTTPS(t *testing.T) {
