@@ -74,7 +74,7 @@ func bundleOptions(m *manifest.Manifest, progress io.Writer) bundle.Options {
 		Entry: m.Main, Dir: m.Root, BaseDir: m.Build.BaseDir,
 		NoBundle: m.Build.NoBundle, FindAdditionalModules: m.Build.FindAdditionalModules,
 		Rules: rules, PreserveFileNames: m.Build.PreserveFileNames,
-		Define: m.Build.Define, Alias: m.Build.Alias,
+		NodeEnv: os.Getenv("NODE_ENV"), Define: m.Build.Define, Alias: m.Build.Alias,
 		CompatibilityDate: m.CompatibilityDate, CompatibilityFlags: m.CompatibilityFlags, Progress: progress,
 		Minify: m.Build.Minify, KeepNames: m.Build.KeepNames, TSConfig: m.Build.TSConfig,
 		JSXFactory: m.Build.JSXFactory, JSXFragment: m.Build.JSXFragment,

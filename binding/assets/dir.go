@@ -46,9 +46,9 @@ type tag struct {
 // metaFiles are read and never served.
 const metaFiles = "/.assetsignore\n/_headers\n/_redirects\n"
 
-// OpenDir opens a directory of assets. It is an error if there is a
-// _worker.js, unless .assetsignore leaves it out: it is code for the server,
-// and everybody could read it.
+// OpenDir opens a directory of assets. As for wrangler, it is an error if there
+// is a _worker.js, which is code for the server that everybody could read,
+// unless there is an .assetsignore, even one that does not name it.
 func OpenDir(dir string) (*DirFiles, error) {
 	root, err := os.OpenRoot(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -67,13 +67,14 @@ func OpenDir(dir string) (*DirFiles, error) {
 
 // scan reads the files that steer the others and looks at each once.
 func (d *DirFiles) scan(dir string) error {
-	ignore := ""
+	ignore, steered := "", false
 	for name, text := range map[string]*string{".assetsignore": &ignore, "_headers": &d.Headers, "_redirects": &d.Redirects} {
 		data, err := d.root.ReadFile(name)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("read %s: %w", path.Join(dir, name), err)
 		}
 		*text = string(data)
+		steered = steered || err == nil && text == &ignore
 	}
 	d.ignore = parseIgnore(metaFiles + ignore)
 
@@ -88,8 +89,8 @@ func (d *DirFiles) scan(dir string) error {
 		if !entry.Type().IsRegular() || d.ignore.ignored(name) {
 			return nil
 		}
-		if name == "_worker.js" {
-			return fmt.Errorf("the assets directory %s has a _worker.js, which would let everybody read server code; name it in %s/.assetsignore, or move it and make it the Worker's main", dir, dir)
+		if !steered && strings.HasPrefix(name, "_worker.js") {
+			return fmt.Errorf("the assets directory %s has a %s, which would let everybody read server code; name _worker.js in %s/.assetsignore (an empty one serves it), or move it and make it the Worker's main", dir, name, dir)
 		}
 		files++
 		if info, err := entry.Info(); err == nil && info.Size() > MaxFileBytes {

@@ -65,6 +65,14 @@ func TestDirIsRefused(t *testing.T) {
 	if _, err := assets.OpenDir(writeSite(t, map[string]string{"_worker.js": ""})); err == nil || !strings.Contains(err.Error(), ".assetsignore") {
 		t.Errorf("_worker.js: %v", err)
 	}
+	if _, err := assets.OpenDir(writeSite(t, map[string]string{"_worker.js/index.js": ""})); err == nil || !strings.Contains(err.Error(), "_worker.js/index.js") {
+		t.Errorf("a folder _worker.js: %v", err)
+	}
+	// Whoever writes an .assetsignore has thought of it.
+	d := open(t, writeSite(t, map[string]string{"_worker.js": "", ".assetsignore": "other.txt\n"}))
+	if _, served := d.Lookup("/_worker.js"); !served {
+		t.Error("_worker.js beside an .assetsignore that does not name it is not served")
+	}
 }
 
 func TestLargeFileWarns(t *testing.T) {

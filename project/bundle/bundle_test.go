@@ -162,6 +162,28 @@ bytes
 			"ba70f9c8cfcb9b5be29bb6d0fc14f3ad95e8470c-w.wasm",
 		exports: "default",
 	}, {
+		name: "a file of a package that its exports do not list, and one beside the importer",
+		archive: `
+-- src/index.ts --
+import w from "pkg/wasm/add.wasm?module";
+import t from "beside.txt";
+import x from "other/x.sql";
+export default { w, t, x };
+-- src/beside.txt --
+text
+-- node_modules/pkg/package.json --
+{"name": "pkg", "exports": {".": "./index.js"}}
+-- node_modules/pkg/wasm/add.wasm --
+wasm
+-- src/node_modules/other/package.json --
+{"name": "other", "exports": {}}
+-- src/node_modules/other/x.sql --
+SELECT 1
+`,
+		modules: "index.js aa785adca3fcdfe1884ae840e13c6d294a2414e8-beside.txt " +
+			"b381cee440378c2591cd8955a04e24b7b21642b2-x.sql ba70f9c8cfcb9b5be29bb6d0fc14f3ad95e8470c-add.wasm",
+		exports: "default",
+	}, {
 		name: "names are kept on demand",
 		archive: `
 -- src/index.ts --

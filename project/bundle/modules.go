@@ -75,8 +75,11 @@ func (c *collector) plugin() api.Plugin {
 }
 
 func (c *collector) resolve(build api.PluginBuild, args api.OnResolveArgs, r rule, ruled bool) (api.OnResolveResult, error) {
-	found := build.Resolve(strings.TrimSuffix(args.Path, "?module"), api.ResolveOptions{
+	found := build.Resolve(withoutQuery(args.Path), api.ResolveOptions{
 		Importer: args.Importer, Namespace: args.Namespace, ResolveDir: args.ResolveDir, Kind: args.Kind, PluginData: asked{}})
+	if ruled && len(found.Errors) > 0 {
+		found.Path, found.Errors = unexported(args)
+	}
 	if len(found.Errors) > 0 || found.External || found.Path == "" {
 		return api.OnResolveResult{}, nil // esbuild says so itself, with the place
 	}
@@ -95,7 +98,7 @@ func (c *collector) resolve(build api.PluginBuild, args api.OnResolveArgs, r rul
 	}
 	name := filepath.Base(found.Path)
 	if c.opts.PreserveFileNames {
-		name = path.Clean(strings.TrimSuffix(args.Path, "?module"))
+		name = path.Clean(withoutQuery(args.Path))
 		name = strings.TrimLeft(strings.ReplaceAll(name, "../", ""), "/")
 	} else {
 		sum := sha1.Sum(data)
@@ -109,6 +112,31 @@ func (c *collector) resolve(build api.PluginBuild, args api.OnResolveArgs, r rul
 	}
 	c.side[name] = config.Module{Name: name, Type: r.typ, Data: data}
 	return external(fromMain(c.opts, name)), nil
+}
+
+// unexported finds the file of a package that its exports do not list, and a
+// file beside the importer that is named without "./". wrangler takes both for
+// what a module rule matches.
+func unexported(args api.OnResolveArgs) (string, []api.Message) {
+	name := filepath.FromSlash(withoutQuery(args.Path))
+	var candidates []string
+	for dir := args.ResolveDir; !strings.HasPrefix(args.Path, "."); dir = filepath.Dir(dir) {
+		candidates = append(candidates, filepath.Join(dir, "node_modules", name))
+		if dir == filepath.Dir(dir) {
+			break
+		}
+	}
+	for _, file := range append(candidates, filepath.Join(args.ResolveDir, name)) {
+		if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() {
+			return file, nil
+		}
+	}
+	return "", []api.Message{{Text: "not found"}}
+}
+
+func withoutQuery(specifier string) string {
+	name, _, _ := strings.Cut(specifier, "?")
+	return name
 }
 
 func external(specifier string) api.OnResolveResult {
