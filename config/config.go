@@ -14,6 +14,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"path"
+	"strings"
 	"time"
 )
 
@@ -196,6 +198,18 @@ type Module struct {
 	Name string
 	Type ModuleType
 	Data []byte
+}
+
+// ReservedModule reports whether a module of that name could stand in for one of
+// the runtime's own, or of ours, which are imported by the same names.
+func ReservedModule(name string) bool {
+	name = strings.ToLower(path.Clean(name))
+	for _, scheme := range []string{"selvage:", "cloudflare-internal:", "node-internal:", "workerd:"} {
+		if strings.HasPrefix(name, scheme) {
+			return true
+		}
+	}
+	return false
 }
 
 // Class is a Durable Object class.

@@ -153,6 +153,9 @@ func checkModuleName(name string) error {
 	if strings.HasPrefix(name, "/") || slices.Contains(strings.Split(name, "/"), "..") {
 		return refused("module %q: the name of a module must not begin with / or hold ..", name)
 	}
+	if config.ReservedModule(name) {
+		return refused("module %q: names that begin with selvage:, cloudflare-internal:, node-internal: or workerd: are the runtime's own", name)
+	}
 	if strings.ContainsFunc(name, unicode.IsControl) {
 		return refused("module %q: the name of a module must not hold control characters", name)
 	}

@@ -35,6 +35,8 @@ func TestParseUpload(t *testing.T) {
 		{"a module further outside", []string{`metadata json {"main_module":"a/../../b"}`, "a/../../b text/plain x"}, "must not begin with / or hold .."},
 		{"an absolute module", []string{`metadata json {"main_module":"/etc/passwd"}`, "/etc/passwd text/plain x"}, "must not begin with /"},
 		{"a module with dots", []string{`metadata json {"main_module":"./a..b"}`, "./a..b text/plain x"}, "./a..b:text/plain"},
+		{"a module of ours", []string{`metadata json {"main_module":"a"}`, "a text/plain x", "selvage:invocation application/javascript+module x"}, "are the runtime's own"},
+		{"a module of the runtime's", []string{`metadata json {"main_module":"./Node-Internal:process"}`, "./Node-Internal:process text/plain x"}, "are the runtime's own"},
 		{"a module with a long name", []string{`metadata json {"main_module":"a"}`, strings.Repeat("a", 1025) + " text/plain x"}, "at most 1024 bytes"},
 		{"a binding without a name", []string{`metadata json {"main_module":"a","bindings":[{"type":"json"}]}`, "a text/plain x"}, "must have a name and a type"},
 		{"a limit", []string{`metadata json {"main_module":"a","limits":{"cpu_ms":-1}}`, "a text/plain x"}, "cpu_ms must be between"},

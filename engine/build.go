@@ -342,6 +342,9 @@ func userWorker(ctx context.Context, v *config.Version) (*workerd.Worker, []work
 		if f.Type == config.SourceMap {
 			continue
 		}
+		if config.ReservedModule(f.Name) {
+			return nil, nil, fmt.Errorf("module %q: names that begin with selvage:, cloudflare-internal:, node-internal: or workerd: are the runtime's own; rename it", f.Name)
+		}
 		if v.ServiceWorker {
 			if f.Name == v.MainModule {
 				w.Script, main = string(f.Data), true

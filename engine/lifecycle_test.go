@@ -252,6 +252,16 @@ export default { async fetch() {}, scheduled() {}, queue() {} }`)
 	}
 }
 
+// A module in the place of one of ours would run with what ours can reach.
+func TestReservedModules(t *testing.T) {
+	b := newBench(t, nil)
+	v := b.version("web", hello)
+	v.Code = append(v.Code.(config.Modules), config.Module{Name: "selvage:invocation", Type: config.ESModule, Data: []byte("export {}")})
+	if _, err := b.Check(t.Context(), v); err == nil || !strings.Contains(err.Error(), "are the runtime's own") {
+		t.Errorf("error %v", err)
+	}
+}
+
 func TestIdle(t *testing.T) {
 	b := newBench(t, func(o *Options) { o.IdleAfter = 200 * time.Millisecond; o.StuckAfter = 800 * time.Millisecond })
 	b.deploy(b.version("callee", `export default { fetch() { return new Response("callee") } }`))

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"net/netip"
+	"path"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -23,7 +24,6 @@ type adminServer struct {
 
 func (a *adminServer) open(s *server) {
 	mux := http.NewServeMux()
-	mux.Handle("/client/v4/", s.platform.API)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok\n") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
@@ -48,11 +48,28 @@ func (a *adminServer) open(s *server) {
 		http.Error(w, "this is the admin address: the REST API is at /client/v4; there are /healthz, /readyz, /metrics and /debug/pprof/", http.StatusNotFound)
 	})
 	a.http = &http.Server{
-		Handler:           mux,
+		Handler:           unredirected(s.platform.API, mux),
 		ReadHeaderTimeout: 15 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
+}
+
+// unredirected sends the API's paths to it as they are, and the others to mux
+// unless mux would answer with a redirect: to a path that is cleaner, or that has
+// a slash at its end.
+func unredirected(api http.Handler, mux *http.ServeMux) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p := r.URL.Path
+		switch clean := path.Clean(p); {
+		case strings.HasPrefix(p, "/client/v4/"):
+			api.ServeHTTP(w, r)
+		case p != clean && p != clean+"/", p == "/debug/pprof":
+			http.NotFound(w, r)
+		default:
+			mux.ServeHTTP(w, r)
+		}
+	})
 }
 
 func (a *adminServer) serve(l net.Listener) error {
@@ -72,16 +89,30 @@ func (a *adminServer) close(ctx context.Context) error {
 }
 
 // guardMetrics lets loopback through, unless something in front of us makes
-// everyone look like loopback; everyone else needs an API token.
+// everyone look like loopback; everyone else needs an API token, and so does who
+// asks for another host: a page in a browser of this machine, whose name was
+// made to lead here.
 func (s *server) guardMetrics(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		from, _ := netip.ParseAddrPort(r.RemoteAddr)
-		if (!from.Addr().Unmap().IsLoopback() || s.settings.Load().AdminInsecure) && !s.allows(r, "account", false) {
+		trusted := from.Addr().Unmap().IsLoopback() && !s.settings.Load().AdminInsecure && namesThisMachine(r.Host)
+		if !trusted && !s.allows(r, "account", false) {
 			http.Error(w, "metrics need an API token with the scope account:read: Authorization: Bearer …", http.StatusUnauthorized)
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// namesThisMachine reports whether nobody else can have made a Host lead here:
+// it is an address, or localhost.
+func namesThisMachine(host string) bool {
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	_, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return err == nil || host == "localhost" || strings.HasSuffix(host, ".localhost")
 }
 
 // guardProfiles asks everyone for a token that may do everything: a profile

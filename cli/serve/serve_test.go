@@ -315,6 +315,42 @@ func TestAdmin(t *testing.T) {
 	}
 }
 
+// A page in a browser of this machine cannot read the metrics under a name that
+// was made to lead here, and no path is answered with a redirect.
+func TestAdminAsksWhoseHostItIs(t *testing.T) {
+	r := start(t, testSettings(t.TempDir()), Options{})
+	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	ask := func(path, host string) int {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, r.admin+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Host = host
+		response, err := client.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		return response.StatusCode
+	}
+	for host, want := range map[string]int{
+		"localhost": 200, "127.0.0.1:9000": 200, "[::1]:9000": 200, "admin.localhost:1": 200, "LOCALHOST.": 200,
+		"rebound.example": 401, "rebound.example:8081": 401, "localhost.example": 401, "notlocalhost": 401,
+	} {
+		if got := ask("/metrics", host); got != want {
+			t.Errorf("metrics for the host %s: %d, want %d", host, got, want)
+		}
+	}
+	for path, want := range map[string]int{
+		"//evil.example/": 404, "/./metrics": 404, "//metrics": 404, "/client/v4": 404, "/debug/pprof": 404, "/x/../metrics": 404,
+		"/metrics/": 404, "/client/v4//user": 400, "/healthz": 200,
+	} {
+		if got := ask(path, "localhost"); got != want {
+			t.Errorf("%s: %d, want %d", path, got, want)
+		}
+	}
+}
+
 // Profiles are for a token that may do everything, even from this machine.
 func TestProfiles(t *testing.T) {
 	s := testSettings(t.TempDir())

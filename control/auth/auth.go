@@ -162,8 +162,9 @@ func (a *Auth) Revoke(ctx context.Context, idOrName string) error {
 	return nil
 }
 
-// Verify returns who holds token. from is the client's address, which is held
-// back once many wrong tokens came from it; tokens in use are not.
+// Verify returns who holds token. from is the client's address: once many wrong
+// tokens came from it, further wrong ones get ErrThrottled. A right one is never
+// held back, whatever others send from the same address.
 func (a *Auth) Verify(ctx context.Context, token string, from netip.Addr) (Identity, error) {
 	return a.find(ctx, hash(token), &from)
 }
@@ -186,15 +187,15 @@ func (a *Auth) find(ctx context.Context, h string, from *netip.Addr) (Identity, 
 	k, ok := a.known[h]
 	a.mu.Unlock()
 	if !ok || now.After(k.until) {
-		// A token that was good a moment ago is no guess.
-		if !ok && from != nil && !a.brake.free(*from, now) {
-			return Identity{}, ErrThrottled
-		}
 		id, err := a.look(ctx, h)
 		if errors.Is(err, state.ErrNotFound) {
 			a.mu.Lock()
 			delete(a.known, h)
 			a.mu.Unlock()
+			// A token that was good a moment ago is no guess.
+			if !ok && from != nil && !a.brake.free(*from, now) {
+				return Identity{}, ErrThrottled
+			}
 			if from != nil && a.brake.press(*from, now) {
 				a.log.Warn("wrong API tokens are throttled", "from", from.String())
 			}

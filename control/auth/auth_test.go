@@ -154,6 +154,10 @@ func TestWrongTokensAreThrottledPerAddress(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	fresh, err := a.Create(t.Context(), "new laptop", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if _, err := a.Verify(t.Context(), good, home); err != nil {
 		t.Fatal(err)
 	}
@@ -173,7 +177,8 @@ func TestWrongTokensAreThrottledPerAddress(t *testing.T) {
 		{"wrong", "192.0.2.1", ErrThrottled},
 		{"wrong", "::ffff:192.0.2.1", ErrThrottled}, // the same address
 		{"wrong", "192.0.2.2", ErrWrong},
-		{good, "192.0.2.1", nil}, // in use, not a guess
+		{good, "192.0.2.1", nil},
+		{fresh, "192.0.2.1", nil}, // never seen before
 	} {
 		if err := verify(s.token, s.from); !errors.Is(err, s.want) {
 			t.Errorf("%.5s from %s: got %v, want %v", s.token, s.from, err, s.want)

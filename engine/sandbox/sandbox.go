@@ -25,7 +25,6 @@
 //     open, can be connected to: the server should run as a user of its own.
 //   - What Landlock does not judge, modes, owners, attributes and watches of
 //     files, System V memory and messages, is refused by the filter.
-//
 package sandbox
 
 import (
