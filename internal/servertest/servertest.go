@@ -27,9 +27,9 @@ type Server struct {
 	Account, Token string
 }
 
-// program builds selvage, once per test binary, and returns its path. The
+// Program builds selvage, once per test binary, and returns its path. The
 // folder it is in is left to the operating system's own tidying.
-var program = sync.OnceValues(func() (string, error) {
+var Program = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "selvage-test-")
 	if err != nil {
 		return "", err
@@ -44,7 +44,7 @@ var program = sync.OnceValues(func() (string, error) {
 // Start runs a server with an empty data directory that ends with the test.
 func Start(t testing.TB) *Server {
 	t.Helper()
-	selvage, err := program()
+	selvage, err := Program()
 	if err != nil {
 		t.Fatal(err)
 	}
