@@ -25,6 +25,8 @@ type Server struct {
 	Edge string
 	// Account is the account's id and Token one that may do everything.
 	Account, Token string
+	// Stop ends the server gracefully and waits for it.
+	Stop func()
 }
 
 // Program builds selvage, once per test binary, and returns its path. The
@@ -60,8 +62,17 @@ func Start(t testing.TB) *Server {
 		}
 		return strings.TrimSpace(string(out))
 	}
-	s := &Server{Token: ask("token", "create", "--name", "laptop"), Account: ask("account")}
+	token, account := ask("token", "create", "--name", "laptop"), ask("account")
+	s := StartOn(t, selvage, data)
+	s.Token, s.Account = token, account
+	return s
+}
 
+// StartOn runs the server of that program on a data directory until Stop, or
+// the end of the test. Token and Account are left to the caller.
+func StartOn(t testing.TB, selvage, data string) *Server {
+	t.Helper()
+	s := &Server{}
 	cmd := exec.Command(selvage, "serve", "--data", data, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--log-format", "json")
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
@@ -88,7 +99,7 @@ func Start(t testing.TB) *Server {
 			}
 		}
 	}()
-	t.Cleanup(func() {
+	s.Stop = sync.OnceFunc(func() {
 		cmd.Process.Signal(syscall.SIGTERM)
 		<-read
 		if err := cmd.Wait(); err != nil {
@@ -98,6 +109,7 @@ func Start(t testing.TB) *Server {
 			t.Logf("selvage serve said:\n%s", &log)
 		}
 	})
+	t.Cleanup(s.Stop)
 	lines := bufio.NewScanner(stdout)
 	for lines.Scan() {
 		if url, ok := strings.CutPrefix(lines.Text(), "Ready on http://"); ok {
