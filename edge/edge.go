@@ -76,9 +76,15 @@ type Options struct {
 	Logger *slog.Logger
 	// Access is called after each request, on its goroutine. May be nil.
 	Access func(Record)
-	// MaxConns bounds the connections open at once; more wait to be accepted.
-	// Default 16384.
+	// MaxConns bounds the connections open at once. When they run out, the one
+	// that has been idle longest is closed. Default 16384.
 	MaxConns int
+	// MaxConnsPerClient bounds those of one IPv4 address or IPv6 network of 64
+	// bits in the same way; Trusted proxies are not bounded. Default 1024.
+	MaxConnsPerClient int
+	// BodyTimeout bounds the wait for more of a request's body; then the request
+	// fails with 408. Default 60 s.
+	BodyTimeout time.Duration
 	// MaxInternal bounds the requests that Workers' fetch() of our own hosts
 	// have open at once; it ends loops whose requests carry no trace of each
 	// other. One Worker has a quarter of them. Default 1024.
@@ -126,6 +132,12 @@ func New(o Options) *Edge {
 	if o.MaxConns == 0 {
 		o.MaxConns = 16384
 	}
+	if o.MaxConnsPerClient == 0 {
+		o.MaxConnsPerClient = 1024
+	}
+	if o.BodyTimeout == 0 {
+		o.BodyTimeout = time.Minute
+	}
 	if o.MaxInternal == 0 {
 		o.MaxInternal = 1024
 	}
@@ -146,7 +158,7 @@ func New(o Options) *Edge {
 
 	e.server = http1.New(http1.Options{
 		Handler: e, ConnContext: withConnection, Logger: o.Logger,
-		MaxConns: o.MaxConns, HeaderTimeout: o.HeaderTimeout, IdleTimeout: o.IdleTimeout,
+		MaxConns: o.MaxConns, MaxConnsPerClient: o.MaxConnsPerClient, Exempt: e.trusts, BodyTimeout: o.BodyTimeout, HeaderTimeout: o.HeaderTimeout, IdleTimeout: o.IdleTimeout,
 	})
 	return e
 }

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/selvage-edge/selvage/config"
+	"github.com/selvage-edge/selvage/edge/http1"
 	"github.com/selvage-edge/selvage/fault"
 	"github.com/selvage-edge/selvage/hop"
 	"github.com/selvage-edge/selvage/internal/poll"
@@ -158,6 +159,7 @@ func TestErrorPages(t *testing.T) {
 		{"text", "*/*", false, thrown, 500, "text/plain; charset=utf-8", []string{"error code: 1101\n"}, []string{"secret"}},
 		{"wrapped", "", false, fmt.Errorf("more: %w", fault.OriginDown), 521, "text/plain; charset=utf-8", []string{"error code: 521"}, nil},
 		{"any error", "", false, errors.New("secret"), 500, "text/plain; charset=utf-8", []string{"Internal error"}, []string{"secret"}},
+		{"a body that stalls", "", false, &hop.Error{Kind: hop.Client, Err: http1.ErrStalled}, 408, "text/plain; charset=utf-8", []string{"did not come"}, nil},
 		{"too large", "", false, &hop.Error{Kind: hop.Client, Err: &http.MaxBytesError{Limit: 5}}, 413, "text/plain; charset=utf-8", []string{"5 bytes"}, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/selvage-edge/selvage/edge/http1"
 	"github.com/selvage-edge/selvage/fault"
 	"github.com/selvage-edge/selvage/hop"
 )
@@ -54,6 +55,9 @@ func classify(err error) *fault.Fault {
 	var large *http.MaxBytesError
 	if errors.As(err, &large) {
 		return fault.TooLarge.With(fmt.Sprintf("The limit is %d bytes.", large.Limit), err)
+	}
+	if errors.Is(err, http1.ErrStalled) {
+		return &fault.Fault{Status: http.StatusRequestTimeout, Title: "Request timeout", Message: "The rest of the body did not come.", Err: err}
 	}
 	var broken *hop.Error
 	if errors.As(err, &broken) && broken.Kind == hop.Client {

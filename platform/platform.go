@@ -64,6 +64,10 @@ type Options struct {
 	Hosts []string
 	// Trusted are proxies in front of us whose forwarding headers are believed.
 	Trusted []netip.Prefix
+	// MaxConns, MaxConnsPerClient and BodyTimeout bound the connections of the
+	// edge, see edge.Options. Zero: its defaults.
+	MaxConns, MaxConnsPerClient int
+	BodyTimeout                 time.Duration
 	// Normalization of URLs for hosts in no zone with one of its own. Default:
 	// Cloudflare's.
 	Normalization config.Normalization
@@ -200,9 +204,10 @@ func (p *Platform) open(ctx context.Context, o Options) (err error) {
 		Hosts:         o.Hosts,
 		Trusted:       o.Trusted,
 		Normalization: o.Normalization,
-		Dev:           o.Dev,
-		Access:        access(o.Metrics, o.Requests),
-		Logger:        o.Logger,
+		MaxConns:      o.MaxConns, MaxConnsPerClient: o.MaxConnsPerClient, BodyTimeout: o.BodyTimeout,
+		Dev:    o.Dev,
+		Access: access(o.Metrics, o.Requests),
+		Logger: o.Logger,
 	})
 	if err := p.openBuiltins(o.Builtins); err != nil {
 		return err

@@ -22,25 +22,31 @@ import (
 func (f *File) Settings() (*Settings, error) {
 	c := checker{file: f}
 	s := &Settings{
-		Data:           cmp.Or(f.Data, ".selvage"),
-		WorkersDomain:  c.hostname("workers_domain", cmp.Or(f.WorkersDomain, "localhost")),
-		TrustedProxies: c.prefixes("trusted_proxies", f.TrustedProxies),
-		DrainTimeout:   c.duration("drain_timeout", f.DrainTimeout, 30*time.Second, time.Hour),
-		Origins:        map[string]*url.URL{},
-		HTTP:           c.addresses("http.listen", f.HTTP.Listen),
-		HTTPS:          c.addresses("https.listen", f.HTTPS.Listen),
-		Certificates:   f.HTTPS.Certificates,
-		Admin:          c.address("admin.listen", cmp.Or(f.Admin.Listen, "127.0.0.1:8081")),
-		AdminCert:      Certificate{f.Admin.Cert, f.Admin.Key},
-		AdminInsecure:  f.Admin.Insecure,
-		AllowPrivate:   c.prefixes("egress.allow_private", f.Egress.AllowPrivate),
-		MaxBody:        c.size("limits.body", f.Limits.Body, 100<<20, 1),
-		MaxWall:        c.duration("limits.wall_time", f.Limits.WallTime, 0, 24*time.Hour),
-		MaxCPU:         c.duration("limits.cpu", f.Limits.CPU, 30*time.Second, time.Hour),
+		Data:              cmp.Or(f.Data, ".selvage"),
+		WorkersDomain:     c.hostname("workers_domain", cmp.Or(f.WorkersDomain, "localhost")),
+		TrustedProxies:    c.prefixes("trusted_proxies", f.TrustedProxies),
+		DrainTimeout:      c.duration("drain_timeout", f.DrainTimeout, 30*time.Second, time.Hour),
+		Origins:           map[string]*url.URL{},
+		HTTP:              c.addresses("http.listen", f.HTTP.Listen),
+		HTTPS:             c.addresses("https.listen", f.HTTPS.Listen),
+		Certificates:      f.HTTPS.Certificates,
+		Admin:             c.address("admin.listen", cmp.Or(f.Admin.Listen, "127.0.0.1:8081")),
+		AdminCert:         Certificate{f.Admin.Cert, f.Admin.Key},
+		AdminInsecure:     f.Admin.Insecure,
+		AllowPrivate:      c.prefixes("egress.allow_private", f.Egress.AllowPrivate),
+		MaxBody:           c.size("limits.body", f.Limits.Body, 100<<20, 1),
+		MaxConns:          c.count("limits.connections", f.Limits.Connections, 16384),
+		MaxConnsPerClient: c.count("limits.connections_per_client", f.Limits.ConnectionsPerClient, 1024),
+		BodyTimeout:       c.duration("limits.body_timeout", f.Limits.BodyTimeout, time.Minute, time.Hour),
+		MaxWall:           c.duration("limits.wall_time", f.Limits.WallTime, 0, 24*time.Hour),
+		MaxCPU:            c.duration("limits.cpu", f.Limits.CPU, 30*time.Second, time.Hour),
 		// A cell that serves nothing has about 60 MB resident, shared pages included.
 		MaxMemory:   c.size("limits.memory", f.Limits.Memory, 512<<20, 128<<20),
 		LogRequests: f.Log.Requests,
 		LogWorkers:  f.Log.Workers == nil || *f.Log.Workers,
+	}
+	if s.BodyTimeout == 0 {
+		c.errorf("limits.body_timeout", "it must not be zero: a client could hold a connection for ever")
 	}
 	if len(f.HTTP.Listen) == 0 && len(f.HTTPS.Listen) == 0 {
 		s.HTTP = []string{":8080"}
@@ -112,6 +118,17 @@ func checkHostname(name string) error {
 		}
 	}
 	return nil
+}
+
+// count takes a number from 1 to 1,000,000.
+func (c *checker) count(key string, n *int, other int) int {
+	if n == nil {
+		return other
+	}
+	if *n < 1 || *n > 1_000_000 {
+		c.errorf(key, "%d is not a number from 1 to 1000000", *n)
+	}
+	return *n
 }
 
 func (c *checker) prefixes(key string, list []string) []netip.Prefix {

@@ -97,7 +97,7 @@ func mistyped(message string) string {
 	if m == nil {
 		return message
 	}
-	want := map[string]string{"string": "a string in quotes", "bool": "true or false", "[]string": "a list of strings in quotes"}[m[2]]
+	want := map[string]string{"string": "a string in quotes", "bool": "true or false", "int": "a whole number", "[]string": "a list of strings in quotes"}[m[2]]
 	if want == "" {
 		want = "of another kind"
 		if strings.HasPrefix(m[2], "map[") || strings.HasPrefix(m[2], "settings.") {
@@ -167,7 +167,7 @@ var known = map[string][]string{
 	"admin":              {"listen", "cert", "key", "insecure"},
 	"egress":             {"allow_private"},
 	"url_normalization":  {"type", "scope"},
-	"limits":             {"body", "wall_time", "cpu", "memory"},
+	"limits":             {"body", "wall_time", "cpu", "connections", "connections_per_client", "body_timeout", "memory"},
 	"log":                {"level", "format", "requests", "workers"},
 }
 

@@ -107,6 +107,15 @@ type Limits struct {
 	// CPU is how long a Worker may keep its process from answering, for versions
 	// that set no limits.cpu_ms. Default "30s".
 	CPU string `toml:"cpu"`
+	// Connections that clients may have open at once. When they run out, the one
+	// that has been idle longest is closed. Default 16384.
+	Connections *int `toml:"connections"`
+	// ConnectionsPerClient bounds those of one IPv4 address or IPv6 network of
+	// 64 bits; trusted proxies are not bounded. Default 1024.
+	ConnectionsPerClient *int `toml:"connections_per_client"`
+	// BodyTimeout bounds the wait for more of a request's body; then the client
+	// gets 408. Default "60s".
+	BodyTimeout string `toml:"body_timeout"`
 	// Memory bounds one Worker's process. Default "512MiB".
 	Memory string `toml:"memory"`
 }
@@ -143,6 +152,9 @@ type Settings struct {
 
 	Normalization config.Normalization
 
+	MaxConns, MaxConnsPerClient int
+	BodyTimeout                 time.Duration
+
 	// MaxBody and MaxMemory are in bytes. MaxWall zero is no bound.
 	MaxBody, MaxMemory int64
 	MaxWall, MaxCPU    time.Duration
@@ -171,6 +183,9 @@ func (s *Settings) Fixed(next *Settings) []string {
 	check("admin.cert", (s.AdminCert == Certificate{}) == (next.AdminCert == Certificate{}))
 	check("egress.allow_private", slices.Equal(s.AllowPrivate, next.AllowPrivate))
 	check("url_normalization", s.Normalization == next.Normalization)
+	check("limits.connections", s.MaxConns == next.MaxConns)
+	check("limits.connections_per_client", s.MaxConnsPerClient == next.MaxConnsPerClient)
+	check("limits.body_timeout", s.BodyTimeout == next.BodyTimeout)
 	check("limits.cpu", s.MaxCPU == next.MaxCPU)
 	check("limits.memory", s.MaxMemory == next.MaxMemory)
 	check("log.format", s.LogJSON == next.LogJSON)

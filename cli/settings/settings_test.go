@@ -37,7 +37,8 @@ func TestEveryKey(t *testing.T) {
 		Certificates: []Certificate{{"a.pem", "a.key"}}, Admin: ":8081", AdminCert: Certificate{"b.pem", "b.key"},
 		AllowPrivate:  []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")},
 		Normalization: config.Normalization{Type: config.NormalizeRFC3986, Scope: config.NormalizeNothing},
-		MaxBody:       50e6, MaxMemory: 256 << 20, MaxWall: time.Minute, MaxCPU: 10 * time.Second,
+		MaxConns:      5000, MaxConnsPerClient: 50, BodyTimeout: 10 * time.Second,
+		MaxBody: 50e6, MaxMemory: 256 << 20, MaxWall: time.Minute, MaxCPU: 10 * time.Second,
 		LogLevel: slog.LevelWarn, LogJSON: true, LogRequests: true,
 	}
 	if !reflect.DeepEqual(s, want) {
@@ -51,7 +52,7 @@ func TestDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	if s.Data != ".selvage" || s.WorkersDomain != "localhost" || s.HTTP[0] != ":8080" || s.Admin != "127.0.0.1:8081" ||
-		s.MaxBody != 100<<20 || s.MaxWall != 0 || s.MaxCPU != 30*time.Second || s.MaxMemory != 512<<20 || !s.LogWorkers {
+		s.MaxBody != 100<<20 || s.MaxWall != 0 || s.MaxCPU != 30*time.Second || s.MaxMemory != 512<<20 || s.MaxConns != 16384 || s.MaxConnsPerClient != 1024 || s.BodyTimeout != time.Minute || !s.LogWorkers {
 		t.Errorf("%+v", s)
 	}
 	f, err := Parse("empty.toml", nil)
@@ -80,6 +81,9 @@ func TestProblems(t *testing.T) {
 		{"duration", "drain_timeout = '3'", `s.toml:1: drain_timeout: "3" is not a duration`},
 		{"normalization type", "[url_normalization]\ntype = 'rfc'", `s.toml:2: url_normalization.type: type "rfc": use "cloudflare" or "rfc3986"`},
 		{"normalization scope", "[url_normalization]\nscope = 'all'", `s.toml:2: url_normalization.scope: scope "all": use "incoming", "both" or "none"`},
+		{"no connections", "[limits]\nconnections = 0", "s.toml:2: limits.connections: 0 is not a number from 1 to 1000000"},
+		{"not a number", "[limits]\nconnections_per_client = 'ten'", "s.toml:2: limits.connections_per_client: the value must be a whole number"},
+		{"no body timeout", "[limits]\nbody_timeout = '0s'", "s.toml:2: limits.body_timeout: it must not be zero"},
 		{"address", "[http]\nlisten = ['8080']", `s.toml:2: http.listen: "8080" is not an address such as ":8080"`},
 		{"network", "trusted_proxies = ['10.0.0.0/40']", `s.toml:1: trusted_proxies: "10.0.0.0/40" is neither an address nor a network`},
 		{"origin", "[origins]\n'db.internal' = 'db:5432'", `s.toml:2: origins.db.internal: "db:5432" is not an origin`},

@@ -6,28 +6,27 @@ import (
 	"errors"
 	"io"
 	"net"
-	"sync"
 	"time"
 )
 
 // listener gives net/http connections whose bytes are checked by [wire], and
-// no more of them at once than there are slots. Those without TLS go to plain
+// no more of them at once than there are places. Those without TLS go to plain
 // first, which hands on what it does not serve.
 type listener struct {
 	net.Listener
-	tls   *tls.Config
-	plain func(c *plainConn, others func(net.Conn))
-	slots chan struct{}
-	conns chan net.Conn
-	ctx   context.Context // its cause is why the listener ended
-	stop  context.CancelCauseFunc
+	tls    *tls.Config
+	plain  func(c *plainConn, others func(net.Conn))
+	places *places
+	conns  chan net.Conn
+	ctx    context.Context // its cause is why the listener ended
+	stop   context.CancelCauseFunc
 }
 
 // handshakeTimeout bounds a TLS handshake.
 const handshakeTimeout = 10 * time.Second
 
-func newListener(l net.Listener, config *tls.Config, slots chan struct{}, plain func(*plainConn, func(net.Conn))) *listener {
-	n := &listener{Listener: l, tls: config, plain: plain, slots: slots, conns: make(chan net.Conn)}
+func newListener(l net.Listener, config *tls.Config, places *places, plain func(*plainConn, func(net.Conn))) *listener {
+	n := &listener{Listener: l, tls: config, plain: plain, places: places, conns: make(chan net.Conn)}
 	n.ctx, n.stop = context.WithCancelCause(context.Background())
 	go n.accept()
 	return n
@@ -35,14 +34,8 @@ func newListener(l net.Listener, config *tls.Config, slots chan struct{}, plain 
 
 func (l *listener) accept() {
 	for {
-		select {
-		case l.slots <- struct{}{}:
-		case <-l.ctx.Done():
-			return
-		}
 		c, err := l.Listener.Accept()
 		if err != nil {
-			<-l.slots
 			var temporary interface{ Temporary() bool }
 			if errors.As(err, &temporary) && temporary.Temporary() { // out of descriptors: others will free some
 				select {
@@ -55,7 +48,12 @@ func (l *listener) accept() {
 			l.stop(err)
 			return
 		}
-		s := &slot{Conn: c, free: func() { <-l.slots }}
+		x := l.places.take(l.ctx, c)
+		if x == nil {
+			c.Close()
+			continue
+		}
+		s := &slot{Conn: c, place: x, places: l.places}
 		if l.tls == nil {
 			go l.plain(&plainConn{gate{Conn: s}}, l.give)
 		} else {
@@ -105,15 +103,15 @@ func (l *listener) Close() error {
 	return nil
 }
 
-// slot is a connection that counts against the limit until it is closed.
+// slot is a connection that has a place until it is closed.
 type slot struct {
 	net.Conn
-	once sync.Once
-	free func()
+	place  *place
+	places *places
 }
 
 func (s *slot) Close() error {
-	s.once.Do(s.free)
+	s.places.free(s.place)
 	return s.Conn.Close()
 }
 

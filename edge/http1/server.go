@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"time"
 )
@@ -22,15 +23,25 @@ import (
 // answered with 431.
 const MaxHeaderBytes = 128 << 10
 
-// Options say what a Server is made of. All but ConnContext is required.
+// Options say what a Server is made of. What may not be nil or zero is required.
 type Options struct {
 	// Handler answers the requests.
 	Handler http.Handler
 	// ConnContext returns the context of a new connection's requests. May be nil.
 	ConnContext func(ctx context.Context, c net.Conn) context.Context
 	Logger      *slog.Logger
-	// MaxConns bounds the connections open at once; more wait to be accepted.
+	// MaxConns bounds the connections open at once. When they run out, the one
+	// that has been idle longest is closed; when none is idle, more wait.
 	MaxConns int
+	// MaxConnsPerClient bounds those of one IPv4 address or IPv6 network of 64
+	// bits. One more closes the client's longest idle one, or is closed itself
+	// when none is idle.
+	MaxConnsPerClient int
+	// Exempt are addresses that MaxConnsPerClient does not hold for. May be nil.
+	Exempt func(netip.Addr) bool
+	// BodyTimeout bounds the wait for more of a request's body; then reading it
+	// fails with ErrStalled. Zero: no bound.
+	BodyTimeout time.Duration
 	// HeaderTimeout bounds the arrival of a request's header.
 	HeaderTimeout time.Duration
 	// IdleTimeout closes a connection without a request.
@@ -44,16 +55,23 @@ type Server struct {
 	shorts  shorts          // the connections that http does not have
 	base    context.Context // of all requests
 	stop    context.CancelFunc
-	slots   chan struct{}
+	places  *places
 	active  sync.WaitGroup // requests, WebSockets among them
 }
 
 // New makes a Server that is ready to serve.
 func New(o Options) *Server {
-	if o.ConnContext == nil {
-		o.ConnContext = func(ctx context.Context, _ net.Conn) context.Context { return ctx }
+	more := o.ConnContext
+	o.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
+		if x := placeOf(c); x != nil {
+			ctx = context.WithValue(ctx, placeKey{}, x)
+		}
+		if more != nil {
+			ctx = more(ctx, c)
+		}
+		return ctx
 	}
-	v := &Server{options: o, slots: make(chan struct{}, o.MaxConns)}
+	v := &Server{options: o, places: newPlaces(o)}
 	v.base, v.stop = context.WithCancel(context.Background())
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
@@ -84,7 +102,7 @@ func (v *Server) Serve(ctx context.Context, l net.Listener, config *tls.Config) 
 		config = config.Clone()
 		config.NextProtos = []string{"h2", "http/1.1"}
 	}
-	n := newListener(l, config, v.slots, v.serveShort)
+	n := newListener(l, config, v.places, v.serveShort)
 	defer n.Close()
 	defer context.AfterFunc(ctx, func() { n.Close() })()
 	err := v.http.Serve(n)
@@ -98,6 +116,15 @@ func (v *Server) Serve(ctx context.Context, l net.Listener, config *tls.Config) 
 func (v *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	v.active.Add(1)
 	defer v.active.Done()
+	if x, ok := r.Context().Value(placeKey{}).(*place); ok {
+		defer v.places.leave(x)
+		if !v.places.enter(x) {
+			panic(http.ErrAbortHandler) // the connection was closed while this request came
+		}
+	}
+	if v.options.BodyTimeout > 0 && r.Body != nil && r.Body != http.NoBody {
+		r.Body = newPatient(w, r.Body, v.options.BodyTimeout)
+	}
 	Reveal(r)
 	v.options.Handler.ServeHTTP(w, r)
 }
@@ -130,4 +157,4 @@ func (v *Server) Shutdown(ctx context.Context) error {
 }
 
 // Connections is the number of connections that are open.
-func (v *Server) Connections() int { return len(v.slots) }
+func (v *Server) Connections() int { return v.places.open() }

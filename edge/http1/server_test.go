@@ -14,7 +14,7 @@ import (
 // options are those of a server that is no limit to anyone.
 func options(h func(w http.ResponseWriter, r *http.Request) error) Options {
 	return Options{
-		Logger: slog.New(slog.DiscardHandler), MaxConns: 1 << 10, HeaderTimeout: 15 * time.Second, IdleTimeout: time.Minute,
+		Logger: slog.New(slog.DiscardHandler), MaxConns: 1 << 10, MaxConnsPerClient: 1 << 10, HeaderTimeout: 15 * time.Second, IdleTimeout: time.Minute,
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if IsWebSocket(r.Header["Upgrade"]) {
 				w.Header().Set("Connection", "close")

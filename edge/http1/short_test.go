@@ -27,7 +27,7 @@ func startBoth(t testing.TB, target func(w http.ResponseWriter, r *http.Request)
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := newListener(l, nil, v.slots, func(c *plainConn, others func(net.Conn)) { others(c) })
+	n := newListener(l, nil, v.places, func(c *plainConn, others func(net.Conn)) { others(c) })
 	go v.http.Serve(n)
 	t.Cleanup(func() { n.Close() })
 	return addr, l.Addr().String()
