@@ -8,6 +8,7 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 
+	"github.com/selvage-edge/selvage/api"
 	"github.com/selvage-edge/selvage/storage/sqlite"
 )
 
@@ -25,6 +26,7 @@ const (
 	textOverloaded  = "D1 DB is overloaded. Requests queued for too long."
 	textLong        = "statement too long: SQLITE_TOOBIG"
 	textSize        = "Exceeded maximum DB size."
+	textInternal    = "Internal error in D1 DB storage caused object to be reset."
 )
 
 func errorf(format string, args ...any) *Error { return &Error{Message: fmt.Sprintf(format, args...)} }
@@ -62,7 +64,11 @@ func translate(err error) error {
 		return &Error{Message: textSize, cause: err}
 	}
 	var b strings.Builder
-	b.WriteString(message(err, primary))
+	inner := error(extended) // what is around it may name files of the server
+	if full != nil {
+		inner = full
+	}
+	b.WriteString(message(inner, primary))
 	name := primaryNames[primary]
 	if name == "" {
 		name = "SQLITE_ERROR"
@@ -84,6 +90,18 @@ func message(err error, code sqlite3.ErrorCode) string {
 		return rest
 	}
 	return text
+}
+
+// public is what a client is told of an error: of one that is not D1's own, no
+// more than that there was one. What it says of files is for the log.
+func public(err error) string {
+	var own *Error
+	var known *api.Error
+	switch {
+	case errors.As(err, &own), errors.As(err, &known):
+		return err.Error()
+	}
+	return textInternal
 }
 
 // offset tells where in sql a statement failed to compile, as D1 does.

@@ -1,7 +1,9 @@
 package d1_test
 
 import (
+	"bytes"
 	"errors"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -177,4 +179,53 @@ func must(t testing.TB, db *d1.Database, sql string) []*d1.Result {
 		t.Fatalf("%.80s: %v", sql, err)
 	}
 	return r
+}
+
+// What is wrong with a file is for the log: a Worker, whose client may see its
+// errors, is not told where the server keeps it.
+func TestErrorsDoNotNameFiles(t *testing.T) {
+	for name, damage := range map[string]func(path string) error{
+		"not a database": func(path string) error { return os.WriteFile(path, bytes.Repeat([]byte("garbage "), 1000), 0o600) },
+		"a folder":       func(path string) error { return os.Mkdir(path, 0o700) },
+		"a dead link":    func(path string) error { return os.Symlink(filepath.Join(path, "nowhere"), path) },
+	} {
+		dir := t.TempDir()
+		store, err := d1.OpenStore(dir, d1.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		db, err := store.Ensure(t.Context(), databaseID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		must(t, db, "CREATE TABLE t(a)")
+		if err := store.Close(); err != nil {
+			t.Fatal(err)
+		}
+		files, err := filepath.Glob(filepath.Join(dir, "*.sqlite*"))
+		if err != nil || len(files) == 0 {
+			t.Fatal(files, err)
+		}
+		for _, file := range files {
+			if err := os.Remove(file); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := damage(files[0]); err != nil {
+			t.Fatal(err)
+		}
+		if store, err = d1.OpenStore(dir, d1.Options{}); err != nil {
+			t.Fatal(err)
+		}
+		if db, err = store.Ensure(t.Context(), databaseID); err == nil {
+			w := httptest.NewRecorder()
+			d1.Service(db).ServeHTTP(w, httptest.NewRequest("POST", "/query", strings.NewReader(`{"sql":"SELECT 1 FROM t"}`)))
+			if text := w.Body.String(); !strings.Contains(text, `"success":false`) || strings.Contains(text, "/") || strings.Contains(text, ".sqlite") {
+				t.Errorf("%s: %s", name, text)
+			}
+		} else {
+			t.Errorf("%s: %v", name, err)
+		}
+		store.Close()
+	}
 }

@@ -121,7 +121,7 @@ func (s service) failed(w http.ResponseWriter, r *http.Request, err error, lines
 		if r.Context().Err() == nil {
 			slog.Error("D1 call failed", "database", s.db.id, "error", err)
 		}
-		message := "Internal error in D1 DB storage caused object to be reset."
+		message := textInternal
 		if errors.Is(err, ErrNotFound) {
 			message = "The database " + s.db.id + " was deleted."
 		}

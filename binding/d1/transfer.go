@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -131,7 +132,7 @@ func (t *transfers) start(x *transfer, f func(context.Context) (map[string]any, 
 	}
 	x.started = true
 	if t.closed {
-		x.err = errors.New("the server is stopping; start again")
+		x.err = errorf("the server is stopping; start again")
 		close(x.done)
 		return
 	}
@@ -140,6 +141,9 @@ func (t *transfers) start(x *transfer, f func(context.Context) (map[string]any, 
 		defer t.group.Done()
 		defer close(x.done)
 		x.result, x.err = f(t.ctx)
+		if x.err != nil && public(x.err) == textInternal {
+			slog.Error("D1 transfer failed", "database", x.database, "error", x.err)
+		}
 	}()
 }
 
@@ -205,7 +209,8 @@ func (x *transfer) status(w http.ResponseWriter, r *http.Request, kind string) e
 	}
 	if closed(x.done) {
 		if x.err != nil {
-			answer["status"], answer["error"], answer["errors"] = "error", x.err.Error(), []string{x.err.Error()}
+			text := public(x.err)
+			answer["status"], answer["error"], answer["errors"] = "error", text, []string{text}
 		} else {
 			answer["status"], answer["result"] = "complete", x.result
 		}
@@ -271,7 +276,7 @@ func (s *Store) apiImport(w http.ResponseWriter, r *http.Request) error {
 func (s *Store) ingest(ctx context.Context, d *Database, x *transfer, etag string) (map[string]any, error) {
 	f, err := os.Open(x.path)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, errors.New("the file was not uploaded")
+		return nil, errorf("the file was not uploaded")
 	}
 	if err != nil {
 		return nil, err
@@ -283,7 +288,7 @@ func (s *Store) ingest(ctx context.Context, d *Database, x *transfer, etag strin
 		return nil, err
 	}
 	if got := hex.EncodeToString(sum.Sum(nil)); etag != "" && etag != got {
-		return nil, fmt.Errorf("the uploaded file has MD5 %s, expected %s; start the import again", got, etag)
+		return nil, errorf("the uploaded file has MD5 %s, expected %s; start the import again", got, etag)
 	}
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return nil, err
