@@ -223,6 +223,39 @@ export default { fetch( { return new Response("fine") } };
 	r.until("built", func() bool { status, text := r.get("/"); return status == 200 && text == "fine" })
 }
 
+// What the runtime does not have at the date comes from wrangler's packages:
+// modules, the process that Astro does not take for Node.js's, and debug as
+// Next.js requires it.
+func TestNodeFilledIn(t *testing.T) {
+	r := start(t, `
+-- wrangler.jsonc --
+{"name": "node", "main": "index.js", "compatibility_date": "2025-10-08", "compatibility_flags": ["nodejs_compat"]}
+-- index.js --
+import tty from "node:tty";
+import { execFile } from "child_process";
+import { AsyncLocalStorage } from "node:async_hooks";
+import bare from "process";
+import debug from "debug";
+export default {
+  fetch() {
+    const als = new AsyncLocalStorage();
+    return Response.json([
+      tty.isatty(1), typeof execFile, als.run("in store", () => als.getStore()),
+      Object.prototype.toString.call(process), bare === process, debug("x"),
+    ]);
+  },
+};
+-- node_modules/debug/package.json --
+{"name": "debug", "main": "./node.js", "browser": "./browser.js"}
+-- node_modules/debug/node.js --
+const tty = require("tty"), { inspect } = require("util"), os = require("node:os");
+module.exports = (name) => [name, tty.isatty(2), inspect({ a: 1 }), os.EOL].join(" ");
+-- node_modules/debug/browser.js --
+module.exports = () => "for browsers";
+`, nil)
+	r.expect("/", 200, `[false,"function","in store","[object Object]",true,"x false { a: 1 } \n"]`)
+}
+
 func TestServiceTargetsBelowTheProject(t *testing.T) {
 	r := start(t, `
 -- wrangler.jsonc --
