@@ -107,6 +107,14 @@ type Sweeper interface {
 	Sweep(ctx context.Context) (deleted int, err error)
 }
 
+// Runner is a Kind that works as long as the platform runs: one that sends events
+// to Workers.
+type Runner interface {
+	// Run is called once everything is open, on a goroutine of its own, and
+	// returns soon after ctx has ended. What goes wrong it logs.
+	Run(ctx context.Context, events Events)
+}
+
 // Measurer is a Kind that has something to count.
 type Measurer interface {
 	// Measure adds to m what can be asked for at any time. m may be nil.

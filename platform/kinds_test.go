@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/selvage-edge/selvage/binding"
@@ -68,6 +69,7 @@ type probe struct {
 	binding.Kind
 	opened *blob.Store
 	swept  chan struct{}
+	sent   chan error
 	closed *[]string
 	name   string
 }
@@ -78,8 +80,24 @@ func (p *probe) Open(home binding.Home) (err error) {
 }
 
 func (p *probe) Close() error {
-	*p.closed = append(*p.closed, p.name)
+	p.log(p.name)
 	return nil
+}
+
+// logging guards what the probes log.
+var logging sync.Mutex
+
+func (p *probe) log(what string) {
+	logging.Lock()
+	defer logging.Unlock()
+	*p.closed = append(*p.closed, what)
+}
+
+func (p *probe) Run(ctx context.Context, events binding.Events) {
+	_, err := events.Send(ctx, "nobody", binding.Event{Type: "probe"})
+	p.sent <- err
+	<-ctx.Done()
+	p.log(p.name + "'s run")
 }
 
 func (p *probe) Sweep(context.Context) (int, error) {
@@ -94,10 +112,10 @@ func withProducts(t *testing.T, list ...func() []binding.Kind) {
 	t.Cleanup(func() { products = before })
 }
 
-func TestKindsAreOpenedSweptAndClosedInReverse(t *testing.T) {
+func TestKindsAreOpenedSweptRunAndClosedInReverse(t *testing.T) {
 	var closed []string
-	a := &probe{Kind: assets.Kind{}, closed: &closed, name: "a", swept: make(chan struct{})}
-	b := &probe{Kind: service.Kind{}, closed: &closed, name: "b", swept: make(chan struct{})}
+	a := &probe{Kind: assets.Kind{}, closed: &closed, name: "a", swept: make(chan struct{}), sent: make(chan error, 1)}
+	b := &probe{Kind: service.Kind{}, closed: &closed, name: "b", swept: make(chan struct{}), sent: make(chan error, 1)}
 	withProducts(t, vars.Kinds, func() []binding.Kind { return []binding.Kind{a, b} })
 	p, err := Open(t.Context(), Options{Data: t.TempDir(), Binary: noBinary})
 	if err != nil {
@@ -105,10 +123,15 @@ func TestKindsAreOpenedSweptAndClosedInReverse(t *testing.T) {
 	}
 	<-a.swept
 	<-b.swept
+	<-b.sent
+	if err := <-a.sent; !errors.Is(err, binding.ErrNotBegun) {
+		t.Errorf("an event for a Worker that is not there: %v", err)
+	}
 	if err := p.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Equal(closed, []string{"b", "a"}) {
+	slices.Sort(closed[:2]) // they end at the same time
+	if !slices.Equal(closed, []string{"a's run", "b's run", "b", "a"}) {
 		t.Errorf("closed %v", closed)
 	}
 }

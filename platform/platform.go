@@ -118,6 +118,7 @@ type Platform struct {
 	crons  context.CancelFunc
 	cronsE chan struct{} // closed when the scheduler has ended
 	sweeps func()        // ends the sweeping
+	runs   func()        // ends the kinds that run
 	log    *slog.Logger
 }
 
@@ -234,7 +235,7 @@ func (p *Platform) open(ctx context.Context, o Options) (err error) {
 	if o.Crons {
 		p.startCrons(o.Source)
 	}
-	p.sweeps = p.startSweeps()
+	p.sweeps, p.runs = p.startSweeps(), p.startRunners()
 	return nil
 }
 
@@ -314,6 +315,9 @@ func (p *Platform) Close(ctx context.Context) error {
 	if p.crons != nil {
 		p.crons()
 		<-p.cronsE
+	}
+	if p.runs != nil {
+		p.runs()
 	}
 	if p.sweeps != nil {
 		p.sweeps()
