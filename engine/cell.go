@@ -62,6 +62,8 @@ type cell struct {
 	// uncaught are the exceptions that the Worker's own process has told of and
 	// the runtime has not yet. Only line uses it.
 	uncaught []string
+	// logged is what its invocations have. Only line uses it.
+	logged logLimit
 
 	watch watched // of the watchdog alone
 }
@@ -249,6 +251,15 @@ func (c *cell) line(l workerd.Line) {
 			l.Runtime, l.Message = true, e.o.MapStack(c.version, "Uncaught "+l.Message)
 		}
 		l.Message = withoutOwnFrames(l.Message)
+		if !uncaught {
+			ok, last := c.logged.add(ray, len(l.Message))
+			if !ok && !last {
+				return
+			}
+			if last {
+				l.Level, l.Message = "warn", logLimitExceeded
+			}
+		}
 	} else {
 		// workerd's own text when V8 gives up.
 		if strings.Contains(l.Message, "heap out of memory") || strings.Contains(l.Message, "OOM") {
