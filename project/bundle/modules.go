@@ -64,7 +64,7 @@ func (c *collector) plugin() api.Plugin {
 			if _, again := args.PluginData.(asked); again || args.Kind == api.ResolveEntryPoint {
 				return api.OnResolveResult{}, nil
 			}
-			r, ok := c.rules.match(args.Path)
+			r, ok := c.rules.matchImport(args.Path)
 			ok = ok && !r.script()
 			if !ok && len(c.extra) == 0 {
 				return api.OnResolveResult{}, nil

@@ -14,8 +14,9 @@ import (
 type Rule struct {
 	// Type is ESModule, CommonJS, CompiledWasm, Text or Data.
 	Type string
-	// Globs match import specifiers, or paths below the base directory: "*"
-	// stands for anything but a slash, "**/" for any directories.
+	// Globs match import specifiers, where "*" stands for anything, or paths
+	// below the base directory, where "*" stands for anything but a slash.
+	// "**/" stands for any directories.
 	Globs []string
 	// Fallthrough: later rules of the same Type apply, too.
 	Fallthrough bool
@@ -44,7 +45,8 @@ var moduleTypes = map[string]config.ModuleType{
 // rule is a Rule ready to match.
 type rule struct {
 	typ     config.ModuleType
-	pattern *regexp.Regexp
+	pattern *regexp.Regexp // of paths
+	imports *regexp.Regexp // of import specifiers that pattern does not match
 	// shadowed: an earlier rule of the type has no fallthrough.
 	shadowed bool
 }
@@ -56,12 +58,21 @@ func (r rule) script() bool {
 
 type rules []rule
 
-// match returns the first rule for a specifier or path. If only a shadowed one
-// matches, that is returned.
-func (rs rules) match(name string) (rule, bool) {
+// match returns the first rule for a path. If only a shadowed one matches, that
+// is returned.
+func (rs rules) match(path string) (rule, bool) {
+	return rs.first(func(r rule) bool { return r.pattern.MatchString(path) })
+}
+
+// matchImport is match for an import specifier.
+func (rs rules) matchImport(specifier string) (rule, bool) {
+	return rs.first(func(r rule) bool { return r.pattern.MatchString(specifier) || r.imports.MatchString(specifier) })
+}
+
+func (rs rules) first(matches func(rule) bool) (rule, bool) {
 	var shadowed *rule
 	for i, r := range rs {
-		if !r.pattern.MatchString(name) {
+		if !matches(r) {
 			continue
 		}
 		if !r.shadowed {
@@ -90,16 +101,21 @@ func compileRules(opts Options) (rules, error) {
 		if !ok {
 			return nil, fmt.Errorf("module rule for %q: modules of type %s are not supported", strings.Join(r.Globs, ", "), r.Type)
 		}
-		patterns := make([]string, len(r.Globs))
+		patterns, loose := make([]string, len(r.Globs)), make([]string, len(r.Globs))
 		for i, g := range r.Globs {
 			patterns[i] = globPattern(g)
+			loose[i] = stars.ReplaceAllString(regexp.QuoteMeta(g), ".*")
 		}
 		pattern, err := regexp.Compile("^(?:" + strings.Join(patterns, "|") + ")$")
 		if err != nil {
 			return nil, fmt.Errorf("module rule for %q: %w", strings.Join(r.Globs, ", "), err)
 		}
+		imports, err := regexp.Compile("^(?:" + strings.Join(loose, "|") + ")$")
+		if err != nil {
+			return nil, fmt.Errorf("module rule for %q: %w", strings.Join(r.Globs, ", "), err)
+		}
 		if len(r.Globs) > 0 {
-			rs = append(rs, rule{typ, pattern, complete[r.Type]})
+			rs = append(rs, rule{typ, pattern, imports, complete[r.Type]})
 		}
 		if !r.Fallthrough {
 			complete[r.Type] = true
@@ -107,6 +123,9 @@ func compileRules(opts Options) (rules, error) {
 	}
 	return rs, nil
 }
+
+// stars are the stars of a quoted glob.
+var stars = regexp.MustCompile(`(?:\\\*)+`)
 
 // globPattern is a glob as a regular expression. Only stars are special.
 func globPattern(glob string) string {

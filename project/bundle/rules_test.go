@@ -32,6 +32,30 @@ func TestGlobs(t *testing.T) {
 	}
 }
 
+// Of an import a star stands for directories, too, as wrangler has it.
+func TestGlobsOfImports(t *testing.T) {
+	tests := []struct {
+		glob, specifier string
+		want            bool
+	}{
+		{"*.md", "./docs/a.md", true},
+		{"*.md", "a.md", true},
+		{"*.md", "./a.md.js", false},
+		{"**/*.md", "a.md", true},
+		{"docs/*.md", "./docs/a.md", false},
+		{"*.md?raw", "./docs/a.md?raw", true},
+	}
+	for _, tt := range tests {
+		rs, err := compileRules(Options{Rules: []Rule{{Type: "Data", Globs: []string{tt.glob}, Fallthrough: true}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, got := rs.matchImport(tt.specifier); got != tt.want {
+			t.Errorf("%s on %s: %t", tt.glob, tt.specifier, got)
+		}
+	}
+}
+
 func FuzzGlob(f *testing.F) {
 	f.Add("**/*.{a,b}[c]?(", "x/y.a")
 	f.Fuzz(func(t *testing.T, glob, path string) {
@@ -40,5 +64,6 @@ func FuzzGlob(f *testing.F) {
 			return // not UTF-8
 		}
 		rs.match(path)
+		rs.matchImport(path)
 	})
 }
