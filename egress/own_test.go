@@ -101,7 +101,9 @@ func TestOwnAddresses(t *testing.T) {
 
 // A redirect to this machine comes through the policy again.
 func TestRedirectToOwnAddress(t *testing.T) {
-	s := server(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://8.8.4.4:6379/", http.StatusFound) })
+	s := server(t, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "http://8.8.4.4:6379/", http.StatusFound)
+	})
 	w := start(t, Options{Resolver: fixed(map[string]string{"a.example": "8.8.8.8"})}, s.Listener.Addr().String())
 	w.interfaces = here("8.8.4.4")
 	if res, body := w.get(t, "http://a.example/"); res.StatusCode != 403 || w.dials() != "8.8.8.8:80" {
