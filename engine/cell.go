@@ -128,7 +128,7 @@ func tryCell(ctx context.Context, p *pool, binary string, lock *os.File) (_ *cel
 	}
 	pl.closeOwn()
 	e.starts.Add(1)
-	c.started = time.Now()
+	c.started = e.o.clock.now()
 	c.watch.lastActive = c.started
 	c.hop = hop.New(hop.Options{Dial: dialUnix(pl.userSocket), Single: true})
 	c.events = shimClient(pl)

@@ -103,6 +103,8 @@ type Options struct {
 	Confine bool
 	// Logger of the engine's own events. Default slog.Default().
 	Logger *slog.Logger
+
+	clock clock // of the system, except in tests
 }
 
 func (o Options) withDefaults() Options {
@@ -120,6 +122,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
+	}
+	if o.clock.now == nil {
+		o.clock = systemClock
 	}
 	if o.Lines == nil {
 		o.Lines = func(telemetry.Line) {}

@@ -262,20 +262,6 @@ func TestReservedModules(t *testing.T) {
 	}
 }
 
-func TestIdle(t *testing.T) {
-	b := newBench(t, func(o *Options) { o.IdleAfter = 200 * time.Millisecond; o.StuckAfter = 800 * time.Millisecond })
-	b.deploy(b.version("callee", `export default { fetch() { return new Response("callee") } }`))
-	b.deploy(b.version("front", `export default { fetch(r, env) { return env.C.fetch(r) } }`, bound(t, "C", "service", map[string]any{"service": "callee"})))
-	for range 2 {
-		// The front is started by the request, the callee by the front's connection.
-		b.want("/front/", "callee")
-		if len(b.Cells()) != 2 {
-			t.Errorf("cells %+v", b.Cells())
-		}
-		poll.Until(t, "both cells stop", func() bool { return len(b.Cells()) == 0 })
-	}
-}
-
 func TestScheduled(t *testing.T) {
 	b := newBench(t, nil)
 	b.deploy(b.version("job", `export default { async scheduled(c, env, ctx) {

@@ -144,7 +144,7 @@ func (p *pool) beginLocked() (*start, error) {
 		return p.start, nil
 	case p.retired:
 		return nil, errRetired
-	case p.failure != nil && time.Now().Before(p.retryAt):
+	case p.failure != nil && p.w.e.o.clock.now().Before(p.retryAt):
 		return nil, p.failure
 	}
 	return p.launchLocked(), nil
@@ -190,7 +190,7 @@ func (p *pool) launch(s *start) {
 	case err != nil:
 		p.failures++
 		// The same code fails the same way: there is no hurry to try again.
-		p.failure, p.retryAt = e.startFault(p.version, err), time.Now().Add(max(backOff(p.failures), 500*time.Millisecond))
+		p.failure, p.retryAt = e.startFault(p.version, err), e.o.clock.now().Add(max(backOff(p.failures), 500*time.Millisecond))
 		s.err = p.failure
 		if !p.retired && ctx.Err() == nil {
 			e.o.Logger.Error("cell did not start", "worker", p.version.Worker, "version", p.version.ID, "err", errors.Unwrap(p.failure))
@@ -238,7 +238,7 @@ func (p *pool) endedLocked(c *cell) {
 	}
 	p.restarts++
 	e.crashes.Add(1)
-	if time.Since(c.started) > longLife {
+	if e.o.clock.now().Sub(c.started) > longLife {
 		p.failures = 0
 	}
 	p.failures++
@@ -253,13 +253,13 @@ func (p *pool) endedLocked(c *cell) {
 	}
 	p.failure = fault.Unavailable.With(fmt.Sprintf("The Worker's process has ended unexpectedly %d times in a row; the next try is in at most %v.",
 		p.failures, held.Round(time.Millisecond)), cause)
-	p.retryAt = time.Now().Add(held)
+	p.retryAt = e.o.clock.now().Add(held)
 	e.o.Logger.Error("cell ended unexpectedly", "worker", p.version.Worker, "version", p.version.ID,
 		"failures", p.failures, "wait", held, "err", cause)
 	if p.durable() && p.alarmSet() {
 		e.loops.Go(func() { // an alarm may be due
 			select {
-			case <-time.After(wait + 10*time.Millisecond):
+			case <-e.o.clock.after(wait + 10*time.Millisecond):
 				p.begin()
 			case <-e.ctx.Done():
 			}

@@ -28,13 +28,13 @@ type ping struct {
 
 // watch looks at every cell in turn until the engine closes.
 func (e *Engine) watch() {
-	tick := time.NewTicker(min(max(e.o.StuckAfter/8, 20*time.Millisecond), time.Second))
-	defer tick.Stop()
+	ticks, stop := e.o.clock.every(min(max(e.o.StuckAfter/8, 20*time.Millisecond), time.Second))
+	defer stop()
 	for {
 		select {
 		case <-e.ctx.Done():
 			return
-		case now := <-tick.C:
+		case now := <-ticks:
 			e.mu.Lock()
 			cells := make([]*cell, 0, len(e.cells))
 			for c := range e.cells {
