@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"sync/atomic"
 	"time"
 )
 
@@ -55,7 +56,7 @@ func (l *listener) accept() {
 		}
 		s := &slot{Conn: c, place: x, places: l.places}
 		if l.tls == nil {
-			go l.plain(&plainConn{gate{Conn: s}}, l.give)
+			go l.plain(&plainConn{gate: gate{Conn: s}}, l.give)
 		} else {
 			go l.handshake(tls.Server(s, l.tls)) // so that a slow client holds up nobody
 		}
@@ -69,7 +70,7 @@ func (l *listener) handshake(c *tls.Conn) {
 	case err != nil:
 		c.Close()
 	case c.ConnectionState().NegotiatedProtocol == "h2":
-		l.give(c) // net/http wants to see the *tls.Conn itself
+		l.give(newH2Conn(c))
 	default:
 		l.give(&tlsConn{gate: gate{Conn: c}, conn: c})
 	}
@@ -130,6 +131,7 @@ type gate struct {
 	wire    wire
 	pending []byte // passed, and not read yet
 	err     error
+	frames  atomic.Pointer[frames] // once it turned out to be HTTP/2
 }
 
 // heldBuffer is what is read at once to complete a request line, whatever the
@@ -147,6 +149,12 @@ func (g *gate) Read(p []byte) (int, error) {
 			return n, nil
 		case g.err != nil:
 			return 0, g.err
+		case g.frames.Load() != nil:
+			n, err := g.Conn.Read(p)
+			if g.err = g.frames.Load().scan(p[:n]); g.err != nil {
+				return 0, g.err
+			}
+			return n, err
 		case g.wire.state == wireOpaque || len(p) == 0:
 			return g.Conn.Read(p)
 		}
@@ -156,6 +164,11 @@ func (g *gate) Read(p []byte) (int, error) {
 		}
 		n, err := g.Conn.Read(buf)
 		pass, bad := g.wire.scan(buf[:n])
+		if bad == nil && g.wire.http2 {
+			f := newFrames(int64(len(preface)))
+			bad = f.scan(pass)
+			g.frames.Store(f)
+		}
 		if bad != nil {
 			g.err = bad
 			return 0, bad
@@ -175,6 +188,14 @@ func (g *gate) Read(p []byte) (int, error) {
 			return 0, err
 		}
 	}
+}
+
+func (g *gate) Write(p []byte) (int, error) {
+	n, err := g.Conn.Write(p)
+	if f := g.frames.Load(); f != nil {
+		f.wrote(n)
+	}
+	return n, err
 }
 
 func (g *gate) CloseWrite() error { return closeWrite(g.Conn) }

@@ -167,6 +167,8 @@ func placeOf(c net.Conn) *place {
 			c = v.plainConn
 		case *tlsConn:
 			c = v.conn
+		case *h2Conn:
+			c = v.conn
 		case interface{ NetConn() net.Conn }: // *tls.Conn
 			c = v.NetConn()
 		default:

@@ -63,6 +63,10 @@ type Server struct {
 func New(o Options) *Server {
 	more := o.ConnContext
 	o.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
+		if h2, ok := c.(*h2Conn); ok {
+			state := h2.conn.ConnectionState()
+			ctx = context.WithValue(ctx, tlsKey{}, &state)
+		}
 		if x := placeOf(c); x != nil {
 			ctx = context.WithValue(ctx, placeKey{}, x)
 		}
@@ -112,6 +116,8 @@ func (v *Server) Serve(ctx context.Context, l net.Listener, config *tls.Config) 
 	return fmt.Errorf("serve %s: %w", l.Addr(), err)
 }
 
+type tlsKey struct{}
+
 // ServeHTTP answers one request.
 func (v *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	v.active.Add(1)
@@ -124,6 +130,9 @@ func (v *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if v.options.BodyTimeout > 0 && r.Body != nil && r.Body != http.NoBody {
 		r.Body = newPatient(w, r.Body, v.options.BodyTimeout)
+	}
+	if state, ok := r.Context().Value(tlsKey{}).(*tls.ConnectionState); ok && r.TLS == nil {
+		r.TLS = state
 	}
 	Reveal(r)
 	v.options.Handler.ServeHTTP(w, r)

@@ -30,6 +30,7 @@ type wire struct {
 	broken   error // what the next scan returns
 	left     int64 // bytes left of a body or chunk
 	first    bool  // a request was seen on this connection
+	http2    bool  // it began with the preface of HTTP/2
 
 	// of the message being read
 	http10, connect, upgrade        bool
@@ -229,7 +230,7 @@ func (w *wire) take(line []byte) error {
 
 func (w *wire) request(line string) error {
 	if !w.first && line == "PRI * HTTP/2.0" {
-		w.state = wireOpaque
+		w.state, w.http2 = wireOpaque, true
 		return nil
 	}
 	method, rest, _ := strings.Cut(line, " ")
