@@ -84,7 +84,7 @@ func New(o Options) *Server {
 	v.http = &http.Server{
 		Handler:           v,
 		Protocols:         protocols,
-		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: 256},
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: 256, MaxReadFrameSize: 16 << 10}, // a frame is held whole; more is no client's need
 		ReadHeaderTimeout: o.HeaderTimeout,
 		IdleTimeout:       o.IdleTimeout,
 		MaxHeaderBytes:    MaxHeaderBytes,
