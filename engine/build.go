@@ -45,6 +45,15 @@ const oldestDate = "2021-11-02"
 //go:embed shim.js
 var shimSource string
 
+//go:embed email.js
+var emailSource string
+
+// builtins are modules that the runtime's own import and do not come with it.
+// Nothing compiles them before a Worker imports them.
+var builtins = []workerd.ExtensionModule{
+	{Name: "cloudflare-internal:email", Internal: true, Source: emailSource},
+}
+
 // plan is the configuration of one cell and what it holds outside of it.
 type plan struct {
 	config *workerd.Config
@@ -87,7 +96,7 @@ type planOptions struct {
 
 // plan makes the configuration of a cell of v. Discard it when the cell is gone.
 func (e *Engine) plan(ctx context.Context, v *config.Version, o planOptions) (_ *plan, err error) {
-	p := &plan{config: &workerd.Config{}, mark: newMark(), sockets: map[string]*os.File{}, observed: o.observed, called: len(o.peers) > 0, callees: map[string]bool{}}
+	p := &plan{config: &workerd.Config{Extensions: slices.Clone(builtins)}, mark: newMark(), sockets: map[string]*os.File{}, observed: o.observed, called: len(o.peers) > 0, callees: map[string]bool{}}
 	defer func() {
 		if err != nil {
 			p.discard()
