@@ -3,6 +3,7 @@ package http1
 import (
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"sync/atomic"
 	"time"
@@ -123,7 +124,7 @@ func (c *h2Conn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	if k := min(n, len(preface)-c.begun); k > 0 {
 		if string(p[:k]) != preface[c.begun:c.begun+k] {
-			c.err = errWire("no preface of HTTP/2") // HTTP/1 does not come past wire
+			c.err = io.EOF // HTTP/1 would come past wire; net/http closes without a word
 			return 0, c.err
 		}
 		c.begun += k

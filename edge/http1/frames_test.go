@@ -108,7 +108,7 @@ func TestHTTP2IsSpokenWhereNegotiated(t *testing.T) {
 	defer conn.Close()
 	conn.SetDeadline(time.Now().Add(20 * time.Second))
 	io.WriteString(conn, "GET / HTTP/1.1\r\n"+okHost+"X: a\nY: b\r\n\r\n")
-	if all, _ := io.ReadAll(conn); bytes.Contains(all, []byte("200 OK")) {
+	if all, _ := io.ReadAll(conn); len(all) > 0 {
 		t.Errorf("%q", all)
 	}
 }
