@@ -96,6 +96,8 @@ func examineData(dir string) (list []finding, server int) {
 	switch {
 	case i.Restoring:
 		data.State, data.Detail = stateFailed, dir+": a restore was interrupted; empty the directory and restore again"
+	case i.Lost != nil:
+		data.State, data.Detail = stateFailed, dir+": "+i.Lost.Error()
 	case i.InUse && i.Holder.Socket != "":
 		data.Detail += fmt.Sprintf(": format %s, in use by process %d, local socket %s", i.Format, i.Holder.PID, i.Holder.Socket)
 	case i.InUse:

@@ -41,6 +41,7 @@ var update = flag.Bool("update", false, "write the transcripts in testdata")
 // bench is a control plane with one token that may do everything.
 type bench struct {
 	t       *testing.T
+	dir     string // the data directory
 	state   *state.Store
 	auth    *auth.Auth
 	url     string
@@ -54,10 +55,10 @@ type bench struct {
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	b := &bench{t: t, tail: make(chan func(telemetry.Invocation), 1)}
+	b := &bench{t: t, dir: t.TempDir(), tail: make(chan func(telemetry.Invocation), 1)}
 	var h http.Handler
 	var err error
-	if b.state, b.auth, h, err = open(t.Context(), t.TempDir(), b.options); err != nil {
+	if b.state, b.auth, h, err = open(t.Context(), b.dir, b.options); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { b.state.Close() })

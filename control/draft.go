@@ -220,10 +220,19 @@ func (d *draft) check() error {
 		if errors.As(err, &e) {
 			return err
 		}
+		if brokenCode(err) {
+			d.s.Log.Error("version not accepted: its code cannot be read", "worker", v.Worker, "err", err)
+			return api.Errorf(http.StatusInternalServerError, 10013, "the server has lost code of this Worker, which is no fault of the script: %v", err)
+		}
 		return refused("%v", err)
 	}
 	d.Startup, d.Handlers, d.warnings = report.StartupTime, report.Handlers, report.Warnings
 	return nil
+}
+
+// brokenCode reports whether a version cannot be read from our own disk.
+func brokenCode(err error) bool {
+	return errors.Is(err, blob.ErrDamaged) || errors.Is(err, blob.ErrNotFound)
 }
 
 // store stores the version, and with it whatever f changes.

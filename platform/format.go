@@ -23,7 +23,7 @@ const restoring = "restoring"
 const backingUp = "backup-"
 
 // checkFormat refuses a directory that this program cannot read and gives a new
-// one its format file.
+// one its format file, after a file of contents that says that it has none.
 func checkFormat(dir string) error {
 	if _, err := os.Stat(filepath.Join(dir, restoring)); err == nil {
 		return errors.New("a restore into it was interrupted: empty the directory and restore again")
@@ -37,11 +37,15 @@ func checkFormat(dir string) error {
 	path := filepath.Join(dir, "format")
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		temporary := path + ".new"
-		if err := os.WriteFile(temporary, []byte(strconv.Itoa(dataFormat)+"\n"), 0o600); err != nil {
+		contents := filepath.Join(dir, contentsFile)
+		info, err := os.Stat(contents)
+		if _, state := os.Stat(filepath.Join(dir, stateFile)); err == nil && info.Size() > 0 || err != nil && state == nil {
+			return fmt.Errorf("%s is missing, but this is no new directory: put it back, or restore a backup into a new directory (selvage restore)", path)
+		}
+		if err := writeFile(contents, ""); err != nil {
 			return err
 		}
-		return os.Rename(temporary, path)
+		return writeFile(path, strconv.Itoa(dataFormat)+"\n")
 	}
 	if err != nil {
 		return err

@@ -22,6 +22,8 @@ type Inspection struct {
 	Holder Holder
 	// Restoring: a restore was interrupted.
 	Restoring bool
+	// Lost says what the directory had and has lost; nil if nothing.
+	Lost error
 	// Free is the space on its disk that this user may fill, in bytes.
 	Free uint64
 }
@@ -49,6 +51,9 @@ func Inspect(dir string) (i Inspection, err error) {
 		}
 		_, err = os.Stat(filepath.Join(dir, restoring))
 		i.Restoring = err == nil
+		if i.Format != "" && !i.InUse && !i.Restoring {
+			_, i.Lost = readContents(dir)
+		}
 	}
 	var disk unix.Statfs_t
 	for folder := dir; ; folder = filepath.Dir(folder) {

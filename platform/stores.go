@@ -45,7 +45,9 @@ type Stores struct {
 	code   *blob.Store
 	blobs  map[string]*blob.Store
 	opened []io.Closer // among the kinds
-	log    *slog.Logger
+	// contents are what the directory had before it was opened.
+	contents contents
+	log      *slog.Logger
 }
 
 // StoreOptions say which data directory is opened, and how.
@@ -84,17 +86,21 @@ func (s *Stores) open(ctx context.Context, o StoreOptions) (err error) {
 	if err := checkFormat(s.Dir); err != nil {
 		return err
 	}
+	if s.contents, err = readContents(s.Dir); err != nil {
+		return err
+	}
 	if s.code, err = s.openBlobs("control"); err != nil {
 		return err
 	}
 	s.State, err = state.Open(ctx, state.Options{
 		Dir: s.Dir, Blobs: s.code, Secrets: secretFields(s.Kinds), WorkersDomain: o.WorkersDomain, Log: s.log,
+		MustExist: s.contents.had(stateFile),
 	})
 	if err != nil {
 		return err
 	}
 	s.Account = s.State.Account()
-	if s.keyed, err = keyed.Open(filepath.Join(s.Dir, "keyed"), keyed.Options{Logger: s.log}); err != nil {
+	if s.keyed, err = keyed.Open(filepath.Join(s.Dir, keyedFolder), keyed.Options{Logger: s.log, MustExist: s.contents.had(keyedFolder)}); err != nil {
 		return err
 	}
 	home := binding.Home{Dir: s.Dir, Keyed: s.keyed, Blobs: s.openBlobs, Now: o.Now, Log: s.log}
@@ -111,7 +117,7 @@ func (s *Stores) open(ctx context.Context, o StoreOptions) (err error) {
 		}
 	}
 	s.Auth = auth.New(s.State, s.log, s.scopes()...)
-	return nil
+	return s.recordContents()
 }
 
 // routes are the kinds' part of the REST API.
@@ -139,7 +145,7 @@ func (s *Stores) openBlobs(name string) (*blob.Store, error) {
 	if s.blobs[name] != nil {
 		return nil, fmt.Errorf("the blob store %q has an owner already", name)
 	}
-	b, err := blob.Open(filepath.Join(s.Dir, "blob", name))
+	b, err := blob.Open(filepath.Join(s.Dir, blobFolder, name))
 	if err != nil {
 		return nil, err
 	}

@@ -57,7 +57,22 @@ func (d *Database) acquire() (*sqlite.DB, error) {
 	return d.file, nil
 }
 
+// checkFile refuses to begin an empty database where there was one: a history is
+// made with the file and removed before it.
+func (d *Database) checkFile() error {
+	if info, err := os.Stat(d.path); err == nil && info.Size() > 0 || err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if _, err := os.Stat(historyPath(d.path)); err != nil {
+		return nil // it has never been opened
+	}
+	return fmt.Errorf("the file of database %s is lost, %s: put it back, restore a backup into a new directory, or delete the database", d.id, filepath.Base(d.path))
+}
+
 func (d *Database) open() error {
+	if err := d.checkFile(); err != nil {
+		return err
+	}
 	o := d.store.opts
 	var h *history.History
 	file, err := sqlite.Open(d.path, sqlite.Options{

@@ -93,6 +93,9 @@ func OpenStore(dir string, o Options) (*Store, error) {
 		return nil, fmt.Errorf("open D1: %w", err)
 	}
 	err = registry.Write(context.Background(), func(c *sqlite.Conn) error {
+		if err := checkRegistry(c, dir); err != nil {
+			return err
+		}
 		return c.Exec(`CREATE TABLE IF NOT EXISTS database (
 			id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, created INTEGER NOT NULL) STRICT, WITHOUT ROWID`)
 	})
@@ -108,6 +111,25 @@ func OpenStore(dir string, o Options) (*Store, error) {
 	}
 	go s.sweep()
 	return s, nil
+}
+
+// checkRegistry refuses an empty registry beside databases, which nobody would
+// find any more.
+func checkRegistry(c *sqlite.Conn, dir string) error {
+	tables := int64(0)
+	err := c.Query("SELECT count(*) FROM sqlite_schema WHERE name = 'database'", nil, func(r *sqlite.Stmt) error {
+		tables = r.ColumnInt64(0)
+		return nil
+	})
+	if err != nil || tables > 0 {
+		return err
+	}
+	left, err := filepath.Glob(filepath.Join(dir, "*.sqlite"))
+	if err != nil || len(left) == 0 {
+		return err
+	}
+	return fmt.Errorf("%s, which names the databases, is lost, and %d of them are there: put it back, or restore a backup into a new directory",
+		filepath.Join(dir, registryFile), len(left))
 }
 
 // Close closes every database. Calls in progress finish first.

@@ -106,7 +106,7 @@ func (n *Namespace) Open(ctx context.Context, key string) (*Reader, error) {
 
 // find looks a live key up, using the memory of row and dst. It opens the file
 // of a large value.
-func (n *Namespace) find(ctx context.Context, key string, row, dst []byte) (record, io.ReadSeekCloser, error) {
+func (n *Namespace) find(ctx context.Context, key string, row, dst []byte) (record, *blob.Reader, error) {
 	if err := ctx.Err(); err != nil {
 		return record{}, nil, err
 	}
@@ -133,6 +133,10 @@ func (n *Namespace) find(ctx context.Context, key string, row, dst []byte) (reco
 			return rec, nil, nil
 		}
 		file, err := n.store.blobs.Open(rec.digest)
+		if err == nil && file.Size() != rec.size {
+			file.Close()
+			return record{}, nil, fmt.Errorf("get %q: blob %s has %d bytes, not %d: %w", key, rec.digest, file.Size(), rec.size, blob.ErrDamaged)
+		}
 		if err == nil {
 			return rec, file, nil
 		}

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/selvage-edge/selvage/storage/blob"
 )
 
 // Handler speaks the protocol of workerd's KvNamespace for one namespace.
@@ -111,7 +113,10 @@ func (s service) get(w http.ResponseWriter, r *http.Request, path string) error 
 		return nil
 	}
 	defer file.Close()
-	io.Copy(w, file) // as above; a short body makes net/http close the connection
+	// A short body makes net/http close the connection.
+	if _, err := io.Copy(w, file); errors.Is(err, blob.ErrDamaged) {
+		s.n.store.log.Error("value", "namespace", s.n.id, "key", name, "err", err)
+	}
 	return nil
 }
 

@@ -2,12 +2,15 @@ package state
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"sync"
 	"time"
 
 	"github.com/selvage-edge/selvage/config"
+	"github.com/selvage-edge/selvage/storage/blob"
 )
 
 // AssetFile is a static file that was uploaded. Hash is the client's name for
@@ -183,5 +186,25 @@ func (f *files) Open(file config.AssetFile) (io.ReadSeekCloser, error) {
 	if !ok {
 		return nil, fmt.Errorf("asset %s: %w", file.Path, ErrNotFound)
 	}
-	return openBlob(f.s.blobs, a.Digest)
+	r, err := openBlob(f.s.blobs, a.Digest)
+	if err != nil {
+		return nil, err
+	}
+	return watched{r, f.s.log, file.Path}, nil
+}
+
+// watched logs damage that is found while a static file is sent: the response
+// has begun, so the client can only be cut off.
+type watched struct {
+	*blob.Reader
+	log  *slog.Logger
+	path string
+}
+
+func (w watched) Read(p []byte) (int, error) {
+	n, err := w.Reader.Read(p)
+	if errors.Is(err, blob.ErrDamaged) {
+		w.log.Error("static file", "path", w.path, "err", err)
+	}
+	return n, err
 }

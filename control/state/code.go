@@ -27,7 +27,7 @@ func (s *Store) ModuleData(m Module) ([]byte, error) {
 	return data, nil
 }
 
-func openBlob(blobs *blob.Store, digest string) (io.ReadSeekCloser, error) {
+func openBlob(blobs *blob.Store, digest string) (*blob.Reader, error) {
 	d, err := blob.ParseDigest(digest)
 	if err != nil {
 		return nil, err

@@ -45,8 +45,8 @@ func (s sealer) open(sealed []byte, name string) ([]byte, error) {
 }
 
 // findKey returns a sealer for key, or else for the key in the environment, or
-// else for the key in dir, which is made if there is none.
-func findKey(dir string, key []byte) (sealer, error) {
+// else for the key in dir. If there is none it is made if it may be.
+func findKey(dir string, key []byte, mayMake bool) (sealer, error) {
 	if key != nil {
 		return newSealer(key)
 	}
@@ -59,6 +59,9 @@ func findKey(dir string, key []byte) (sealer, error) {
 	}
 	path := filepath.Join(dir, "secret.key")
 	data, err := os.ReadFile(path)
+	if (err != nil && errors.Is(err, fs.ErrNotExist) || err == nil && len(data) == 0) && !mayMake {
+		return sealer{}, fmt.Errorf("%s is lost: it is missing or empty, and what it sealed cannot be read without it: put it back or set %s to the key", path, KeyEnv)
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		if err := makeKey(path); err != nil {
 			return sealer{}, fmt.Errorf("make %s: %w", path, err)

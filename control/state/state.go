@@ -32,6 +32,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -52,6 +53,10 @@ type Options struct {
 	// only manages tokens or reads the log leaves it nil, and may then run
 	// beside the server.
 	Blobs *blob.Store
+	// MustExist: a directory whose database is missing, or has no account, has
+	// lost it, and a missing key has been lost; both are errors. Otherwise they
+	// are made.
+	MustExist bool
 	// Secrets names, for each type of binding that holds a secret, the fields
 	// that are one. Required with Blobs.
 	Secrets map[string][]string
@@ -100,25 +105,33 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	key, err := findKey(o.Dir, o.Key)
+	key, err := findKey(o.Dir, o.Key, !o.MustExist)
 	if err != nil {
 		return nil, err
 	}
 	path := filepath.Join(o.Dir, "state.db")
+	if info, err := os.Stat(path); o.MustExist && (err != nil || info.Size() == 0) {
+		return nil, lost(path)
+	}
 	db, err := openDatabase(ctx, path)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
 	s := &Store{db: db, blobs: o.Blobs, sealer: key, secrets: o.Secrets, domain: o.WorkersDomain, log: o.Log, now: o.Now}
-	if err := s.start(ctx, o.Account); err != nil {
+	if err := s.start(ctx, o); err != nil {
 		db.Close()
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
 	return s, nil
 }
 
+// lost is the error of a database that has been there and is not.
+func lost(path string) error {
+	return fmt.Errorf("%s is lost: it is missing or has no account, in a directory that had one: put it back, or restore a backup into a new directory", path)
+}
+
 // start makes the account, proves the key and reads the first snapshot.
-func (s *Store) start(ctx context.Context, account string) error {
+func (s *Store) start(ctx context.Context, o Options) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	tx, err := s.begin(ctx)
@@ -126,12 +139,17 @@ func (s *Store) start(ctx context.Context, account string) error {
 		return err
 	}
 	defer tx.rollback()
-	s.account, err = tx.settingOr("account", func() (string, error) { return cmp.Or(account, NewID()), nil })
+	s.account, err = tx.settingOr("account", func() (string, error) {
+		if o.MustExist {
+			return "", lost("the database")
+		}
+		return cmp.Or(o.Account, NewID()), nil
+	})
 	if err != nil {
 		return err
 	}
-	if account != "" && account != s.account {
-		return fmt.Errorf("it belongs to the account %s, not %s", s.account, account)
+	if o.Account != "" && o.Account != s.account {
+		return fmt.Errorf("it belongs to the account %s, not %s", s.account, o.Account)
 	}
 	proof, err := tx.settingOr("key_proof", func() (string, error) {
 		sealed, err := s.sealer.seal([]byte(s.account), "key_proof")

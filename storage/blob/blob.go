@@ -11,6 +11,9 @@
 //     [Pin.Release], and deleting asks the owner whether it is still referred
 //     to while no new pin can be taken.
 //   - An open blob can be read to its end even if it is deleted meanwhile.
+//   - Damage is noticed: whoever reads a whole blob gets what was stored or
+//     ErrDamaged; see [Reader] for ranges.
+//   - No sweep on doubtful ground; see [Store.Spare].
 //
 // A Store has one owner, who knows which blobs are live. Owners do not share a
 // directory: each opens a Store of its own.
@@ -28,6 +31,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
+	"time"
 )
 
 // Digest is the SHA-256 of a blob's content.
@@ -61,6 +65,8 @@ type Store struct {
 	mu     sync.Mutex // guards pins; held from checking to deleting a file
 	pins   map[Digest]int
 	holds  int             // while positive nothing is deleted
+	after  time.Time       // of Spare
+	young  time.Duration
 	folder map[string]bool // folders known to exist durably
 }
 
@@ -177,7 +183,7 @@ func (s *Store) path(d Digest) string {
 
 // Open opens a blob for reading and seeking. The error is ErrNotFound if there
 // is none.
-func (s *Store) Open(d Digest) (io.ReadSeekCloser, error) {
+func (s *Store) Open(d Digest) (*Reader, error) {
 	f, err := os.Open(s.path(d))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("open blob %s: %w", d, ErrNotFound)
@@ -185,7 +191,12 @@ func (s *Store) Open(d Digest) (io.ReadSeekCloser, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open blob: %w", err)
 	}
-	return f, nil
+	r, err := newReader(f, d)
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("open blob: %w", err)
+	}
+	return r, nil
 }
 
 // Has reports whether the store holds a blob.
@@ -234,9 +245,33 @@ func (s *Store) Delete(d Digest, live Live) (bool, error) {
 	return true, nil
 }
 
-// Sweep deletes every blob that is neither pinned nor live and returns how many
-// there were. Puts and reads go on meanwhile.
+// Spare keeps Sweep from deleting anything before a moment, and blobs that were
+// stored less than young ago at any time: a sweep believes its owner, who may
+// have lost what it knew. Zero values, the default, spare nothing.
+func (s *Store) Spare(before time.Time, young time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.after, s.young = before, young
+}
+
+// spared says whether a sweep may delete at all, and what was stored since when
+// it must leave alone.
+func (s *Store) spared() (sweep bool, since time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.young == 0 {
+		return time.Now().After(s.after), time.Unix(1<<60, 0)
+	}
+	return time.Now().After(s.after), time.Now().Add(-s.young)
+}
+
+// Sweep deletes every blob that is neither pinned nor live nor spared and
+// returns how many there were. Puts and reads go on meanwhile.
 func (s *Store) Sweep(ctx context.Context, live Live) (deleted int, err error) {
+	sweep, since := s.spared()
+	if !sweep {
+		return 0, nil
+	}
 	folders, err := os.ReadDir(s.dir)
 	if err != nil {
 		return 0, fmt.Errorf("sweep blobs: %w", err)
@@ -256,6 +291,9 @@ func (s *Store) Sweep(ctx context.Context, live Live) (deleted int, err error) {
 			d, err := ParseDigest(file.Name())
 			if err != nil {
 				continue // not ours
+			}
+			if info, err := file.Info(); err != nil || info.ModTime().After(since) {
+				continue // gone, or young
 			}
 			gone, err := s.Delete(d, live)
 			if err != nil {

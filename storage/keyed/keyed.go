@@ -60,6 +60,8 @@ type Options struct {
 	// MemTableBytes is the size at which recent writes move from memory to a
 	// file; up to two of these are held. Default 16 MiB.
 	MemTableBytes uint64
+	// MustExist: a directory without a store is an error, not a new store.
+	MustExist bool
 	// Logger receives problems at level Error and the engine's own notes at
 	// level Debug. Default slog.Default().
 	Logger *slog.Logger
@@ -95,6 +97,7 @@ func Open(dir string, o Options) (*DB, error) {
 	po := &pebble.Options{
 		FormatMajorVersion: formatVersion,
 		MemTableSize:       o.MemTableBytes,
+		ErrorIfNotExists:   o.MustExist,
 		Logger:             logger{o.Logger.With("store", "keyed")},
 	}
 	// With a filter, asking for a key that does not exist costs no disk read.
@@ -106,6 +109,9 @@ func Open(dir string, o Options) (*DB, error) {
 	p, err := pebble.Open(dir, po)
 	if err != nil {
 		cache.Unref()
+		if errors.Is(err, pebble.ErrDBDoesNotExist) {
+			return nil, fmt.Errorf("open keyed store: %s has lost its files: put them back or restore a backup", dir)
+		}
 		// The lock of another process is an errno, that of this one only a text.
 		if errors.Is(err, syscall.EAGAIN) || strings.Contains(err.Error(), "lock held by current process") {
 			return nil, fmt.Errorf("open keyed store: %s is in use by another selvage; stop it or choose another --data directory", dir)
