@@ -143,7 +143,6 @@ func spawn(t testing.TB, dir, token string) *running {
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), "SELVAGE_TEST_SERVE="+dir)
 	cmd.Stdout, cmd.Stderr = r.screen, r.screen
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
