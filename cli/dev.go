@@ -19,6 +19,7 @@ type devCommand struct {
 	Env     string            `short:"e" help:"Environment of the configurations." placeholder:"NAME" env:"CLOUDFLARE_ENV"`
 	Var     []string          `help:"Add or replace a var of the first project; may be given several times." placeholder:"K:V" sep:"none"`
 	Origin  map[string]string `help:"Answer a private host name from a server of yours; may be given several times." placeholder:"HOST=URL" mapsep:"none"`
+	Allow   []string          `name:"allow-host" help:"Answer requests for this host, too, as that of a tunnel: NAME, .NAME for all below it, or all; may be given several times." placeholder:"HOST" sep:"none"`
 	Inspect string            `help:"Address on which DevTools can attach, for example 127.0.0.1:9229." placeholder:"ADDR"`
 	HTTPS   bool              `help:"Serve HTTPS with a self-signed certificate."`
 	Observe bool              `default:"true" negatable:"" help:"Report uncaught exceptions in every handler; --no-observe is faster."`
@@ -28,7 +29,7 @@ type devCommand struct {
 func (d *devCommand) Run(ctx context.Context, streams IO, a Additions) error {
 	o := dev.Options{
 		Projects: d.Dirs, Address: d.IP, Port: d.Port, Data: d.Data, Env: d.Env, Vars: map[string]string{},
-		Inspect: d.Inspect, HTTPS: d.HTTPS, Observe: d.Observe, StuckAfter: d.Stuck,
+		AllowHosts: d.Allow, Inspect: d.Inspect, HTTPS: d.HTTPS, Observe: d.Observe, StuckAfter: d.Stuck,
 		Stdout: streams.Stdout, Stderr: streams.Stderr,
 	}
 	if len(o.Projects) == 0 && a.Make == nil {

@@ -262,11 +262,15 @@ func (e *Edge) Internal() int { return e.internal.open() }
 // which the caller sets, is kept.
 func (e *Edge) Local(host string) http.Handler {
 	own := slices.Contains(e.options.Hosts, strings.ToLower(host))
-	if !http1.ValidHost(host) || !own && !e.table.Load().serves(canonical(host)) {
+	if !http1.ValidHost(host) || !own && !e.Serves(host) {
 		return nil
 	}
 	return http.HandlerFunc(e.serveInternal)
 }
+
+// Serves reports whether a route, a custom domain or the workers domain gives
+// any path of host to a Worker. The default Worker does not count.
+func (e *Edge) Serves(host string) bool { return e.table.Load().serves(canonical(host)) }
 
 // Find says which Worker a request for host and path goes to, and which version
 // if a preview URL names one. worker is empty when nobody serves it.

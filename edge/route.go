@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -319,6 +320,14 @@ func (t *table) serves(host string) bool {
 		}
 	}
 	return false
+}
+
+// IsThisMachine reports whether nobody else can have made the Host of a request
+// lead here: it is an address, localhost, or a name below it.
+func IsThisMachine(host string) bool {
+	host = canonical(host)
+	_, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return err == nil || host == "localhost" || strings.HasSuffix(host, ".localhost")
 }
 
 // canonical brings the Host of a request into the form that tables use: lower

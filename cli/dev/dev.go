@@ -26,7 +26,8 @@ import (
 // Options of a development server.
 type Options struct {
 	// Projects are folders or configuration files. The first one answers on any
-	// host; each answers at <name>.localhost.
+	// host that is not refused (see AllowHosts); each answers at <name>.localhost
+	// and at its routes.
 	Projects []string
 	// Address is the host to listen on; default "localhost", which is both
 	// loopback addresses.
@@ -42,6 +43,11 @@ type Options struct {
 	Vars map[string]string
 	// Origins maps private hostnames to servers.
 	Origins map[string]*url.URL
+	// AllowHosts are names under which clients may ask, beside addresses,
+	// localhost and all below it, Address, and the hosts of Origins and of the
+	// projects' routes: "dev.example.com", ".example.com" for that and all below
+	// it, "all" for any. Other hosts are refused.
+	AllowHosts []string
 	// Inspect is the address on which DevTools attach; empty for none.
 	Inspect string
 	// HTTPS serves TLS with a self-signed certificate.
@@ -65,6 +71,7 @@ type Options struct {
 type server struct {
 	options  Options
 	console  *console
+	names    *hostNames
 	projects []*project
 	source   config.Value
 	broken   atomic.Pointer[error] // why the first build of a project failed
@@ -77,6 +84,10 @@ type server struct {
 // it answers.
 func Run(ctx context.Context, o Options) error {
 	s := &server{options: o, console: newConsole(o.Stdout)}
+	var err error
+	if s.names, err = hostNamesOf(o); err != nil {
+		return err
+	}
 	if err := s.loadAll(); err != nil {
 		return err
 	}

@@ -318,7 +318,7 @@ func TestPortInUse(t *testing.T) {
 }
 
 func TestInspector(t *testing.T) {
-	r := start(t, hello, func(o *Options) { o.Inspect = "127.0.0.1:0" })
+	r := start(t, hello, func(o *Options) { o.Inspect, o.AllowHosts = "127.0.0.1:0", []string{"tunnel.example"} })
 	r.printed("DevTools can attach at ")
 	_, address, _ := strings.Cut(r.screen.String(), "DevTools can attach at ")
 	address, _, _ = strings.Cut(address, ": ")
@@ -350,9 +350,44 @@ func TestInspector(t *testing.T) {
 		}
 		parsed = strings.Contains(string(message), "Debugger.scriptParsed") && strings.Contains(string(message), "index.js")
 	}
-	request, _ := http.NewRequest(http.MethodGet, "http://"+address+"/json", nil)
-	request.Header.Set("Origin", "https://evil.example")
-	if res, err := http.DefaultClient.Do(request); err != nil || res.StatusCode != http.StatusForbidden {
-		t.Errorf("a web page may attach: %v %v", res, err)
+	for _, c := range []struct {
+		host, origin string
+		want         int
+	}{
+		{"localhost:9229", "", 200},
+		{"[::1]:9229", "devtools://devtools", 200},
+		{"tunnel.example", "", 200},
+		{"", "https://devtools.devprod.cloudflare.dev", 200},
+		{"", "https://ab12-cloudflare-devtools.devprod.workers.dev", 200},
+		{"", "http://localhost:8000", 200},
+		{"", "http://127.0.0.1:8000", 200},
+		{"rebound.example:9229", "", 403},
+		{"rebound.example", "devtools://devtools", 403},
+		{"", "https://evil.example", 403},
+		{"", "http://203.0.113.5", 403},
+		{"", "null", 403},
+		{"tunnel.example", "https://tunnel.example", 403},
+		{"", "https://devtools.devprod.cloudflare.dev.evil.example", 403},
+		{"", "http://devtools.devprod.cloudflare.dev", 403},
+		{"", "https://evil.example/cloudflare-devtools.pages.dev", 403},
+		{"", "chrome-extension://localhost", 403},
+	} {
+		request, _ := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/json", nil)
+		request.Host = c.host
+		if c.origin != "" {
+			request.Header.Set("Origin", c.origin)
+		}
+		res, err := http.DefaultClient.Do(request)
+		if err != nil || res.StatusCode != c.want {
+			t.Fatalf("a page of %q at %q: %v %v", c.origin, c.host, res, err)
+		}
+		res.Body.Close()
+		ws, _, err := websocket.Dial(ctx, targets[0].WebSocketDebuggerURL, &websocket.DialOptions{Host: c.host, HTTPHeader: request.Header})
+		if (err == nil) != (c.want == 200) {
+			t.Errorf("a page of %q attaches at %q: %v", c.origin, c.host, err)
+		}
+		if err == nil {
+			ws.CloseNow()
+		}
 	}
 }

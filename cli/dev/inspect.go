@@ -8,7 +8,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
-	"strings"
+	"regexp"
 	"time"
 
 	"github.com/selvage-edge/selvage/engine"
@@ -33,31 +33,53 @@ func (s *server) inspect(address string) (stop func() error, err error) {
 		writeJSON(w, map[string]string{"Browser": "selvage/dev", "Protocol-Version": "1.3"})
 	})
 	mux.HandleFunc("GET /{worker}", s.inspectWorker)
-	server := &http.Server{Handler: localOnly(mux), ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: s.mayAttach(mux), ReadHeaderTimeout: 10 * time.Second}
 	go server.Serve(l)
 	s.console.note("", "DevTools can attach at "+own+": open chrome://inspect and add it under Configure")
 	return server.Close, nil
 }
 
-// localOnly refuses what a web page could send: the protocol runs code and
-// asks for no password. DNS rebinding shows in Host, other pages in Origin.
-func localOnly(next http.Handler) http.Handler {
+// frontends are the pages that wrangler lets attach: Cloudflare's DevTools.
+var frontends = regexp.MustCompile(`^(devtools\.devprod\.cloudflare\.dev|([a-z0-9]+-)?cloudflare-devtools\.devprod\.workers\.dev|([a-z0-9]+\.)?cloudflare-devtools\.pages\.dev)$`)
+
+// mayAttach refuses what a web page could send: the protocol runs code and asks
+// for no password. DNS rebinding shows in Host, other pages in Origin.
+func (s *server) mayAttach(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		host := r.Host
-		if h, _, err := net.SplitHostPort(host); err == nil {
-			host = h
+		switch {
+		case !s.names.has(r.Host):
+			http.Error(w, fmt.Sprintf("DevTools may not attach under the host %q, which a web page could have made lead here; "+
+				"if it is yours, start selvage dev with --allow-host %[1]s", hostOnly(r.Host)), http.StatusForbidden)
+		case !devTools(r.Header.Get("Origin")):
+			http.Error(w, "only DevTools may attach, not other pages", http.StatusForbidden)
+		default:
+			next.ServeHTTP(w, r)
 		}
-		ip := net.ParseIP(strings.Trim(host, "[]"))
-		local := host == "localhost" || ip != nil
-		origin := r.Header.Get("Origin")
-		tool := origin == "" || strings.HasPrefix(origin, "devtools://") || strings.HasPrefix(origin, "chrome-devtools://") ||
-			strings.HasPrefix(origin, "https://devtools.devprod.cloudflare.dev")
-		if !local || !tool {
-			http.Error(w, "only DevTools on this machine may attach", http.StatusForbidden)
-			return
-		}
-		next.ServeHTTP(w, r)
 	})
+}
+
+// devTools reports whether an Origin is DevTools': it has none outside of a
+// browser, is part of one, or is a page of Cloudflare's or of this machine.
+func devTools(origin string) bool {
+	if origin == "" {
+		return true
+	}
+	u, err := url.Parse(origin)
+	if err != nil || u.Host == "" {
+		return false
+	}
+	switch u.Scheme {
+	case "devtools", "chrome-devtools":
+		return true
+	case "https":
+		if frontends.MatchString(u.Host) {
+			return true
+		}
+	case "http":
+	default:
+		return false
+	}
+	return ownPage(u.Host)
 }
 
 // inspectTargets lists the Workers in the form of the /json endpoint.

@@ -23,8 +23,9 @@ func (s *server) requests() func(edge.Record) {
 // stages are what dev puts in front of the Workers.
 func (s *server) stages() []edge.Stage {
 	return []edge.Stage{
+		stage(s.foreign),   // whoever must not read anything here
 		stage(s.unbuilt),   // nothing below makes sense before the first build
-		stage(s.scheduled), // as wrangler dev has it, on every host
+		stage(s.scheduled), // as wrangler dev has it, on every host that is answered
 	}
 }
 
@@ -51,6 +52,9 @@ const scheduledPath = "/cdn-cgi/handler/scheduled"
 func (s *server) scheduled(w http.ResponseWriter, r *http.Request, next edge.Handler) error {
 	if r.URL.Path != scheduledPath {
 		return next.ServeHTTP(w, r)
+	}
+	if err := s.sameDeveloper(r); err != nil {
+		return err
 	}
 	query := r.URL.Query()
 	at := time.Now()

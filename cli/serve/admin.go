@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/selvage-edge/selvage/edge"
 )
 
 // adminServer answers on the admin address: the REST API, health, metrics and
@@ -95,24 +97,13 @@ func (a *adminServer) close(ctx context.Context) error {
 func (s *server) guardMetrics(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		from, _ := netip.ParseAddrPort(r.RemoteAddr)
-		trusted := from.Addr().Unmap().IsLoopback() && !s.settings.Load().AdminInsecure && namesThisMachine(r.Host)
+		trusted := from.Addr().Unmap().IsLoopback() && !s.settings.Load().AdminInsecure && edge.IsThisMachine(r.Host)
 		if !trusted && !s.allows(r, "account", false) {
 			http.Error(w, "metrics need an API token with the scope account:read: Authorization: Bearer …", http.StatusUnauthorized)
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
-}
-
-// namesThisMachine reports whether nobody else can have made a Host lead here:
-// it is an address, or localhost.
-func namesThisMachine(host string) bool {
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		host = h
-	}
-	host = strings.ToLower(strings.TrimSuffix(host, "."))
-	_, err := netip.ParseAddr(strings.Trim(host, "[]"))
-	return err == nil || host == "localhost" || strings.HasSuffix(host, ".localhost")
 }
 
 // guardProfiles asks everyone for a token that may do everything: a profile
