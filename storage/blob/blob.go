@@ -64,8 +64,8 @@ type Store struct {
 
 	mu     sync.Mutex // guards pins; held from checking to deleting a file
 	pins   map[Digest]int
-	holds  int             // while positive nothing is deleted
-	after  time.Time       // of Spare
+	holds  int       // while positive nothing is deleted
+	after  time.Time // of Spare
 	young  time.Duration
 	folder map[string]bool // folders known to exist durably
 }
