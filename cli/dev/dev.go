@@ -43,10 +43,10 @@ type Options struct {
 	Vars map[string]string
 	// Origins maps private hostnames to servers.
 	Origins map[string]*url.URL
-	// AllowHosts are names under which clients may ask, beside addresses,
-	// localhost and all below it, Address, and the hosts of Origins and of the
-	// projects' routes: "dev.example.com", ".example.com" for that and all below
-	// it, "all" for any. Other hosts are refused.
+	// AllowHosts are names under which clients may ask, beside addresses, names
+	// without a dot, localhost and all below it, Address, and the hosts of Origins
+	// and of the projects' routes: "dev.example.com", ".example.com" for that and
+	// all below it, "all" for any. Other hosts are refused.
 	AllowHosts []string
 	// Inspect is the address on which DevTools attach; empty for none.
 	Inspect string

@@ -64,13 +64,16 @@ func hostOnly(s string) string {
 }
 
 // has reports whether the developer can have meant dev by host, which may have
-// a port.
+// a port. A name without a dot is one of the local network: no page of the web
+// has such a name, since none is given to top-level domains.
+//
+// Source: http://www.icann.org/en/news/announcements/announcement-30aug13-en.htm
 func (n *hostNames) has(host string) bool {
 	if n.all || edge.IsThisMachine(host) {
 		return true
 	}
 	host = hostOnly(host)
-	if n.exact[host] {
+	if n.exact[host] || !strings.Contains(host, ".") {
 		return true
 	}
 	for _, end := range n.below {

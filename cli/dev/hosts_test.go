@@ -69,13 +69,13 @@ func TestForeignHosts(t *testing.T) {
 
 	for host, answered := range map[string]bool{
 		"localhost": true, "LOCALHOST:1": true, "localhost.:8787": true, "shop.localhost": true, "any.localhost": true,
-		"127.0.0.1": true, "127.0.0.1:8787": true, "[::1]:8787": true, "192.168.7.7": true,
+		"127.0.0.1": true, "127.0.0.1:8787": true, "[::1]:8787": true, "192.168.7.7": true, "laptop": true, "laptop:8787": true, "laptop.:8787": true,
 		"shop.example.invalid": true, "a.wild.example.invalid": true, "own.example.invalid:8787": true,
 		"tunnel.example": true, "tunnels.example": true, "a.b.tunnels.example": true, "xn--bcher-kva.example": true, "origin.example": true,
 
-		"rebound.example": false, "rebound.example:8787": false, "localhost.example": false, "notlocalhost": false,
+		"rebound.example": false, "rebound.example:8787": false, "localhost.example": false, "not.localhost.example": false,
 		"127.0.0.1.rebound.example": false, "example.invalid": false, "x.shop.example.invalid": false, "wild.example.invalid": false,
-		"x.tunnel.example": false, "nottunnels.example": false, "shop": false,
+		"x.tunnel.example": false, "nottunnels.example": false, "laptop.lan": false,
 	} {
 		for _, path := range []string{"/v1/x", "/cdn-cgi/handler/scheduled", "/cdn-cgi/other"} {
 			for proto, client := range map[string]*http.Client{"HTTP/1.1": r.client, "HTTP/2.0": two} {
