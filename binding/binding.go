@@ -53,8 +53,9 @@ type Mount struct {
 	// Modules are extension modules that Value refers to. The same name with
 	// the same text may be given by several bindings.
 	Modules []workerd.ExtensionModule
-	// Warning is shown once to whoever deploys the Worker: the binding works in
-	// part, or will throw when used. Empty when all is well.
+	// Warning is told to whoever deploys the Worker: the binding works in part, or
+	// will throw when used. Empty when all is well. Under `selvage dev` package
+	// manifest tells it, with the line of the configuration.
 	Warning string
 }
 

@@ -13,8 +13,21 @@ import (
 // what follows the account in their paths. Kinds tell of theirs; see
 // binding.Absentee.
 var absent = map[string]string{
-	"containers": "Containers",
-	"pages":      "Pages",
+	"agent-memory":       "Agent Memory",
+	"ai-gateway":         "AI Gateway",
+	"analytics_engine":   "Analytics Engine",
+	"artifacts":          "Artifacts",
+	"cfd_tunnel":         "Cloudflare Tunnel",
+	"challenges/widgets": "Turnstile",
+	"cloudchamber":       "Containers",
+	"containers":         "Containers",
+	"flagship":           "Flagship",
+	"images":             "Images",
+	"k2":                 "K2",
+	"logpush":            "Logpush",
+	"pages":              "Pages",
+	"stream":             "Stream",
+	"triggers":           "Event triggers",
 }
 
 // absentProduct names the product that a path below an account belongs to, if it

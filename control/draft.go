@@ -90,9 +90,7 @@ func source(r *http.Request) string {
 
 // fill takes everything from an upload.
 func (d *draft) fill(u *upload, strict bool) error {
-	if len(u.Exports) > 0 && string(u.Exports) != "null" && string(u.Exports) != "{}" {
-		return badRequest(100402, "declarative Durable Object exports are not supported yet; use migrations in the Worker's configuration")
-	}
+	d.warnings = u.warnings
 	var before state.Bindings
 	if d.before != nil {
 		before = d.before.Bindings
@@ -226,7 +224,11 @@ func (d *draft) check() error {
 		}
 		return refused("%v", err)
 	}
-	d.Startup, d.Handlers, d.warnings = report.StartupTime, report.Handlers, report.Warnings
+	d.Startup, d.Handlers = report.StartupTime, report.Handlers
+	d.warnings = append(d.warnings, report.Warnings...)
+	for _, warning := range d.warnings { // which clients do not show
+		d.s.Log.Warn(warning, "worker", v.Worker)
+	}
 	return nil
 }
 

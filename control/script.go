@@ -38,14 +38,7 @@ func (s *server) putScript(w http.ResponseWriter, r *http.Request) error {
 	}
 	d.worker.LastDeployedFrom = d.Source
 	d.worker.Classes, d.worker.MigrationTag = d.Classes, d.MigrationTag
-	if u.Tags != nil {
-		d.worker.Tags = *u.Tags
-	}
-	if u.Logpush != nil {
-		d.worker.Logpush = *u.Logpush
-	}
-	d.worker.Observability = or(u.Observability, d.worker.Observability)
-	d.worker.TailConsumers = or(u.TailConsumers, d.worker.TailConsumers)
+	u.apply(&d.worker)
 	if err := d.storeDeployed(d.Annotations); err != nil {
 		return err
 	}

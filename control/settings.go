@@ -106,7 +106,7 @@ func (s *server) patchSettings(w http.ResponseWriter, r *http.Request) error {
 		d.MigrationTag = patch.Migrations.NewTag
 		d.worker.Classes, d.worker.MigrationTag = d.Classes, d.MigrationTag
 	}
-	applyScriptSettings(&d.worker, scriptSettings{Tags: patch.Tags, Logpush: patch.Logpush, Observability: patch.Observability, TailConsumers: patch.TailConsumers})
+	patch.apply(&d.worker)
 	d.Annotations = annotate(patch.Annotations, "settings")
 	if err := d.check(); err != nil {
 		return err
@@ -145,23 +145,16 @@ func decodeSettings(r *http.Request, v any) error {
 	}
 }
 
-// scriptSettings are those that are not part of a version.
-type scriptSettings struct {
-	Tags          *[]string       `json:"tags"`
-	Logpush       *bool           `json:"logpush"`
-	Observability json.RawMessage `json:"observability"`
-	TailConsumers json.RawMessage `json:"tail_consumers"`
-}
-
-func applyScriptSettings(w *state.Worker, p scriptSettings) {
-	if p.Tags != nil {
-		w.Tags = *p.Tags
+// apply sets what of a Worker is not part of a version.
+func (m *metadata) apply(w *state.Worker) {
+	if m.Tags != nil {
+		w.Tags = *m.Tags
 	}
-	if p.Logpush != nil {
-		w.Logpush = *p.Logpush
+	if m.Logpush != nil {
+		w.Logpush = *m.Logpush
 	}
-	w.Observability = or(p.Observability, w.Observability)
-	w.TailConsumers = or(p.TailConsumers, w.TailConsumers)
+	w.Observability = or(m.Observability, w.Observability)
+	w.TailConsumers = or(m.TailConsumers, w.TailConsumers)
 }
 
 func scriptSettingsJSON(w state.Worker) map[string]any {
@@ -184,12 +177,15 @@ func (s *server) getScriptSettings(w http.ResponseWriter, r *http.Request) error
 }
 
 func (s *server) patchScriptSettings(w http.ResponseWriter, r *http.Request) error {
-	var patch scriptSettings
+	var patch metadata
 	if err := decodeSettings(r, &patch); err != nil {
 		return err
 	}
+	if _, err := patch.asked.check(); err != nil {
+		return err
+	}
 	worker, err := s.changeWorker(r, func(w *state.Worker) error {
-		applyScriptSettings(w, patch)
+		patch.apply(w)
 		return nil
 	})
 	if err != nil {

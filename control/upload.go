@@ -48,7 +48,6 @@ type metadata struct {
 	CompatibilityDate  string            `json:"compatibility_date"`
 	CompatibilityFlags []string          `json:"compatibility_flags"`
 	Migrations         *migrations       `json:"migrations"`
-	Exports            json.RawMessage   `json:"exports"`
 	KeepBindings       *[]string         `json:"keep_bindings"`
 	Placement          json.RawMessage   `json:"placement"`
 	Limits             *limits           `json:"limits"`
@@ -59,6 +58,18 @@ type metadata struct {
 	Logpush            *bool             `json:"logpush"`
 	Observability      json.RawMessage   `json:"observability"`
 	TailConsumers      json.RawMessage   `json:"tail_consumers"`
+
+	// asked are all keys, as they came.
+	asked asked
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (m *metadata) UnmarshalJSON(data []byte) error {
+	type plain metadata
+	if err := json.Unmarshal(data, (*plain)(m)); err != nil {
+		return err
+	}
+	return json.Unmarshal(data, &m.asked)
 }
 
 type limits struct {
@@ -77,6 +88,8 @@ type upload struct {
 	bindings []config.Binding
 	// modules are all files but source maps, main module first.
 	modules []config.Module
+	// warnings say what the upload asks for and does not get.
+	warnings []string
 }
 
 // readUpload reads the upload form of a request.
@@ -235,7 +248,10 @@ func moduleType(name, contentType string) config.ModuleType {
 
 // check validates what needs nothing but the upload, and puts the main module
 // first.
-func (u *upload) check() error {
+func (u *upload) check() (err error) {
+	if u.warnings, err = u.asked.check(); err != nil {
+		return err
+	}
 	for i, raw := range u.Bindings {
 		var head struct{ Name, Type string }
 		if err := json.Unmarshal(raw, &head); err != nil {
@@ -262,6 +278,9 @@ func (u *upload) check() error {
 		m := u.modules[at]
 		copy(u.modules[1:at+1], u.modules[:at])
 		u.modules[0] = m
+		if m.Type == config.PythonModule {
+			return refused("Python Workers are not supported; write the Worker in JavaScript or TypeScript")
+		}
 	} else if len(u.modules) > 0 {
 		return refused("metadata must name the main_module among the uploaded modules")
 	}

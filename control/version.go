@@ -49,6 +49,9 @@ func (s *server) finishVersion(w http.ResponseWriter, d *draft) error {
 	}
 	result := s.versionJSON(d.worker, d.Version)
 	result["startup_time_ms"] = d.Startup.Milliseconds()
+	if len(d.warnings) > 0 {
+		result["warnings"] = d.warnings
+	}
 	return api.Write(w, result)
 }
 

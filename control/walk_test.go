@@ -175,7 +175,7 @@ func TestEveryEditIsInTheAuditLog(t *testing.T) {
 		{route: "PATCH {A}/workers/workers/{script}/versions/latest", body: `{"env":{"T":{"type":"secret_text","text":"` + secret + `"}}}`, keep: "version", pattern: `"id":"([0-9a-f-]{36})"`},
 		{route: "POST {W}/deployments", body: `{"strategy":"percentage","versions":[{"version_id":"{version}","percentage":100}]}`},
 		{route: "PATCH {W}/settings", body: `{"bindings":[{"name":"U","type":"secret_text","text":"` + secret + `"}]}`},
-		{route: "PATCH {W}/script-settings", body: `{"logpush":true}`},
+		{route: "PATCH {W}/script-settings", body: `{"observability":{"enabled":true}}`},
 		{route: "PUT {W}/secrets", body: `{"name":"A","text":"` + secret + `","type":"secret_text"}`},
 		{route: "PATCH {W}/secrets-bulk", body: `{"secrets":{"B":{"name":"B","text":"` + secret + `","type":"secret_text"}}}`},
 		{route: "DELETE {W}/secrets/{secret}", path: "{W}/secrets/A"},

@@ -76,6 +76,8 @@ type plan struct {
 	// calls are the requests to our handlers that are not answered yet.
 	calls    atomic.Int64
 	discards []func()
+	// warnings are those of the bindings.
+	warnings []string
 }
 
 // planOptions say what differs from cell to cell of one version.
@@ -201,9 +203,7 @@ func (e *Engine) mount(ctx context.Context, p *plan, v *config.Version, b config
 		return nil, err
 	}
 	if m.Warning != "" {
-		if _, given := e.warned.LoadOrStore(v.ID+"\x00"+b.Name, true); !given {
-			e.o.Logger.Warn(m.Warning, "worker", v.Worker)
-		}
+		p.warnings = append(p.warnings, m.Warning)
 	}
 	for _, x := range m.Modules {
 		i := slices.IndexFunc(p.config.Extensions, func(y workerd.ExtensionModule) bool { return x.Name == y.Name })

@@ -23,6 +23,8 @@ type Report struct {
 	Handlers []string
 	// Exports are the other exports.
 	Exports []Export
+	// Warnings say which bindings do not work, or in part.
+	Warnings []string
 }
 
 // Export is a named export of a Worker.
@@ -74,7 +76,7 @@ func (e *Engine) Check(ctx context.Context, v *config.Version) (Report, error) {
 	}
 	p.closeOwn()
 	defer func() { proc.Kill(); _ = proc.Wait(); ended() }()
-	report := Report{StartTime: proc.StartTime}
+	report := Report{StartTime: proc.StartTime, Warnings: p.warnings}
 	if v.ServiceWorker {
 		return report, nil
 	}

@@ -158,8 +158,6 @@ type Engine struct {
 	stop   func() // ends the subscription
 	loops  sync.WaitGroup
 
-	warned sync.Map // version id + binding name whose warning was given
-
 	starts, crashes, waiting atomic.Int64 // see Stats
 
 	updating sync.Mutex // so that an older snapshot never follows a newer one

@@ -245,7 +245,7 @@ func (p *Platform) SetOrigins(origins map[string]*url.URL) error { return p.egre
 // check starts an uploaded version on trial.
 func (p *Platform) check(ctx context.Context, v *config.Version) (control.Report, error) {
 	r, err := p.Engine.Check(ctx, v)
-	return control.Report{StartupTime: r.StartTime, Handlers: r.Handlers}, startupError(err)
+	return control.Report{StartupTime: r.StartTime, Handlers: r.Handlers, Warnings: r.Warnings}, startupError(err)
 }
 
 // prepare starts the cells of a deployment that is about to be made.

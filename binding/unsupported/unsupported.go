@@ -1,7 +1,10 @@
 // Package unsupported holds the binding types that Cloudflare's API knows and
 // Selvage does not run yet. A Worker with such a binding starts under `selvage
 // dev`, with a warning, and gets an error that names the feature when it uses
-// the binding; an upload that names one is refused.
+// the binding. An upload that names one is refused if the binding leads to a
+// resource that somebody has made or expects the deployment to make. A binding
+// to a service that is just there is accepted with the same warning: frameworks
+// add one to every Worker, and most never use it.
 //
 // A type leaves this list the day its own package exists.
 package unsupported
@@ -23,36 +26,39 @@ type feature struct {
 	// manages no such thing, or another type has them.
 	product string
 	paths   []string
+	// spared: the binding names no resource.
+	spared bool
 }
 
 var features = map[string]feature{
 	"agent_memory":         {noun: "an Agent Memory"},
-	"ai":                   {"a Workers AI", "Workers AI", []string{"ai"}},
-	"ai_search":            {"an AI Search", "AI Search", []string{"ai-search"}},
+	"ai":                   {noun: "a Workers AI", product: "Workers AI", paths: []string{"ai"}, spared: true},
+	"ai_search":            {noun: "an AI Search", product: "AI Search", paths: []string{"ai-search"}},
 	"ai_search_namespace":  {noun: "an AI Search namespace"},
-	"analytics":            {noun: "an analytics"},
-	"analytics_engine":     {noun: "an Analytics Engine"},
+	"analytics":            {noun: "an analytics", spared: true},
+	"analytics_engine":     {noun: "an Analytics Engine", spared: true},
 	"artifacts":            {noun: "an Artifacts"},
-	"browser":              {"a Browser Rendering", "Browser Rendering", []string{"browser-rendering"}},
-	"dispatch_namespace":   {"a dispatch namespace", "Workers for Platforms", []string{"workers/dispatch"}},
+	"browser":              {noun: "a Browser Rendering", product: "Browser Rendering", paths: []string{"browser-rendering"}, spared: true},
+	"dispatch_namespace":   {noun: "a dispatch namespace", product: "Workers for Platforms", paths: []string{"workers/dispatch"}},
 	"flagship":             {noun: "a Flagship"},
-	"hyperdrive":           {"a Hyperdrive", "Hyperdrive", []string{"hyperdrive"}},
-	"images":               {noun: "an Images"},
+	"hyperdrive":           {noun: "a Hyperdrive", product: "Hyperdrive", paths: []string{"hyperdrive"}},
+	"images":               {noun: "an Images", spared: true},
 	"k2":                   {noun: "a K2"},
 	"logfwdr":              {noun: "a logfwdr"},
-	"media":                {noun: "a Media Transformations"},
-	"mtls_certificate":     {"an mTLS certificate", "mTLS certificates", []string{"mtls_certificates"}},
-	"pipelines":            {"a Pipelines", "Pipelines", []string{"pipelines"}},
-	"queue":                {"a queue", "Queues", []string{"queues", "event_subscriptions"}},
-	"r2_bucket":            {"an R2 bucket", "R2", []string{"r2", "event_notifications"}},
-	"secrets_store_secret": {"a Secrets Store", "Secrets Store", []string{"secrets_store"}},
-	"send_email":           {"a send email", "Email Routing", []string{"email"}},
-	"stream":               {noun: "a Stream"},
-	"vectorize":            {"a Vectorize", "Vectorize", []string{"vectorize"}},
-	"vpc_network":          {"a VPC network", "Workers VPC", []string{"connectivity"}},
+	"media":                {noun: "a Media Transformations", spared: true},
+	"mtls_certificate":     {noun: "an mTLS certificate", product: "mTLS certificates", paths: []string{"mtls_certificates"}},
+	"pipelines":            {noun: "a Pipelines", product: "Pipelines", paths: []string{"pipelines"}},
+	"queue":                {noun: "a queue", product: "Queues", paths: []string{"queues", "event_subscriptions"}},
+	"r2_bucket":            {noun: "an R2 bucket", product: "R2", paths: []string{"r2", "event_notifications"}},
+	"secrets_store_secret": {noun: "a Secrets Store", product: "Secrets Store", paths: []string{"secrets_store"}},
+	"send_email":           {noun: "a send email", product: "Email Routing", paths: []string{"email"}},
+	"stream":               {noun: "a Stream", spared: true},
+	"unsafe_hello_world":   {noun: "a hello world", spared: true},
+	"vectorize":            {noun: "a Vectorize", product: "Vectorize", paths: []string{"vectorize"}},
+	"vpc_network":          {noun: "a VPC network", product: "Workers VPC", paths: []string{"connectivity"}},
 	"vpc_service":          {noun: "a VPC service"},
-	"worker_loader":        {noun: "a Worker Loader"},
-	"workflow":             {"a workflow", "Workflows", []string{"workflows"}},
+	"worker_loader":        {noun: "a Worker Loader", spared: true},
+	"workflow":             {noun: "a workflow", product: "Workflows", paths: []string{"workflows"}},
 }
 
 // Types lists the types in alphabetical order.
@@ -85,8 +91,11 @@ func (k kind) Mount(b config.Binding, _ binding.Site) (binding.Mount, error) {
 	return binding.Missing(what+".", what+": using it throws an error"), nil
 }
 
-// Deployable implements binding.Deployer: no Worker may.
+// Deployable implements binding.Deployer.
 func (k kind) Deployable(_ string, b config.Binding) error {
+	if features[string(k)].spared {
+		return nil
+	}
 	return fmt.Errorf("binding %s: %s binding (%s) needs a feature that this version of Selvage does not run yet; remove the binding to deploy the Worker",
 		b.Name, features[string(k)].noun, k)
 }

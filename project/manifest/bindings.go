@@ -168,6 +168,9 @@ func (b *binder) translateOne(t translation, n *node, path string) {
 	if t.typ == "ratelimit" && !b.validRateLimit(n, path) {
 		return
 	}
+	if e := n.get("environment"); t.typ == "service" && e.str() != "" && e.str() != "production" {
+		b.warnf(e, path+".environment", "service environments are not supported; the calls go to the Worker %q itself", n.get("service").str())
+	}
 	if out := n.get("outbound"); t.typ == "dispatch_namespace" && out != nil {
 		settings["outbound"] = outbound(out)
 	}

@@ -129,7 +129,7 @@ func (r *report) checkFields(n *node, path string, fields []key) bool {
 		n.fields = append(n.fields, f)
 		k := fields[at]
 		ok = r.check(f.val, join(path, f.key), k.shape) && ok
-		if k.fate == later && !(f.val.kind == isBool && !f.val.truth) {
+		if (k.fate == later || k.fate == throws) && !empty(f.val) {
 			r.warnf(f.val, join(path, f.key), "%s", notYet(k))
 		}
 	}
