@@ -13,20 +13,13 @@ import (
 // what follows the account in their paths. Kinds tell of theirs; see
 // binding.Absentee.
 var absent = map[string]string{
-	"agent-memory":       "Agent Memory",
 	"ai-gateway":         "AI Gateway",
-	"analytics_engine":   "Analytics Engine",
-	"artifacts":          "Artifacts",
 	"cfd_tunnel":         "Cloudflare Tunnel",
 	"challenges/widgets": "Turnstile",
 	"cloudchamber":       "Containers",
 	"containers":         "Containers",
-	"flagship":           "Flagship",
-	"images":             "Images",
-	"k2":                 "K2",
 	"logpush":            "Logpush",
 	"pages":              "Pages",
-	"stream":             "Stream",
 	"triggers":           "Event triggers",
 }
 
