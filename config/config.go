@@ -154,6 +154,9 @@ type Version struct {
 	Bindings           []Binding
 	// Assets are the static files served with the Worker; nil without any.
 	Assets *Assets
+	// Site is set where a project on this machine has a Workers Site. An upload
+	// has none: wrangler has put the files into the KV namespace by then.
+	Site *Site
 	// Classes are the Durable Object classes that live in this script after
 	// all its migrations.
 	Classes []Class
@@ -269,6 +272,17 @@ func (b Binding) Decode(v any) error {
 		return fmt.Errorf("binding %s (%s): %w", b.Name, b.Type, err)
 	}
 	return nil
+}
+
+// Site are the static files that the Worker reads through a binding.
+//
+// Source: https://developers.cloudflare.com/workers/configuration/sites/
+type Site struct {
+	// Binding is the name of a KV namespace's binding, whose namespace has the
+	// files and nothing else.
+	Binding string
+	// Files are paths of files by their keys, which have a hash of the content.
+	Files map[string]string
 }
 
 // Assets are the static files of a version and how they are served.

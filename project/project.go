@@ -87,7 +87,7 @@ func (p *Project) Build(ctx context.Context) (warnings []string, err error) {
 	v := &config.Version{
 		ID: uuid.NewString(), Number: p.number + 1, Worker: m.Name, Created: time.Now(),
 		CompatibilityDate: m.CompatibilityDate, CompatibilityFlags: m.CompatibilityFlags,
-		Bindings: m.Bindings, Classes: m.Classes, Limits: m.Limits,
+		Bindings: slices.Clip(m.Bindings), Classes: m.Classes, Limits: m.Limits,
 	}
 	var mapper *bundle.SourceMapper
 	if m.Build.Command != "" { // which may be what makes the entry point, or the static files
@@ -105,6 +105,11 @@ func (p *Project) Build(ctx context.Context) (warnings []string, err error) {
 		p.Inputs, mapper = result.Inputs, result.SourceMapper()
 		for _, w := range result.Warnings {
 			warnings = append(warnings, w.String())
+		}
+	}
+	if m.Site != nil && p.bundler != nil {
+		if err := addSite(v, m.Site); err != nil {
+			return warnings, err
 		}
 	}
 	if m.Assets != nil {

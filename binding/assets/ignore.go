@@ -5,6 +5,12 @@ import (
 	"strings"
 )
 
+// Patterns tells which files the patterns of a .gitignore file match, by their
+// paths relative to its folder, with slashes.
+func Patterns(lines []string) func(path string) bool {
+	return parseIgnore(strings.Join(lines, "\n")).ignored
+}
+
 // ignoreRules are the patterns of an .assetsignore file, which are those of
 // .gitignore.
 //

@@ -1,6 +1,7 @@
 package kv
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -47,6 +48,11 @@ func (k *Kind) Mount(b config.Binding, at binding.Site) (binding.Mount, error) {
 	n, err := k.namespace(b)
 	if err != nil {
 		return binding.Mount{}, err
+	}
+	if v := at.Version; v != nil && v.Site != nil && v.Site.Binding == b.Name {
+		if err := n.hold(context.Background(), v.Site); err != nil {
+			return binding.Mount{}, fmt.Errorf("binding %s (kv_namespace): %w", b.Name, err)
+		}
 	}
 	return binding.Mount{Value: workerd.KVValue(at.Service), Handler: n.Handler()}, nil
 }

@@ -32,6 +32,9 @@ func (p *project) sourcesChanged(paths map[string]bool) bool {
 	if a := p.Manifest.Assets; a != nil {
 		trees = append(trees, a.Directory)
 	}
+	if s := p.Manifest.Site; s != nil {
+		trees = append(trees, s.Bucket)
+	}
 	for changed := range paths {
 		for _, tree := range trees {
 			if rel, err := filepath.Rel(tree, changed); err == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator)) {
@@ -56,5 +59,8 @@ func (p *project) watch(w *watcher) {
 	}
 	if p.Manifest.Assets != nil {
 		w.tree(p.Manifest.Assets.Directory)
+	}
+	if p.Manifest.Site != nil {
+		w.tree(p.Manifest.Site.Bucket)
 	}
 }

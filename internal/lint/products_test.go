@@ -20,6 +20,7 @@ var mayImport = map[string]string{
 	"platform/kinds.go":  "the list of products",
 	"cli":                "a product's commands",
 	"project/project.go": "the key assets is a folder, which package assets reads",
+	"project/site.go":    "the patterns of the key site are those of .assetsignore",
 	"*.go":               "the library has a product's Go types and options",
 }
 

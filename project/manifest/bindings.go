@@ -93,6 +93,9 @@ func (l *loader) loadBindings() {
 		n, path := l.get("assets")
 		b.add(n, path+".binding", a.Binding, "assets", "assets", nil)
 	}
+	if n, path := l.get("site"); l.m.Site != nil {
+		b.add(n, path, SiteFiles, "kv_namespace", "Workers Site", map[string]string{"namespace_id": "__" + l.m.Name + "-workers_sites_assets"})
+	}
 	b.addParts("wasm_modules", "wasm_module", config.WasmModule)
 	b.addParts("text_blobs", "text_blob", config.TextModule)
 	b.addParts("data_blobs", "data_blob", config.DataModule)

@@ -136,7 +136,7 @@ var keys = []key{
 		opt("not_found_handling", enum("none", "404-page", "single-page-application")),
 		unrun("base_path", text),
 		opt("run_worker_first", either("true, false or a list of patterns", boolean, texts)))},
-	{name: "site", shape: anyObject, scope: topOnly, fate: later},
+	{name: "site", shape: object(req("bucket", text), opt("include", texts), opt("exclude", texts), opt("entry-point", text)), scope: topOnly},
 	{name: "pages_build_output_dir", shape: text, scope: topOnly, fate: later},
 
 	// What it is watched by.

@@ -130,6 +130,7 @@ func (l *loader) load() {
 	l.loadIdentity()
 	l.loadBuild()
 	l.loadAssets()
+	l.loadSite()
 	l.loadTraffic()
 	l.loadBindings()
 	l.loadClasses()
@@ -188,8 +189,8 @@ func (l *loader) loadIdentity() {
 	}
 	m.CompatibilityDate = date
 
-	main, path := l.get("main")
-	m.Main = l.path(main.str())
+	main, path := l.main()
+	m.Main = entryFile(l.path(main.str()))
 	if main == nil {
 		m.Main = ""
 		if assets, _ := l.get("assets"); assets.get("directory") == nil {

@@ -54,8 +54,9 @@ type Manifest struct {
 	// Secrets are the names among Bindings that came from a .dev.vars or .env file.
 	Secrets []string
 
-	// Assets is nil without static files.
+	// Assets is nil without static files, Site without a Workers Site.
 	Assets *Assets
+	Site   *Site
 	// Databases are the D1 bindings with what migrations need to know.
 	Databases []Database
 	// Migrations are the Durable Object migrations as written; Classes is what
