@@ -332,7 +332,11 @@ func (s *Store) apiExport(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return nil, err
 		}
-		if err := errors.Join(d.Export(ctx, f, in.Options), f.Close()); err != nil {
+		if err := d.Export(ctx, f, in.Options); err != nil {
+			f.Close()
+			return nil, err
+		}
+		if err := f.Close(); err != nil {
 			return nil, err
 		}
 		return map[string]any{"filename": info.Name + ".sql", "signed_url": url}, nil
