@@ -55,10 +55,15 @@ type bench struct {
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
+	return newBenchAt(t, func(*Options) {})
+}
+
+func newBenchAt(t *testing.T, change func(*Options)) *bench {
+	t.Helper()
 	b := &bench{t: t, dir: t.TempDir(), tail: make(chan func(telemetry.Invocation), 1)}
 	var h http.Handler
 	var err error
-	if b.state, b.auth, h, err = open(t.Context(), b.dir, b.options); err != nil {
+	if b.state, b.auth, h, err = open(t.Context(), b.dir, func(o *Options) { b.options(o); change(o) }); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { b.state.Close() })

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"maps"
 	"mime/multipart"
 	"net/http"
@@ -181,11 +180,7 @@ func (s *server) getWorker(w http.ResponseWriter, r *http.Request) error {
 		"tags": nonNil(worker.Tags), "logpush": worker.Logpush,
 		"observability":  raw(worker.Observability, map[string]any{"enabled": false}),
 		"tail_consumers": raw(worker.TailConsumers, []any{}),
-		"subdomain": map[string]any{
-			"enabled": worker.Subdomain, "previews_enabled": worker.Previews,
-			"url":                fmt.Sprintf("%s://%s%s", s.Scheme, s.host(worker.Name), s.Port),
-			"preview_url_suffix": fmt.Sprintf("-%s%s", s.host(worker.Name), s.Port),
-		},
+		"subdomain":      s.addresses(r, worker),
 	})
 }
 

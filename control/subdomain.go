@@ -2,6 +2,7 @@ package control
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 
 	"github.com/selvage-edge/selvage/api"
@@ -12,7 +13,28 @@ import (
 // have it; clients insist that there is one.
 const defaultSubdomain = "selvage"
 
+// shown is what makes a true address of "https://<name>.<subdomain>.workers.dev",
+// which is what wrangler prints and all that it lets a server say of an address:
+// "localhost:8080/#". What follows is a fragment, which nobody sends. Its scheme
+// cannot be changed, so the fragment says what to use instead.
+func (s *server) shown() string {
+	return s.state.WorkersDomain() + s.Port + "/#" + s.fragment()
+}
+
+func (s *server) fragment() string {
+	if s.Scheme == "http" {
+		return "use-http"
+	}
+	return ""
+}
+
+// fromWrangler reports whether wrangler sent the request.
+func fromWrangler(r *http.Request) bool { return source(r) == "wrangler" }
+
 func (s *server) getAccountSubdomain(w http.ResponseWriter, r *http.Request) error {
+	if fromWrangler(r) {
+		return api.Write(w, map[string]any{"subdomain": s.shown()})
+	}
 	name := defaultSubdomain
 	err := s.view(r, func(tx *state.Tx) error {
 		set, err := tx.Setting("subdomain")
@@ -26,6 +48,22 @@ func (s *server) getAccountSubdomain(w http.ResponseWriter, r *http.Request) err
 		return err
 	}
 	return api.Write(w, map[string]any{"subdomain": name})
+}
+
+// addresses are those of a Worker, as newer clients ask for them. Of url wrangler
+// prints only the host, so where that says too little it gets none and falls back
+// on the account's subdomain.
+func (s *server) addresses(r *http.Request, w state.Worker) map[string]any {
+	m := subdomainJSON(w)
+	url, suffix := fmt.Sprintf("%s://%s%s", s.Scheme, s.host(w.Name), s.Port), fmt.Sprintf("-%s%s", s.host(w.Name), s.Port)
+	if s.Port == "" || !fromWrangler(r) {
+		m["url"] = url
+	}
+	if f := s.fragment(); f != "" && fromWrangler(r) {
+		suffix += "/#" + f
+	}
+	m["preview_url_suffix"] = suffix
+	return m
 }
 
 func (s *server) putAccountSubdomain(w http.ResponseWriter, r *http.Request) error {

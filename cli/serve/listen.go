@@ -87,6 +87,15 @@ func (l *listeners) public() (scheme, port string) {
 	return scheme, ":" + port
 }
 
+// reached is public as clients see it: trusted proxies, which they come through,
+// are taken to speak HTTPS on its own port.
+func (l *listeners) reached(c *settings.Settings) (scheme, port string) {
+	if len(c.TrustedProxies) > 0 {
+		return "https", ""
+	}
+	return l.public()
+}
+
 func (l *listeners) url() string {
 	scheme, port := l.public()
 	return scheme + "://" + hostOf(l.edge[0]) + port

@@ -85,8 +85,12 @@ func TestAddresses(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.close()
-	if scheme, port := l.public(); scheme != "http" || port != ":"+portOf(l.edge[0]) {
+	if scheme, port := l.reached(s); scheme != "http" || port != ":"+portOf(l.edge[0]) {
 		t.Errorf("%s %s", scheme, port)
+	}
+	s.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+	if scheme, port := l.reached(s); scheme != "https" || port != "" {
+		t.Errorf("behind a proxy: %s %s", scheme, port)
 	}
 	if url := l.url(); !strings.HasPrefix(url, "http://localhost:") {
 		t.Errorf("%s", url)

@@ -97,7 +97,7 @@ func Run(ctx context.Context, o Options) error {
 
 func (s *server) open(ctx context.Context, l *listeners) (err error) {
 	c := s.settings.Load()
-	scheme, port := l.public()
+	scheme, port := l.reached(c)
 	options := platform.Options{
 		Data: c.Data, WorkersDomain: c.WorkersDomain, Scheme: scheme, Port: port,
 		Crons: true, Origins: c.Origins, AllowPrivate: c.AllowPrivate, Trusted: c.TrustedProxies, Normalization: c.Normalization,

@@ -131,6 +131,7 @@ func scripts(cli, path string) testscript.Params {
 				"WRANGLER_HIDE_BANNER":        "true", // the banner looks for updates
 				"CLOUDFLARE_CF_FETCH_ENABLED": "false",
 				"EDGE":                        s.Edge,
+				"PORT":                        s.Edge[strings.LastIndexByte(s.Edge, ':')+1:],
 			} {
 				env.Setenv(name, value)
 			}
