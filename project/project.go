@@ -10,8 +10,10 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -70,12 +72,18 @@ func bundleOptions(m *manifest.Manifest, progress io.Writer) bundle.Options {
 	for i, r := range m.Build.Rules {
 		rules[i] = bundle.Rule{Type: r.Type, Globs: r.Globs, Fallthrough: r.Fallthrough != nil && *r.Fallthrough}
 	}
+	// wrangler reads these, too; an empty one names no condition.
+	var conditions []string
+	if list, ok := os.LookupEnv("WRANGLER_BUILD_CONDITIONS"); ok {
+		conditions = strings.Split(list, ",")
+	}
 	return bundle.Options{
-		Entry: m.Main, Dir: m.Root, BaseDir: m.Build.BaseDir,
+		Entry: m.Main, Dir: m.Root, Config: m.File, BaseDir: m.Build.BaseDir,
 		NoBundle: m.Build.NoBundle, FindAdditionalModules: m.Build.FindAdditionalModules,
 		Rules: rules, PreserveFileNames: m.Build.PreserveFileNames,
 		NodeEnv: os.Getenv("NODE_ENV"), Define: m.Build.Define, Alias: m.Build.Alias,
 		CompatibilityDate: m.CompatibilityDate, CompatibilityFlags: m.CompatibilityFlags, Progress: progress,
+		Conditions: conditions, Platform: os.Getenv("WRANGLER_BUILD_PLATFORM"),
 		Minify: m.Build.Minify, KeepNames: m.Build.KeepNames, TSConfig: m.Build.TSConfig,
 		JSXFactory: m.Build.JSXFactory, JSXFragment: m.Build.JSXFragment,
 	}
@@ -100,8 +108,14 @@ func (p *Project) Build(ctx context.Context) (warnings []string, err error) {
 		if err != nil {
 			return nil, p.explain(err)
 		}
+		if err := checkClasses(m, result); err != nil {
+			return nil, err
+		}
 		v.MainModule, v.ServiceWorker = result.MainModule, result.ServiceWorker
 		v.Code = append(slices.Clip(result.Modules), m.Parts...)
+		if v.Bindings, err = addGlobals(v.Bindings, result); err != nil {
+			return nil, err
+		}
 		p.Inputs, mapper = result.Inputs, result.SourceMapper()
 		for _, w := range result.Warnings {
 			warnings = append(warnings, w.String())
@@ -130,6 +144,41 @@ func (p *Project) Build(ctx context.Context) (warnings []string, err error) {
 	return warnings, nil
 }
 
+// addGlobals gives a service-worker script the modules that it imports.
+func addGlobals(bindings []config.Binding, r *bundle.Result) ([]config.Binding, error) {
+	for _, g := range r.Globals {
+		i := slices.IndexFunc(r.Modules, func(m config.Module) bool { return m.Name == g.Module })
+		b, err := manifest.PartBinding(g.Name, r.Modules[i])
+		if err != nil {
+			return nil, err
+		}
+		bindings = append(bindings, b)
+	}
+	return bindings, nil
+}
+
+// checkClasses refuses a Worker that lacks the Durable Object classes of its
+// bindings.
+func checkClasses(m *manifest.Manifest, r *bundle.Result) error {
+	entry, err := filepath.Rel(m.Root, m.Main)
+	if err != nil {
+		entry = m.Main
+	}
+	var missing []string
+	for _, class := range m.BoundClasses {
+		if r.ServiceWorker {
+			return fmt.Errorf("%s: a service-worker script cannot have the Durable Object class %s: change the entry point to `export default { … }`, or name the class's Worker by script_name", entry, class)
+		}
+		if !slices.Contains(r.Exports, class) {
+			missing = append(missing, class)
+		}
+	}
+	if len(missing) > 0 && !m.Build.NoBundle {
+		return fmt.Errorf("the bindings need these Durable Object classes, which the entry point does not export: %s; export them from %s", strings.Join(missing, ", "), entry)
+	}
+	return nil
+}
+
 // runCommand runs the project's own build command.
 func (p *Project) runCommand(ctx context.Context) error {
 	m := p.Manifest
@@ -138,6 +187,14 @@ func (p *Project) runCommand(ctx context.Context) error {
 	}
 	if m.Main == "" {
 		return nil
+	}
+	if made := manifest.EntryFile(m.Main); made != m.Main {
+		m.Main = made
+		p.bundler.Close()
+		var err error
+		if p.bundler, err = bundle.New(bundleOptions(m, p.Output)); err != nil {
+			return err
+		}
 	}
 	if _, err := os.Stat(m.Main); errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("the expected output file at %s was not found after running custom build: %s; let main be the file that it makes", m.Main, m.Build.Command)

@@ -35,6 +35,8 @@ type Options struct {
 	// Dir is the project: source maps name files relative to it, and aliases
 	// that are paths start from it.
 	Dir string
+	// Config is the configuration file, which is no module.
+	Config string
 	// BaseDir is the root below which additional modules are found and named.
 	// Default: the directory of Entry.
 	BaseDir string
@@ -62,6 +64,12 @@ type Options struct {
 	// Progress shows the download of what fills in Node.js; nil for none.
 	Progress io.Writer
 
+	// Conditions choose among the exports of packages. Default: workerd, worker,
+	// browser.
+	Conditions []string
+	// Platform is esbuild's: browser, which is the default, node or neutral.
+	Platform string
+
 	Minify bool
 	// KeepNames keeps Function.name as written.
 	KeepNames bool
@@ -77,8 +85,10 @@ type Result struct {
 	// Modules has the main module first.
 	Modules    config.Modules
 	MainModule string
-	// ServiceWorker: the main module is a script that calls addEventListener.
+	// ServiceWorker: the main module is a script that calls addEventListener,
+	// and has the modules that are no scripts in Globals.
 	ServiceWorker bool
+	Globals       []Global
 	// Exports are the names the main module exports, sorted; "default" is one.
 	Exports []string
 	// Inputs are the files that went in, absolute and sorted: what to watch.
@@ -93,6 +103,10 @@ type Result struct {
 
 	maps map[string][]byte
 }
+
+// Global is a global variable of a service-worker script with the content of a
+// module.
+type Global struct{ Name, Module string }
 
 // Bundler builds one project again and again. It is safe for concurrent use;
 // builds take turns.
@@ -122,6 +136,12 @@ func New(opts Options) (*Bundler, error) {
 	}
 	if opts.NodeEnv == "" {
 		opts.NodeEnv = "development"
+	}
+	if opts.Conditions == nil {
+		opts.Conditions = []string{"workerd", "worker", "browser"}
+	}
+	if _, ok := platforms[opts.Platform]; !ok {
+		return nil, fmt.Errorf("bundle %s: there is no platform %q; use browser, node or neutral", opts.Entry, opts.Platform)
 	}
 	mode, err := nodecompat.ModeOf(opts.CompatibilityDate, opts.CompatibilityFlags)
 	if err != nil {
@@ -168,28 +188,45 @@ func (b *Bundler) Build(ctx context.Context) (*Result, error) {
 	if _, err := os.Stat(b.opts.Entry); err != nil {
 		return nil, fmt.Errorf("read entry point: %w", err)
 	}
+	exports, err := b.exports()
+	if err != nil {
+		return nil, err
+	}
+	script := !slices.Contains(exports, "default")
 	var extra []additional
 	if b.opts.FindAdditionalModules {
-		var err error
+		if script && !b.opts.NoBundle {
+			return nil, &Error{Problems: []Problem{{File: b.show(b.opts.Entry),
+				Text: "find_additional_modules is for ES modules: remove it, or change the entry point to `export default { … }`"}}}
+		}
 		if extra, err = findModules(b.opts, b.rules); err != nil {
 			return nil, err
 		}
 	}
 	var r *Result
-	var err error
-	if b.opts.NoBundle {
-		r, err = b.asIs()
-	} else {
-		r, err = b.bundle(extra)
+	switch {
+	case b.opts.NoBundle:
+		r, err = b.asIs(exports)
+	case script:
+		r, err = b.script()
+	default:
+		r, err = b.run(api.FormatESModule, extra)
 	}
 	if err != nil {
 		return nil, err
+	}
+	if script && (len(exports) > 0 || !bytes.Contains(r.Modules[0].Data, []byte("addEventListener("))) {
+		r.Warnings = append(r.Warnings, Problem{File: b.show(b.opts.Entry),
+			Text: "the entry point has no default export and is taken for a service-worker script: add `export default { fetch(request, env, ctx) { … } }`"})
 	}
 	for _, m := range extra {
 		if slices.ContainsFunc(r.Modules, func(x config.Module) bool { return x.Name == m.Name }) {
 			continue
 		}
 		r.Modules = append(r.Modules, m.Module)
+		if r.ServiceWorker && m.Type != config.ESModule && m.Type != config.CommonJSModule {
+			r.Globals = append(r.Globals, Global{globalName(m.Name), m.Name})
+		}
 		r.Inputs = append(r.Inputs, m.file)
 		if mapped := linkedMap(m.file, m.Data); m.Type == config.ESModule && mapped != nil {
 			r.maps[m.Name] = mapped
@@ -203,35 +240,6 @@ func (b *Bundler) Build(ctx context.Context) (*Result, error) {
 	return r, nil
 }
 
-// bundle builds an ES module. When that turns out to export nothing and to
-// add event listeners, the project is a service-worker script and is built as
-// one instead.
-func (b *Bundler) bundle(extra []additional) (*Result, error) {
-	r, err := b.run(api.FormatESModule, extra)
-	if err != nil || len(r.Exports) > 0 {
-		return r, err
-	}
-	if !bytes.Contains(r.Modules[0].Data, []byte("addEventListener(")) {
-		r.Warnings = append(r.Warnings, Problem{File: b.show(b.opts.Entry),
-			Text: "the entry point exports nothing: add `export default { fetch(request, env, ctx) { … } }`"})
-		return r, nil
-	}
-	if len(r.Modules) > 1 {
-		return nil, &Error{Problems: []Problem{{File: b.show(b.opts.Entry),
-			Text: fmt.Sprintf("a service-worker script cannot import %s: only ES modules can; change the entry point to `export default { … }`", r.Modules[1].Name)}}}
-	}
-	if names := b.node.modules(); len(names) > 0 {
-		return nil, &Error{Problems: []Problem{{File: b.show(b.opts.Entry),
-			Text: fmt.Sprintf("a service-worker script cannot import %s: only ES modules can; change the entry point to `export default { … }`", strings.Join(names, ", "))}}}
-	}
-	if r, err = b.run(api.FormatIIFE, extra); err != nil {
-		return nil, err
-	}
-	r.ServiceWorker = true
-	r.Modules[0].Type = config.CommonJSModule
-	return r, nil
-}
-
 func (b *Bundler) run(format api.Format, extra []additional) (*Result, error) {
 	c := b.contexts[format]
 	if c == nil {
@@ -239,7 +247,7 @@ func (b *Bundler) run(format api.Format, extra []additional) (*Result, error) {
 		if err != nil {
 			return nil, err
 		}
-		collector := &collector{opts: b.opts, rules: b.rules}
+		collector := &collector{opts: b.opts, rules: b.rules, script: format == api.FormatIIFE}
 		options := b.buildOptions(format, collector)
 		options.Inject = inject
 		made, failed := api.Context(options)
@@ -306,50 +314,6 @@ func (b *Bundler) mainModule() string {
 		name = relative(b.opts.BaseDir, b.opts.Entry)
 	}
 	return strings.TrimSuffix(name, filepath.Ext(name)) + ".js"
-}
-
-func (b *Bundler) buildOptions(format api.Format, c *collector) api.BuildOptions {
-	o := b.opts
-	nodeEnv, _ := json.Marshal(o.NodeEnv)
-	define := map[string]string{
-		"process.env.NODE_ENV":            string(nodeEnv),
-		"global.process.env.NODE_ENV":     string(nodeEnv),
-		"globalThis.process.env.NODE_ENV": string(nodeEnv),
-	}
-	// From this date on the runtime has navigator; until then libraries that
-	// look at it would fail.
-	// Source: https://developers.cloudflare.com/workers/configuration/compatibility-flags/#global-navigator
-	if o.CompatibilityDate >= "2022-03-21" {
-		define["navigator.userAgent"] = `"Cloudflare-Workers"`
-	}
-	maps.Copy(define, o.Define)
-	return api.BuildOptions{
-		EntryPoints:       []string{o.Entry},
-		AbsWorkingDir:     o.Dir,
-		Outfile:           filepath.Join(o.Dir, filepath.Base(b.mainModule())), // never written; sources are relative to it
-		AllowOverwrite:    true,
-		Bundle:            true,
-		Metafile:          true,
-		Format:            format,
-		Target:            api.ES2024,
-		Platform:          api.PlatformBrowser,
-		Conditions:        []string{"workerd", "worker", "browser"},
-		Supported:         map[string]bool{"import-source": true},
-		Sourcemap:         api.SourceMapLinked,
-		SourcesContent:    api.SourcesContentExclude, // a fifth of the time of a rebuild; the files are beside us
-		Define:            define,
-		KeepNames:         o.KeepNames,
-		MinifyWhitespace:  o.Minify,
-		MinifyIdentifiers: o.Minify,
-		MinifySyntax:      o.Minify,
-		Tsconfig:          o.TSConfig,
-		JSXFactory:        o.JSXFactory,
-		JSXFragment:       o.JSXFragment,
-		Loader:            map[string]api.Loader{".js": api.LoaderJSX, ".mjs": api.LoaderJSX, ".cjs": api.LoaderJSX},
-		External:          []string{"__STATIC_CONTENT_MANIFEST"},
-		LogLevel:          api.LogLevelSilent,
-		Plugins:           []api.Plugin{aliases(o), c.plugin(), runtimeModules(), b.node.plugin()},
-	}
 }
 
 // show is a path as messages name it: relative to the project.

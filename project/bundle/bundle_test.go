@@ -162,7 +162,7 @@ bytes
 			"ba70f9c8cfcb9b5be29bb6d0fc14f3ad95e8470c-w.wasm",
 		exports: "default",
 	}, {
-		name: "a file of a package that its exports do not list, and one beside the importer",
+		name: "a file of a package that its exports do not list, and one beside the entry point",
 		archive: `
 -- src/index.ts --
 import w from "pkg/wasm/add.wasm?module";
@@ -182,7 +182,7 @@ SELECT 1
 `,
 		modules: "index.js aa785adca3fcdfe1884ae840e13c6d294a2414e8-beside.txt " +
 			"b381cee440378c2591cd8955a04e24b7b21642b2-x.sql ba70f9c8cfcb9b5be29bb6d0fc14f3ad95e8470c-add.wasm",
-		exports: "default",
+		exports: "default", warns: "names a file beside the entry point",
 	}, {
 		name: "names are kept on demand",
 		archive: `
@@ -263,7 +263,71 @@ export const text = "classic";
 -- src/index.js --
 console.log("hello");
 `,
-		modules: "index.js", exports: "", warns: "exports nothing",
+		modules: "index.js", exports: "", warns: "has no default export",
+	}, {
+		name: "named exports only",
+		archive: `
+-- src/index.js --
+export class Room {}
+addEventListener("fetch", (e) => e.respondWith(new Response("classic")));
+`,
+		modules: "index.js", exports: "", has: []string{"(() => {"}, warns: "is taken for a service-worker script",
+	}, {
+		name: "a default export of another file",
+		archive: `
+-- src/index.js --
+export * from "./real.js";
+-- src/real.js --
+export default {};
+`,
+		modules: "index.js", exports: "", warns: "is taken for a service-worker script",
+	}, {
+		name: "a service worker with modules",
+		archive: `
+-- src/index.js --
+import a from "./a.txt";
+import b from "./b/a.bin";
+addEventListener("fetch", (e) => e.respondWith(new Response(a + b)));
+-- src/a.txt --
+text
+-- src/b/a.bin --
+data
+`,
+		modules: "index.js aa785adca3fcdfe1884ae840e13c6d294a2414e8-a.txt c5d84736ba451747dd5f0eb9d17e104f3697ef47-a.bin",
+		exports: "", has: []string{"= __aa785adca3fcdfe1884ae840e13c6d294a2414e8_a_txt;", "= __c5d84736ba451747dd5f0eb9d17e104f3697ef47_a_bin;"},
+	}, {
+		name: "a file beside the entry point, by its bare name",
+		archive: `
+-- src/index.js --
+import a from "a.txt";
+import b from "./deep/b.js";
+export default { a, b };
+-- src/a.txt --
+text
+-- src/deep/b.js --
+import a from "a.txt";
+import c from "deeper/c.txt";
+export default a + c;
+-- src/deep/deeper/c.txt --
+more
+`,
+		set:     func(o *Options) { o.PreserveFileNames = true },
+		modules: "index.js a.txt deeper/c.txt", exports: "default", warns: `write "./a.txt"`,
+	}, {
+		name: "conditions",
+		archive: `
+-- src/index.js --
+import a from "a";
+export default { a };
+-- node_modules/a/package.json --
+{"exports": {"workerd": "./workerd.js", "special": "./special.js"}}
+-- node_modules/a/workerd.js --
+export default "for workerd";
+-- node_modules/a/special.js --
+export default "special";
+`,
+		set:     func(o *Options) { o.Conditions = []string{"special"} },
+		modules: "index.js", exports: "default", has: []string{`"special"`},
 	}, {
 		name: "no_bundle",
 		archive: `
@@ -277,10 +341,12 @@ text
 -- lib/old.cjs --
 module.exports = 1;
 -- node_modules/x/index.js --
+-- .hidden/x.mjs --
+-- .wrangler/tmp/x.mjs --
 -- README.md --
 `,
 		set:     func(o *Options) { o.NoBundle, o.FindAdditionalModules = true, true },
-		modules: "index.js lib/data.txt lib/old.cjs lib/util.mjs", exports: "default", has: []string{`import "./lib/util.mjs"`},
+		modules: "index.js .hidden/x.mjs lib/data.txt lib/old.cjs lib/util.mjs node_modules/x/index.js", exports: "default", has: []string{`import "./lib/util.mjs"`},
 	}, {
 		name: "find_additional_modules beside a bundle",
 		archive: `

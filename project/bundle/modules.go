@@ -19,13 +19,16 @@ import (
 // collector is the plugin that takes files out of the bundle which a rule
 // makes modules of their own. esbuild calls it from many goroutines.
 type collector struct {
-	opts  Options
-	rules rules
+	opts   Options
+	rules  rules
+	script bool // of a service worker, which has the modules as global variables
 
 	mu    sync.Mutex
 	side  map[string]config.Module // by name
 	files map[string]bool
 	extra map[string]string // names of additional modules, by file
+
+	legacy map[string]string // see legacyImports
 }
 
 // reset forgets the modules of the build before.
@@ -33,6 +36,7 @@ func (c *collector) reset(extra []additional) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.side, c.files, c.extra = map[string]config.Module{}, map[string]bool{}, map[string]string{}
+	c.legacy = legacyImports(c.opts.Entry)
 	for _, m := range extra {
 		c.extra[m.file] = m.Name
 	}
@@ -64,6 +68,13 @@ func (c *collector) plugin() api.Plugin {
 			if _, again := args.PluginData.(asked); again || args.Kind == api.ResolveEntryPoint {
 				return api.OnResolveResult{}, nil
 			}
+			if file := c.legacy[args.Path]; file != "" && (args.Kind == api.ResolveJSImportStatement || args.Kind == api.ResolveJSRequireCall) {
+				if r, ok := c.rules.matchImport("./" + args.Path); ok && !r.shadowed && !r.script() {
+					found, err := c.take(file, args.Path, r)
+					found.Warnings = []api.Message{{Text: fmt.Sprintf("import %q names a file beside the entry point, which wrangler is going to give up: write \"./%[1]s\"", args.Path)}}
+					return found, err
+				}
+			}
 			r, ok := c.rules.matchImport(args.Path)
 			ok = ok && !r.script()
 			if !ok && len(c.extra) == 0 {
@@ -71,6 +82,7 @@ func (c *collector) plugin() api.Plugin {
 			}
 			return c.resolve(build, args, r, ok)
 		})
+		build.OnLoad(api.OnLoadOptions{Filter: ".", Namespace: partNamespace}, loadPart)
 	}}
 }
 
@@ -92,13 +104,18 @@ func (c *collector) resolve(build api.PluginBuild, args api.OnResolveArgs, r rul
 	if r.shadowed {
 		return api.OnResolveResult{}, fmt.Errorf("%s matches a module rule that is ignored, because an earlier rule of its type lacks fallthrough = true", args.Path)
 	}
-	data, err := os.ReadFile(found.Path)
+	return c.take(found.Path, args.Path, r)
+}
+
+// take makes a file that is imported by a specifier a module of its own.
+func (c *collector) take(file, specifier string, r rule) (api.OnResolveResult, error) {
+	data, err := os.ReadFile(file)
 	if err != nil {
 		return api.OnResolveResult{}, err
 	}
-	name := filepath.Base(found.Path)
+	name := filepath.Base(file)
 	if c.opts.PreserveFileNames {
-		name = path.Clean(withoutQuery(args.Path))
+		name = path.Clean(withoutQuery(specifier))
 		name = strings.TrimLeft(strings.ReplaceAll(name, "../", ""), "/")
 	} else {
 		sum := sha1.Sum(data)
@@ -106,11 +123,14 @@ func (c *collector) resolve(build api.PluginBuild, args api.OnResolveArgs, r rul
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.files[found.Path] = true
+	c.files[file] = true
 	if other, taken := c.side[name]; taken && string(other.Data) != string(data) {
 		return api.OnResolveResult{}, fmt.Errorf("two files would be the module %q; turn preserve_file_names off", name)
 	}
 	c.side[name] = config.Module{Name: name, Type: r.typ, Data: data}
+	if c.script {
+		return api.OnResolveResult{Path: name, Namespace: partNamespace}, nil
+	}
 	return external(fromMain(c.opts, name)), nil
 }
 
@@ -162,8 +182,9 @@ type additional struct {
 	file string
 }
 
-// findModules returns the files below the base directory that a rule matches.
-// Dependencies and hidden directories are left out.
+// findModules returns the files below the base directory that a rule matches,
+// those of dependencies and hidden folders, too. What wrangler and selvage keep
+// in the project is left out.
 func findModules(opts Options, rs rules) ([]additional, error) {
 	var found []additional
 	err := filepath.WalkDir(opts.BaseDir, func(file string, d fs.DirEntry, err error) error {
@@ -171,14 +192,17 @@ func findModules(opts Options, rs rules) ([]additional, error) {
 			return err
 		}
 		if d.IsDir() {
-			if n := d.Name(); file != opts.BaseDir && (n == "node_modules" || strings.HasPrefix(n, ".")) {
+			if filepath.Dir(file) == opts.Dir && (d.Name() == ".wrangler" || d.Name() == ".selvage") {
 				return filepath.SkipDir
 			}
 			return nil
 		}
 		name := relative(opts.BaseDir, file)
+		if err := rs.shadow(name); err != nil {
+			return err
+		}
 		r, ok := rs.match(name)
-		if !ok || r.shadowed || file == opts.Entry {
+		if !ok || r.shadowed || file == opts.Entry || file == opts.Config {
 			return nil
 		}
 		data, err := os.ReadFile(file)
@@ -194,8 +218,8 @@ func findModules(opts Options, rs rules) ([]additional, error) {
 	return found, nil
 }
 
-// asIs takes the entry point unbundled; esbuild only tells what it exports.
-func (b *Bundler) asIs() (*Result, error) {
+// asIs takes the entry point, which has these exports, unbundled.
+func (b *Bundler) asIs(exports []string) (*Result, error) {
 	o := b.opts
 	switch filepath.Ext(o.Entry) {
 	case ".js", ".mjs", ".cjs":
@@ -206,23 +230,13 @@ func (b *Bundler) asIs() (*Result, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read entry point: %w", err)
 	}
-	out := api.Build(api.BuildOptions{
-		EntryPoints: []string{o.Entry}, AbsWorkingDir: o.Dir, Outfile: filepath.Join(o.Dir, "index.js"), AllowOverwrite: true,
-		Metafile: true, Format: api.FormatESModule, Target: api.ESNext, LogLevel: api.LogLevelSilent,
-	})
-	if len(out.Errors) > 0 {
-		return nil, b.failure(out.Errors)
-	}
 	name := filepath.Base(o.Entry)
 	if o.FindAdditionalModules {
 		name = relative(o.BaseDir, o.Entry)
 	}
-	r := &Result{MainModule: name, Warnings: b.problems(out.Warnings), maps: map[string][]byte{}}
-	if err := r.readMetafile(out.Metafile, o.Dir); err != nil {
-		return nil, err
-	}
+	r := &Result{MainModule: name, Exports: exports, Inputs: []string{o.Entry}, maps: map[string][]byte{}}
 	m := config.Module{Name: name, Type: config.ESModule, Data: data}
-	if len(r.Exports) == 0 && strings.Contains(string(data), "addEventListener(") {
+	if !slices.Contains(exports, "default") {
 		r.ServiceWorker, m.Type = true, config.CommonJSModule
 	}
 	if slices.Contains(o.CompatibilityFlags, "nodejs_compat_v2") {

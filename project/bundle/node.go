@@ -28,9 +28,10 @@ const packageName = `^(?:node:|@[a-z0-9~-][a-z0-9._~-]*/)?[a-z0-9_~-]`
 //
 // A module of the runtime can only be imported, so require of one becomes a
 // small CommonJS module that imports it.
-func runtimeModules() api.Plugin {
+func runtimeModules(n *node) api.Plugin {
 	return api.Plugin{Name: "runtime modules", Setup: func(build api.PluginBuild) {
 		build.OnResolve(api.OnResolveOptions{Filter: "^(?:cloudflare|workerd):."}, func(args api.OnResolveArgs) (api.OnResolveResult, error) {
+			n.saw(args.Path)
 			if args.Kind == api.ResolveJSRequireCall {
 				return api.OnResolveResult{Path: args.Path, Namespace: requireNamespace}, nil
 			}
@@ -56,7 +57,7 @@ type node struct {
 	ctx      context.Context // of the build that runs
 	env      *nodecompat.Env // nil until it is needed
 	failed   bool            // this build could not load it
-	imported map[string]bool // Node's modules, in this build
+	imported map[string]bool // modules of Node's and the runtime's, in this build
 }
 
 // reset begins a build.
@@ -72,7 +73,8 @@ func (n *node) saw(name string) {
 	n.imported[name] = true
 }
 
-// modules are those of Node's that the last build imported, sorted.
+// modules are those of Node's and the runtime's that the last build imported,
+// sorted.
 func (n *node) modules() []string {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -52,9 +52,30 @@ func TestProblems(t *testing.T) {
 		archive: "-- main.py --\n",
 		want:    "…Python Workers are not supported",
 	}, {
-		name:    "a service worker with modules",
-		archive: "-- src/index.js --\nimport a from \"./a.txt\";\naddEventListener(\"fetch\", () => a);\n-- src/a.txt --\n",
-		want:    "…a service-worker script cannot import",
+		name:    "a service worker with a module of the runtime",
+		archive: "-- src/index.js --\nimport { env } from \"cloudflare:workers\";\naddEventListener(\"fetch\", () => env);\n",
+		want:    "…a service-worker script cannot import cloudflare:workers",
+	}, {
+		name:    "a service worker with additional modules",
+		archive: "-- src/index.js --\naddEventListener(\"fetch\", () => {});\n",
+		set:     func(o *Options) { o.FindAdditionalModules = true },
+		want:    "…find_additional_modules is for ES modules",
+	}, {
+		name:    "an additional module of an ignored rule",
+		archive: "-- src/index.js --\nexport default {}\n-- src/a/b.txt --\n",
+		set: func(o *Options) {
+			o.FindAdditionalModules, o.Rules = true, []Rule{{Type: "Text", Globs: []string{"**/*.md"}}}
+		},
+		want: "…a/b.txt matches a module rule that is ignored",
+	}, {
+		name:    "a file beside the importer, by its bare name",
+		archive: "-- src/index.js --\nimport \"./deep/b.js\";\nexport default {}\n-- src/deep/b.js --\nimport \"a.txt\";\n-- src/deep/a.txt --\n",
+		want:    "…Could not resolve \"a.txt\"",
+	}, {
+		name:    "a platform that is none",
+		archive: "-- src/index.js --\nexport default {}\n",
+		set:     func(o *Options) { o.Platform = "deno" },
+		want:    "…there is no platform \"deno\"; use browser, node or neutral",
 	}}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

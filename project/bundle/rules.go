@@ -46,7 +46,7 @@ var moduleTypes = map[string]config.ModuleType{
 type rule struct {
 	typ     config.ModuleType
 	pattern *regexp.Regexp // of paths
-	imports *regexp.Regexp // of import specifiers that pattern does not match
+	imports *regexp.Regexp // of import specifiers
 	// shadowed: an earlier rule of the type has no fallthrough.
 	shadowed bool
 }
@@ -66,7 +66,17 @@ func (rs rules) match(path string) (rule, bool) {
 
 // matchImport is match for an import specifier.
 func (rs rules) matchImport(specifier string) (rule, bool) {
-	return rs.first(func(r rule) bool { return r.pattern.MatchString(specifier) || r.imports.MatchString(specifier) })
+	return rs.first(func(r rule) bool { return r.imports.MatchString(specifier) })
+}
+
+// shadow is an error if an ignored rule matches a path.
+func (rs rules) shadow(path string) error {
+	for _, r := range rs {
+		if r.shadowed && r.imports.MatchString(path) {
+			return fmt.Errorf("%s matches a module rule that is ignored, because an earlier rule of its type lacks fallthrough = true", path)
+		}
+	}
+	return nil
 }
 
 func (rs rules) first(matches func(rule) bool) (rule, bool) {

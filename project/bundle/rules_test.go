@@ -41,7 +41,7 @@ func TestGlobsOfImports(t *testing.T) {
 		{"*.md", "./docs/a.md", true},
 		{"*.md", "a.md", true},
 		{"*.md", "./a.md.js", false},
-		{"**/*.md", "a.md", true},
+		{"**/*.md", "a.md", false},
 		{"docs/*.md", "./docs/a.md", false},
 		{"*.md?raw", "./docs/a.md?raw", true},
 	}

@@ -128,6 +128,9 @@ func (l *loader) loadClasses() {
 	for i, b := range list.items {
 		at := fmt.Sprintf("%s.bindings[%d]", path, i)
 		class, script := b.get("class_name").str(), b.get("script_name").str()
+		if script == "" || script == m.Name {
+			m.BoundClasses = append(m.BoundClasses, class)
+		}
 		switch {
 		case script != "" && script != m.Name:
 			l.warnf(b, at+".script_name", "a class of another Worker is not supported yet; the binding throws when it is used")

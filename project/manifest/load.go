@@ -190,7 +190,7 @@ func (l *loader) loadIdentity() {
 	m.CompatibilityDate = date
 
 	main, path := l.main()
-	m.Main = entryFile(l.path(main.str()))
+	m.Main = EntryFile(l.path(main.str()))
 	if main == nil {
 		m.Main = ""
 		if assets, _ := l.get("assets"); assets.get("directory") == nil {

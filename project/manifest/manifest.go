@@ -63,6 +63,9 @@ type Manifest struct {
 	// they lead to.
 	Migrations []Migration
 	Classes    []config.Class
+	// BoundClasses are the Durable Object classes of this Worker that bindings
+	// name, which its entry point has to export.
+	BoundClasses []string
 
 	// Crons are the cron triggers.
 	Crons []string

@@ -43,9 +43,9 @@ func (l *loader) main() (*node, string) {
 	return main, path
 }
 
-// entryFile finds the file that a path without an extension means, as esbuild
+// EntryFile finds the file that a path without an extension means, as esbuild
 // does; otherwise it returns the path.
-func entryFile(path string) string {
+func EntryFile(path string) string {
 	if filepath.Ext(path) != "" {
 		return path
 	}
