@@ -17,6 +17,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -78,12 +79,15 @@ func run(ctx context.Context, dir, wrangler string, deploy bool, out io.Writer) 
 	return errors.Join(table.Flush(), ctx.Err())
 }
 
+// colours are terminal codes, which wrangler writes even with NO_COLOR.
+var colours = regexp.MustCompile("\x1b\\[[0-9;]*[A-Za-z]")
+
 // verdict is "ok", or why not in one line.
 func verdict(err error) string {
 	if err == nil {
 		return "ok"
 	}
-	text := strings.Join(strings.Fields(err.Error()), " ")
+	text := strings.Join(strings.Fields(colours.ReplaceAllString(err.Error(), "")), " ")
 	if r := []rune(text); len(r) > 160 {
 		text = string(r[:160]) + "…"
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -49,5 +50,12 @@ export default { fetch() { throw new Error("boom") } }
 		if !strings.Contains(lines[i], want) {
 			t.Errorf("line %d is %q, want %q", i, lines[i], want)
 		}
+	}
+}
+
+func TestVerdict(t *testing.T) {
+	err := errors.New("wrangler deploy:\n\x1b[31m✘ \x1b[41;31m[\x1b[41;97mERROR\x1b[41;31m]\x1b[0m \x1b[1mno such class\x1b[0m")
+	if got := verdict(err); got != "wrangler deploy: ✘ [ERROR] no such class" {
+		t.Errorf("got %q", got)
 	}
 }
