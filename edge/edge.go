@@ -25,6 +25,7 @@ import (
 	"github.com/selvage-edge/selvage/config"
 	"github.com/selvage-edge/selvage/edge/http1"
 	"github.com/selvage-edge/selvage/fault"
+	"github.com/selvage-edge/selvage/hop"
 	"github.com/selvage-edge/selvage/hop/target"
 	"github.com/selvage-edge/selvage/telemetry"
 )
@@ -119,6 +120,7 @@ type Edge struct {
 	table    atomic.Pointer[table]
 	pipeline Handler
 	internal *places
+	open     open
 	ports    ports
 	server   *http1.Server
 	cancel   func() // ends the subscription
@@ -194,7 +196,13 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r.URL.Scheme = "" // of a target in absolute form; nobody has checked it
 	e.normalize(r)
 	e.accept(r, &x.record)
-	e.serve(x, r, e.pipeline)
+	e.open.add(&x.record)
+	defer e.open.remove(x.record.Ray)
+	h := e.pipeline
+	if x.record.Loops > maxDepth {
+		h = loop
+	}
+	e.serve(x, r, h)
 }
 
 // serve runs h and sees to errors, panics and the access record.
@@ -288,14 +296,14 @@ var workerIP = netip.MustParseAddr("2a06:98c0:3600::103")
 func (e *Edge) serveInternal(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{ResponseWriter: w, record: telemetry.Request{
 		Ray: telemetry.NewRay(), Scheme: "http", ClientIP: workerIP, Start: time.Now(),
-		CF: makeCF("HTTP/1.1", r.Header.Get("Accept-Encoding"), nil), Depth: depth(r.Header) + 1,
+		CF: makeCF("HTTP/1.1", r.Header.Get("Accept-Encoding"), nil), Depth: depth(r.Header) + 1, Loops: hop.Loops(r.Header),
 	}}
 	if r.URL.Scheme == "https" {
 		x.record.Scheme = "https"
 	}
 	h := e.pipeline
 	worker, sender := r.Header["Cf-Worker"], r.Header.Get("Cf-Worker")
-	if x.record.Depth > maxDepth {
+	if max(x.record.Depth, x.record.Loops) > maxDepth {
 		h = loop
 	} else if err := e.internal.take(sender); err != nil {
 		h = HandlerFunc(func(http.ResponseWriter, *http.Request) error { return err })
@@ -310,6 +318,8 @@ func (e *Edge) serveInternal(w http.ResponseWriter, r *http.Request) {
 	setIdentity(r.Header, &x.record, workerIP.String())
 	r.Header["X-Forwarded-For"] = []string{workerIP.String()} // the Worker's own would be believed
 	e.normalize(r)
+	e.open.add(&x.record)
+	defer e.open.remove(x.record.Ray)
 	e.serve(x, r, h)
 }
 

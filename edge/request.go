@@ -12,6 +12,7 @@ import (
 
 	"github.com/selvage-edge/selvage/edge/http1"
 	"github.com/selvage-edge/selvage/fault"
+	"github.com/selvage-edge/selvage/hop"
 	"github.com/selvage-edge/selvage/telemetry"
 )
 
@@ -102,7 +103,7 @@ func (e *Edge) accept(r *http.Request, record *telemetry.Request) {
 		}
 	}
 	clean(h)
-	*record = telemetry.Request{Ray: telemetry.NewRay(), Scheme: scheme, ClientIP: client, Start: time.Now(), CF: c.requestCF(r)}
+	*record = telemetry.Request{Ray: telemetry.NewRay(), Scheme: scheme, ClientIP: client, Start: time.Now(), CF: c.requestCF(r), Loops: hop.Loops(h)}
 	remote := c.text()
 	ip := remote
 	if client != c.remote {

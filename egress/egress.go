@@ -42,6 +42,7 @@ import (
 	"github.com/selvage-edge/selvage/config"
 	"github.com/selvage-edge/selvage/hop"
 	"github.com/selvage-edge/selvage/hop/target"
+	"github.com/selvage-edge/selvage/telemetry"
 )
 
 // Resolver looks up names; *net.Resolver is one.
@@ -65,6 +66,9 @@ type Options struct {
 	// AllowPrivate are addresses that Workers may reach although they are not
 	// public, or are this machine's own.
 	AllowPrivate []netip.Prefix
+	// Caller finds a request that is being answered by its Ray ID, else nil: whose
+	// client, and whose loops, a subrequest continues. May be nil.
+	Caller func(ray string) *telemetry.Request
 	// Zone gives the value of the CF-Worker header for a Worker; by default it
 	// is the Worker's name.
 	Zone func(worker string) string
@@ -188,8 +192,17 @@ func (o *outbound) fetch(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	r.Header["Cf-Worker"] = []string{o.zone}
+	loops, caller := hop.Loops(r.Header), o.caller(r.Header)
+	if caller != nil {
+		loops = max(loops, caller.Loops)
+	}
+	hop.AddLoop(r.Header, loops+1)
 	call := hop.Call{Scheme: scheme, Host: net.JoinHostPort(host, port)}
 	if u := o.origin(host, port); u != nil && u.Scheme != "tcp" {
+		identify(r.Header, scheme)
+		if caller != nil {
+			r.Header["Cf-Connecting-Ip"] = []string{caller.ClientIP.String()}
+		}
 		call.Scheme, call.Host = u.Scheme, u.Host
 		out := *r
 		out.URL = under(u, r.URL)
@@ -202,10 +215,15 @@ func (o *outbound) fetch(w http.ResponseWriter, r *http.Request) error {
 			return nil
 		}
 	}
+	via := r.Header["Cf-Ew-Via"]
+	identify(r.Header, scheme)
 	_, err = o.public.Forward(w, r, call)
 	var own *ownAddress
 	if errors.As(err, &own) && o.options.Edge != nil {
 		if h := o.options.Edge(port); h != nil {
+			if via != nil { // which counts the Workers here, and only here
+				r.Header["Cf-Ew-Via"] = via
+			}
 			serveHere(w, r, scheme, h)
 			return nil
 		}

@@ -160,8 +160,9 @@ func (p *Platform) open(ctx context.Context, o Options) (err error) {
 		AllowPrivate: o.AllowPrivate,
 		Logger:       o.Logger,
 		// The edge is made below; no Worker runs before it is.
-		Local: func(host string) http.Handler { return p.Edge.Local(host) },
-		Edge:  func(port string) http.Handler { return p.Edge.Port(port) },
+		Local:  func(host string) http.Handler { return p.Edge.Local(host) },
+		Edge:   func(port string) http.Handler { return p.Edge.Port(port) },
+		Caller: func(ray string) *telemetry.Request { return p.Edge.Open(ray) },
 	})
 	if err != nil {
 		return err

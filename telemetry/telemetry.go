@@ -39,6 +39,9 @@ type Request struct {
 	// Depth counts the Workers that this request has passed through by fetch()
 	// of a host served here; the edge refuses loops with it.
 	Depth int
+	// Loops counts how often it has left a Worker here by fetch() and come back,
+	// through other servers, too. See hop.Loops.
+	Loops int
 }
 
 type requestKey struct{}
