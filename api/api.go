@@ -82,6 +82,19 @@ type Cursors struct {
 // Write answers 200 with result in an envelope.
 func Write(w http.ResponseWriter, result any) error { return WriteList(w, result, nil) }
 
+// WriteFrom answers 200 with a result that is JSON already, and may be too large
+// to be held in memory.
+func WriteFrom(w http.ResponseWriter, result io.WriterTo) error {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(http.StatusOK)
+	io.WriteString(w, `{"success":true,"result":`) // the client is gone if this fails
+	if _, err := result.WriteTo(w); err != nil {
+		return nil
+	}
+	io.WriteString(w, `,"errors":[],"messages":[]}`+"\n")
+	return nil
+}
+
 // WriteList answers 200 with result and its pagination.
 func WriteList(w http.ResponseWriter, result any, info *Info) error {
 	send(w, http.StatusOK, &Envelope{Success: true, Result: result, Info: info})

@@ -9,6 +9,7 @@ import (
 	"github.com/selvage-edge/selvage/api"
 	"github.com/selvage-edge/selvage/config"
 	"github.com/selvage-edge/selvage/storage/blob"
+	"github.com/selvage-edge/selvage/storage/budget"
 	"github.com/selvage-edge/selvage/storage/keyed"
 	"github.com/selvage-edge/selvage/telemetry"
 )
@@ -37,6 +38,10 @@ type Home struct {
 	// Blobs opens a blob store that belongs to the caller alone. It is part of
 	// every backup, and keeps what it has while one is made.
 	Blobs func(name string) (*blob.Store, error)
+	// Memory bounds what calls of Workers take of this process's memory, together
+	// and each. A kind takes what a call needs before it begins, under the
+	// Worker's name, unless that is next to nothing.
+	Memory *budget.Budget
 	// Now is the clock.
 	Now func() time.Time
 	// Log receives what happens in the background.

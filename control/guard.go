@@ -16,6 +16,7 @@ import (
 	"github.com/selvage-edge/selvage/api"
 	"github.com/selvage-edge/selvage/control/auth"
 	"github.com/selvage-edge/selvage/control/state"
+	"github.com/selvage-edge/selvage/storage/budget"
 	"github.com/selvage-edge/selvage/storage/sqlite"
 )
 
@@ -74,6 +75,11 @@ func (s *server) admit(route api.Route, foreign bool, w http.ResponseWriter, r *
 	if account := r.PathValue("account"); account != "" && account != s.account {
 		return api.Errorf(http.StatusForbidden, 10000, "Authentication error: this server has no account %s; its account id is %s", account, s.account)
 	}
+	lease, err := s.lend(r, id)
+	if err != nil {
+		return err
+	}
+	defer lease.Release()
 	ctx := context.WithValue(r.Context(), identityKey{}, id)
 	if !route.Edit {
 		return route.Handle(w, r.WithContext(ctx))
@@ -83,6 +89,29 @@ func (s *server) admit(route api.Route, foreign bool, w http.ResponseWriter, r *
 		return s.recorded(route, actor, w, r.WithContext(ctx))
 	}
 	return route.Handle(w, r.WithContext(state.WithActor(ctx, actor))) // the entry is part of the update
+}
+
+// smallBody is a body whose memory is not counted.
+const smallBody = 1 << 20
+
+// lend takes the memory that a request needs whose body is held in memory: as
+// text, and as what is made of it.
+func (s *server) lend(r *http.Request, id auth.Identity) (*budget.Lease, error) {
+	var bytes int64
+	if size := r.ContentLength; size < 0 || size > smallBody {
+		bytes = 2 * (maxUploadBytes + maxMetadataBytes)
+		if size > 0 {
+			bytes = min(bytes, 2*size)
+		}
+	}
+	if bytes == 0 {
+		return &budget.Lease{}, nil
+	}
+	lease, err := s.Memory.Take(r.Context(), id.ID, bytes)
+	if errors.Is(err, budget.ErrFull) {
+		return nil, api.Errorf(http.StatusServiceUnavailable, 10013, "the server has no memory left for this upload: %v; try again, or raise limits.upload_memory", err)
+	}
+	return lease, err
 }
 
 // maxHashedAhead is how much of a body is read before its request is recorded.

@@ -24,6 +24,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/http"
 	"path/filepath"
 	"slices"
@@ -95,6 +96,10 @@ type Options struct {
 	// MaxMemory is the resident memory, in bytes, beyond which a cell is
 	// replaced. Default 512 MiB. A quarter of it bounds the JavaScript heap.
 	MaxMemory int64
+	// CellsMemory is the resident memory of all cells together, in bytes, above
+	// which those stop that have been idle longest. Pages that cells share count
+	// in each. Default: three quarters of the machine's memory.
+	CellsMemory int64
 	// Cgroups, when not nil, bound the memory of cells by the kernel, too, a
 	// little above MaxMemory; see kernelRoom.
 	Cgroups *cgroup.Tree
@@ -104,7 +109,9 @@ type Options struct {
 	// Logger of the engine's own events. Default slog.Default().
 	Logger *slog.Logger
 
-	clock clock // of the system, except in tests
+	// Of the system, except in tests.
+	clock   clock
+	machine func() (available, total int64) // memory
 }
 
 func (o Options) withDefaults() Options {
@@ -119,6 +126,16 @@ func (o Options) withDefaults() Options {
 	duration(&o.DrainTimeout, 10*time.Second)
 	if o.MaxMemory == 0 {
 		o.MaxMemory = 512 << 20
+	}
+	if o.machine == nil {
+		o.machine = machineMemory
+	}
+	if o.CellsMemory == 0 {
+		_, total := o.machine()
+		o.CellsMemory = total / 4 * 3
+	}
+	if o.CellsMemory == 0 { // the machine does not tell
+		o.CellsMemory = math.MaxInt64
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()

@@ -16,6 +16,8 @@ type watched struct {
 	cpu        time.Duration // at the last look
 	seen       time.Time     // when that was
 	lastActive time.Time
+	busy       bool  // at the last look
+	memory     int64 // resident, at the last look
 	ping       *ping // unanswered; nil when none is out
 }
 
@@ -44,6 +46,7 @@ func (e *Engine) watch() {
 			for _, c := range cells {
 				c.check(now)
 			}
+			e.thin(cells)
 		}
 	}
 }
@@ -60,6 +63,7 @@ func (c *cell) check(now time.Time) {
 	used, since := u.CPU-w.cpu, now.Sub(w.seen)
 	w.cpu, w.seen = u.CPU, now
 	busy := c.inFlight.Load() > 0 || used > since/50
+	w.busy, w.memory = busy, u.Memory
 
 	if u.Memory > o.MaxMemory {
 		c.kill(memoryExceeded)

@@ -48,6 +48,9 @@ func (p *Platform) measure(m *telemetry.Metrics) {
 			k.Measure(m)
 		}
 	}
+	m.Depth("memory of calls", func() int { return p.Stores.memory.Stats().Waiting })
+	m.Gauge("selvage_call_memory_bytes", "Memory lent to calls of bindings.", nil,
+		func() float64 { return float64(p.Stores.memory.Stats().Used) })
 	m.Depth("cell starts", func() int { return p.Engine.Stats().Waiting })
 	m.Depth("internal requests", p.Edge.Internal)
 	m.Gauge("selvage_connections", "Connections open at the edge.", nil, func() float64 { return float64(p.Edge.Connections()) })

@@ -85,6 +85,15 @@ type Options struct {
 	StuckAfter time.Duration
 	// MaxMemory bounds the resident memory of a cell, in bytes. Default 512 MiB.
 	MaxMemory int64
+	// CallMemory bounds what calls of bindings take of this process's memory at
+	// once, in bytes; one Worker has at most a quarter. UploadMemory bounds what
+	// requests of the REST API take; one token has at most half. Defaults:
+	// DefaultMemory, DefaultUploadMemory.
+	CallMemory, UploadMemory int64
+	// CellsMemory is the resident memory of all cells together, in bytes, above
+	// which those are stopped that have been idle longest. Default: three quarters
+	// of the machine's memory.
+	CellsMemory int64
 	// Cgroups bound the memory of cells by the kernel; nil leaves them watched
 	// only.
 	Cgroups *cgroup.Tree
@@ -145,7 +154,7 @@ func (p *Platform) open(ctx context.Context, o Options) (err error) {
 		}
 		o.Binary = func(context.Context) (string, error) { return binary, nil }
 	}
-	p.Stores, _, err = OpenStores(ctx, StoreOptions{Dir: o.Data, WorkersDomain: o.WorkersDomain, Now: o.Now, Logger: o.Logger})
+	p.Stores, _, err = OpenStores(ctx, StoreOptions{Memory: o.CallMemory, UploadMemory: o.UploadMemory, Dir: o.Data, WorkersDomain: o.WorkersDomain, Now: o.Now, Logger: o.Logger})
 	if err != nil {
 		return err
 	}
@@ -190,6 +199,7 @@ func (p *Platform) open(ctx context.Context, o Options) (err error) {
 		MapStack:      o.MapStack,
 		StuckAfter:    o.StuckAfter,
 		MaxMemory:     o.MaxMemory,
+		CellsMemory:   o.CellsMemory,
 		Cgroups:       o.Cgroups,
 		Confine:       true,
 		Calls:         calls(o.Metrics, o.Calls),

@@ -18,6 +18,7 @@ import (
 	"github.com/selvage-edge/selvage/control/state"
 	"github.com/selvage-edge/selvage/project/manifest"
 	"github.com/selvage-edge/selvage/storage/blob"
+	"github.com/selvage-edge/selvage/storage/budget"
 	"github.com/selvage-edge/selvage/storage/keyed"
 )
 
@@ -47,7 +48,9 @@ type Stores struct {
 	opened []io.Closer // among the kinds
 	// contents are what the directory had before it was opened.
 	contents contents
-	log      *slog.Logger
+	// memory is lent to calls of bindings, uploads to requests of the REST API.
+	memory, uploads *budget.Budget
+	log             *slog.Logger
 }
 
 // StoreOptions say which data directory is opened, and how.
@@ -56,6 +59,9 @@ type StoreOptions struct {
 	Dir string
 	// WorkersDomain is the suffix under which Workers answer. Default "localhost".
 	WorkersDomain string
+	// Memory bounds what calls of bindings take, in bytes, and UploadMemory what
+	// the REST API does. Defaults: DefaultMemory, DefaultUploadMemory.
+	Memory, UploadMemory int64
 	// Now is the clock of the kinds. Default time.Now.
 	Now func() time.Time
 	// Logger of the stores' own events. Default slog.Default().
@@ -71,11 +77,17 @@ func OpenStores(ctx context.Context, o StoreOptions) (stores *Stores, holder Hol
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.Memory == 0 {
+		o.Memory = DefaultMemory
+	}
+	if o.UploadMemory == 0 {
+		o.UploadMemory = DefaultUploadMemory
+	}
 	lock, holder, err := Acquire(o.Dir)
 	if err != nil {
 		return nil, holder, err
 	}
-	s := &Stores{Dir: o.Dir, Kinds: Kinds(), lock: lock, blobs: map[string]*blob.Store{}, log: o.Logger}
+	s := &Stores{Dir: o.Dir, Kinds: Kinds(), lock: lock, blobs: map[string]*blob.Store{}, memory: NewMemory(o.Memory), uploads: newUploadMemory(o.UploadMemory), log: o.Logger}
 	if err := s.open(ctx, o); err != nil {
 		return nil, Holder{}, errors.Join(fmt.Errorf("open data directory %s: %w", o.Dir, err), s.Close())
 	}
@@ -103,7 +115,7 @@ func (s *Stores) open(ctx context.Context, o StoreOptions) (err error) {
 	if s.keyed, err = keyed.Open(filepath.Join(s.Dir, keyedFolder), keyed.Options{Logger: s.log, MustExist: s.contents.had(keyedFolder)}); err != nil {
 		return err
 	}
-	home := binding.Home{Dir: s.Dir, Keyed: s.keyed, Blobs: s.openBlobs, Now: o.Now, Log: s.log}
+	home := binding.Home{Dir: s.Dir, Keyed: s.keyed, Blobs: s.openBlobs, Memory: s.memory, Now: o.Now, Log: s.log}
 	for _, k := range s.Kinds {
 		opener, ok := k.(binding.Opener)
 		if !ok {
@@ -180,8 +192,8 @@ func (s *Stores) Close() error {
 }
 
 // API is the REST API of the control plane and of the kinds. o says what else it
-// works with; its State, Auth, Kinds, Routes and Log are set here.
+// works with; its State, Auth, Kinds, Routes, Memory and Log are set here.
 func (s *Stores) API(ctx context.Context, o control.Options) (http.Handler, error) {
-	o.State, o.Auth, o.Kinds, o.Routes, o.Log = s.State, s.Auth, s.Kinds, s.routes(), s.log
+	o.State, o.Auth, o.Kinds, o.Routes, o.Memory, o.Log = s.State, s.Auth, s.Kinds, s.routes(), s.uploads, s.log
 	return control.New(ctx, o)
 }

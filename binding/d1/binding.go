@@ -52,12 +52,16 @@ func (k *kind) Mount(b config.Binding, at binding.Site) (binding.Mount, error) {
 	if err != nil {
 		return binding.Mount{}, err
 	}
+	worker := ""
+	if at.Version != nil {
+		worker = at.Version.Worker
+	}
 	return binding.Mount{
 		Value: workerd.WrappedValue{
 			Module: "cloudflare-internal:d1-api",
 			Inner:  []workerd.Binding{{Name: "fetcher", Value: workerd.ServiceValue{Name: at.Service}}},
 		},
-		Handler: Service(db),
+		Handler: Service(db, worker),
 	}, nil
 }
 

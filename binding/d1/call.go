@@ -40,7 +40,9 @@ var errNeedsWriter = errors.New("d1: statement needs the writing connection")
 
 // run executes queries as one transaction. With each, every statement of a
 // text gives a result, otherwise only the last one does.
-func (d *Database) run(ctx context.Context, queries []query, each bool, out output) error {
+// SQLite's memory is bounded by heap; if that does not suffice the error is
+// sqlite.ErrMemory.
+func (d *Database) run(ctx context.Context, heap int64, queries []query, each bool, out output) error {
 	statements, reads := 0, true
 	for _, q := range queries {
 		if !blank(q.sql) {
@@ -59,6 +61,7 @@ func (d *Database) run(ctx context.Context, queries []query, each bool, out outp
 	ctx = &sqlite.Deadline{Context: ctx, At: time.Now().Add(d.store.opts.MaxQueryTime)}
 	if reads {
 		err = file.Read(ctx, func(c *sqlite.Conn) error {
+			c.LimitHeap(heap)
 			return (&call{d: d, c: c, p: c.Note.(*policy), out: out, each: each, reading: true}).run(queries)
 		})
 		if !errors.Is(err, errNeedsWriter) {
@@ -67,6 +70,7 @@ func (d *Database) run(ctx context.Context, queries []query, each bool, out outp
 		out.reset()
 	}
 	err = file.Write(ctx, func(c *sqlite.Conn) error {
+		c.LimitHeap(heap)
 		return (&call{d: d, c: c, p: c.Note.(*policy), out: out, each: each}).run(queries)
 	})
 	return d.failed(ctx, err)

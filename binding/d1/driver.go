@@ -117,7 +117,7 @@ func (c *sqlConn) run(ctx context.Context, text string, args []driver.NamedValue
 	if c.tx != nil {
 		err = c.tx.run(ctx, q, out)
 	} else {
-		err = c.db.run(ctx, []query{q}, false, out)
+		err = c.db.trusted(ctx, []query{q}, false, out)
 	}
 	return out, err
 }

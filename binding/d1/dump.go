@@ -38,6 +38,11 @@ func (d *Database) Import(ctx context.Context, r io.Reader) (ImportResult, error
 		return ImportResult{}, err
 	}
 	defer d.release()
+	lease, err := d.store.opts.Memory.Take(ctx, "", mostHeap)
+	if err != nil {
+		return ImportResult{}, translate(err)
+	}
+	defer lease.Release()
 	var result ImportResult
 	ctx = &sqlite.Deadline{Context: ctx, At: time.Now().Add(maxTransferTime)}
 	err = file.Write(ctx, func(c *sqlite.Conn) error {

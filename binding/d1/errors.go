@@ -9,6 +9,7 @@ import (
 	"github.com/ncruces/go-sqlite3"
 
 	"github.com/selvage-edge/selvage/api"
+	"github.com/selvage-edge/selvage/storage/budget"
 	"github.com/selvage-edge/selvage/storage/sqlite"
 )
 
@@ -46,7 +47,7 @@ func translate(err error) error {
 		return &Error{Message: textTime, cause: err}
 	case errors.Is(err, sqlite.ErrMemory):
 		return &Error{Message: textMemory, cause: err}
-	case errors.Is(err, sqlite.ErrOverloaded):
+	case errors.Is(err, sqlite.ErrOverloaded), errors.Is(err, budget.ErrFull):
 		return &Error{Message: textOverloaded, cause: err}
 	case errors.As(err, &full):
 		primary, extended = full.Code(), full.ExtendedCode()

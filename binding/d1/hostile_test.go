@@ -219,7 +219,7 @@ func TestErrorsDoNotNameFiles(t *testing.T) {
 		}
 		if db, err = store.Ensure(t.Context(), databaseID); err == nil {
 			w := httptest.NewRecorder()
-			d1.Service(db).ServeHTTP(w, httptest.NewRequest("POST", "/query", strings.NewReader(`{"sql":"SELECT 1 FROM t"}`)))
+			d1.Service(db, "").ServeHTTP(w, httptest.NewRequest("POST", "/query", strings.NewReader(`{"sql":"SELECT 1 FROM t"}`)))
 			if text := w.Body.String(); !strings.Contains(text, `"success":false`) || strings.Contains(text, "/") || strings.Contains(text, ".sqlite") {
 				t.Errorf("%s: %s", name, text)
 			}

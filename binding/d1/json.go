@@ -25,25 +25,27 @@ const (
 // statement.
 type jsonOutput struct {
 	format format
-	buf    []byte
-	start  int // length of buf at the start of the call
+	spill
 
 	results int
 	rows    int      // of the current result
 	keys    [][]byte // `"name":` of each column, for objects
 }
 
-func newJSONOutput(f format, buf []byte) *jsonOutput {
-	return &jsonOutput{format: f, buf: append(buf, '['), start: len(buf)}
+// newJSONOutput begins in the memory of buf and goes on in a file in dir.
+// Close it.
+func newJSONOutput(f format, dir string, buf []byte) *jsonOutput {
+	return &jsonOutput{format: f, spill: spill{dir: dir, buf: append(buf[:0], '[')}}
 }
 
 func (o *jsonOutput) reset() {
-	o.buf = append(o.buf[:o.start], '[')
+	o.spill.reset()
+	o.buf = append(o.buf, '[')
 	o.results, o.rows = 0, 0
 }
 
-// bytes is the finished array.
-func (o *jsonOutput) bytes() []byte { return append(o.buf, ']') }
+// finish ends the array, after which it can be written.
+func (o *jsonOutput) finish() { o.buf = append(o.buf, ']') }
 
 func (o *jsonOutput) row(s *sqlite.Stmt) error {
 	if o.rows == 0 {
@@ -72,10 +74,10 @@ func (o *jsonOutput) row(s *sqlite.Stmt) error {
 	} else {
 		o.buf = append(o.buf, '}')
 	}
-	if len(o.buf) > MaxResult {
+	if o.size() > MaxResult {
 		return &Error{Message: textMemory}
 	}
-	return nil
+	return o.settle()
 }
 
 func (o *jsonOutput) open(columns []string) {

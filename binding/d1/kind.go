@@ -26,7 +26,7 @@ const folder = "d1"
 
 // Open implements binding.Opener.
 func (k *kind) Open(home binding.Home) (err error) {
-	k.store, err = OpenStore(filepath.Join(home.Dir, folder), Options{Now: home.Now})
+	k.store, err = OpenStore(filepath.Join(home.Dir, folder), Options{Now: home.Now, Memory: home.Memory})
 	return err
 }
 

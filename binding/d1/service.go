@@ -23,10 +23,13 @@ const maxBody = 100 << 20
 // service answers the requests of workerd's D1 module for one database.
 //
 // Source: https://github.com/cloudflare/workerd/blob/main/src/cloudflare/internal/d1-api.ts
-type service struct{ db *Database }
+type service struct {
+	db     *Database
+	worker string
+}
 
-// Service is the handler behind a Worker's binding to d.
-func Service(d *Database) http.Handler { return service{d} }
+// Service is the handler behind the binding of the Worker with that name to d.
+func Service(d *Database, worker string) http.Handler { return service{d, worker} }
 
 // buffers are reused from call to call.
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
@@ -50,33 +53,50 @@ func (s service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	in, buf := takeBuffer(), takeBuffer()
 	defer putBuffer(in)
 	defer putBuffer(buf)
-	if _, err := in.ReadFrom(http.MaxBytesReader(w, r.Body, maxBody)); err != nil {
-		fail(w, "Can't read from request stream because client disconnected.")
-		return
-	}
-	queries, batch, err := decodeQueries(in.Bytes())
-	if err != nil {
-		fail(w, err.Error())
-		return
-	}
 	layout := objects
 	if strings.Contains(r.URL.RawQuery, "resultsFormat=ROWS_AND_COLUMNS") {
 		layout = rowsAndColumns
 	}
-	out := newJSONOutput(layout, buf.AvailableBuffer())
-	if err := s.db.run(r.Context(), queries, false, out); err != nil {
-		s.failed(w, r, err, exec && batch)
-		return
+	out := newJSONOutput(layout, s.db.store.dir, buf.AvailableBuffer())
+	defer out.close()
+	of := demand{tenant: s.worker, body: r.ContentLength}
+	if of.body < 0 {
+		of.body = maxBody
 	}
+	var queries []query
+	var batch bool
+	err := s.db.store.withMemory(r.Context(), of, func(heap int64) (err error) {
+		if queries == nil {
+			if _, err := in.ReadFrom(http.MaxBytesReader(w, r.Body, maxBody)); err != nil {
+				return &Error{Message: "Can't read from request stream because client disconnected.", cause: err}
+			}
+			if queries, batch, err = decodeQueries(in.Bytes()); err != nil {
+				return err
+			}
+		}
+		out.reset()
+		if err := s.db.run(r.Context(), heap, queries, false, out); err != nil {
+			return err
+		}
+		s.send(w, r, out) // workerd takes it in its own time
+		return nil
+	})
+	if err != nil {
+		s.failed(w, r, err, exec && batch)
+	}
+	*buf = *bytes.NewBuffer(out.buf[:0]) // the pool gets the memory that the result grew
+}
+
+func (s service) send(w http.ResponseWriter, r *http.Request, out *jsonOutput) {
+	h := w.Header()
 	// Every connection of the database sees every acknowledged write, so the
 	// bookmark that came with the request needs no waiting.
 	if token := r.Header[bookmarkHeader]; token != nil {
 		h[bookmarkHeader] = []string{s.db.mark()}
 	}
-	body := out.bytes()
-	h["Content-Length"] = []string{strconv.Itoa(len(body))}
-	w.Write(body)
-	*buf = *bytes.NewBuffer(body) // the pool gets the memory that the result grew
+	out.finish()
+	h["Content-Length"] = []string{strconv.FormatInt(out.size(), 10)}
+	out.WriteTo(w) // fails only when workerd has gone
 }
 
 func takeBuffer() *bytes.Buffer {

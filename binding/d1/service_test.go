@@ -17,7 +17,7 @@ import (
 // TestService pins the answers to workerd's requests, and to requests that
 // workerd would not send.
 func TestService(t *testing.T) {
-	handler := d1.Service(openDatabase(t, d1.Options{}))
+	handler := d1.Service(openDatabase(t, d1.Options{}), "")
 	tests := []struct{ name, path, body, want string }{
 		{"create", "/execute?resultsFormat=NONE", `{"sql":"CREATE TABLE t(a)","params":[]}`, `"results":[]`},
 		{"run", "/execute?resultsFormat=NONE", `{"sql":"INSERT INTO t VALUES(?) RETURNING a","params":["x"]}`, `"results":[{"a":"x"}]`},
@@ -53,7 +53,7 @@ func FuzzService(f *testing.F) {
 		f.Add([]byte(body), true)
 	}
 	db := openDatabase(f, d1.Options{MaxQueryTime: 20 * time.Millisecond, MaxSize: 1 << 20})
-	handler := d1.Service(db)
+	handler := d1.Service(db, "")
 	f.Fuzz(func(t *testing.T, body []byte, query bool) {
 		path := "/execute?resultsFormat=NONE"
 		if query {
@@ -105,7 +105,7 @@ func BenchmarkService(b *testing.B) {
 	db := openDatabase(b, d1.Options{})
 	must(b, db, "CREATE TABLE t(id INTEGER PRIMARY KEY, name TEXT, age INTEGER)")
 	must(b, db, "WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i+1 FROM n WHERE i<1000) INSERT INTO t SELECT i, 'name'||i, i FROM n")
-	server := httptest.NewServer(d1.Service(db))
+	server := httptest.NewServer(d1.Service(db, ""))
 	defer server.Close()
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
 	for name, body := range map[string]string{

@@ -76,15 +76,23 @@ func (d *Database) Batch(ctx context.Context, statements ...*Statement) ([]*Resu
 // returns one result for each.
 func (d *Database) Exec(ctx context.Context, sql string) ([]*Result, error) {
 	out := &valueOutput{}
-	if err := d.run(ctx, []query{{sql: sql}}, true, out); err != nil {
+	if err := d.trusted(ctx, []query{{sql: sql}}, true, out); err != nil {
 		return nil, err
 	}
 	return out.results, nil
 }
 
+// trusted runs the queries of a program that this one is a part of.
+func (d *Database) trusted(ctx context.Context, queries []query, each bool, out output) error {
+	return d.store.withMemory(ctx, demand{}, func(heap int64) error {
+		out.reset()
+		return d.run(ctx, heap, queries, each, out)
+	})
+}
+
 func (d *Database) results(ctx context.Context, queries []query) ([]*Result, error) {
 	out := &valueOutput{}
-	if err := d.run(ctx, queries, false, out); err != nil {
+	if err := d.trusted(ctx, queries, false, out); err != nil {
 		return nil, err
 	}
 	return out.results, nil

@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/selvage-edge/selvage/storage/budget"
 	"github.com/selvage-edge/selvage/storage/sqlite"
 )
 
@@ -31,8 +32,12 @@ type Options struct {
 	MaxHistory int64
 	// Sync is what an acknowledged call survives; default sqlite.SyncNormal.
 	Sync sqlite.Sync
+	// Memory is what calls take their memory from, each on behalf of a Worker.
+	// Nil: there is no bound.
+	Memory *budget.Budget
 	// MaxOpen is how many databases are kept open at once, as far as they are
-	// idle; default 128.
+	// idle; default 128, or fewer with little Memory: a connection that is open
+	// keeps up to 8 MiB beside what calls take.
 	MaxOpen int
 	// Idle is how long an unused database stays open; default 1 minute.
 	Idle time.Duration
@@ -80,7 +85,7 @@ func OpenStore(dir string, o Options) (*Store, error) {
 		o.MaxSize = DefaultMaxSize
 	}
 	if o.MaxOpen == 0 {
-		o.MaxOpen = 128
+		o.MaxOpen = int(min(max(o.Memory.Total()/littleHeap, 16), 128))
 	}
 	if o.Idle == 0 {
 		o.Idle = time.Minute
@@ -104,6 +109,7 @@ func OpenStore(dir string, o Options) (*Store, error) {
 		return nil, fmt.Errorf("open D1: %w", err)
 	}
 	removeOldTransfers(dir)
+	removeSpills(dir)
 	s := &Store{
 		dir: dir, opts: o, registry: registry, databases: map[string]*Database{},
 		transfers: newTransfers(filepath.Join(dir, transfersPrefix+uuid.NewString())),

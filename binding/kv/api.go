@@ -352,11 +352,9 @@ func (a rest) bulkGet(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	req.withExpiration = true
-	values, err := req.values(r.Context(), n)
-	if err != nil {
-		return err
-	}
-	return api.Write(w, map[string]any{"values": values})
+	return req.answer(r.Context(), n, "", func(values io.WriterTo) error {
+		return api.WriteFrom(w, named{"values", values})
+	})
 }
 
 func (a rest) bulkDelete(w http.ResponseWriter, r *http.Request) error {

@@ -54,7 +54,11 @@ func (k *Kind) Mount(b config.Binding, at binding.Site) (binding.Mount, error) {
 			return binding.Mount{}, fmt.Errorf("binding %s (kv_namespace): %w", b.Name, err)
 		}
 	}
-	return binding.Mount{Value: workerd.KVValue(at.Service), Handler: n.Handler()}, nil
+	worker := ""
+	if at.Version != nil {
+		worker = at.Version.Worker
+	}
+	return binding.Mount{Value: workerd.KVValue(at.Service), Handler: n.Handler(worker)}, nil
 }
 
 // namespace finds the namespace of a binding.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"unicode/utf8"
 
@@ -59,10 +60,16 @@ type bulkRequest struct {
 }
 
 type bulkEntry struct {
-	Value      json.RawMessage `json:"value"`
+	Value      any             `json:"value"` // asText or json.RawMessage
 	Metadata   json.RawMessage `json:"metadata"`
 	Expiration int64           `json:"expiration,omitempty"`
 }
+
+// asText is a value that is text, which becomes a JSON string when it is written.
+type asText []byte
+
+// MarshalJSON implements json.Marshaler.
+func (t asText) MarshalJSON() ([]byte, error) { return json.Marshal(string(t)) }
 
 // bulkValues is the JSON object of a bulk get, in the order of the keys asked
 // for: the Map that the Worker gets is filled in the order of the text.
@@ -73,24 +80,93 @@ type bulkValue struct {
 	value any // null if the key does not exist
 }
 
-// MarshalJSON implements json.Marshaler.
-func (vs bulkValues) MarshalJSON() ([]byte, error) {
-	text := []byte{'{'}
-	for i, v := range vs {
-		key, err := json.Marshal(v.key)
-		if err != nil {
-			return nil, err
+// WriteTo implements io.WriterTo. One value at a time is there as JSON.
+func (vs bulkValues) WriteTo(w io.Writer) (written int64, err error) {
+	write := func(text []byte) {
+		if err == nil {
+			var n int
+			n, err = w.Write(text)
+			written += int64(n)
 		}
-		value, err := json.Marshal(v.value)
-		if err != nil {
-			return nil, err
-		}
-		if i > 0 {
-			text = append(text, ',')
-		}
-		text = append(append(append(text, key...), ':'), value...)
 	}
-	return append(text, '}'), nil
+	write([]byte{'{'})
+	for i, v := range vs {
+		if i > 0 {
+			write([]byte{','})
+		}
+		write(encode(v.key))
+		write([]byte{':'})
+		write(encode(v.value))
+	}
+	write([]byte{'}'})
+	return written, err
+}
+
+// encode is json.Marshal for values that have been checked.
+func encode(v any) []byte {
+	text, err := json.Marshal(v)
+	if err != nil {
+		panic(fmt.Sprintf("kv: encode %T: %v", v, err))
+	}
+	return text
+}
+
+// named is JSON as the only member of an object.
+type named struct {
+	name  string
+	value io.WriterTo
+}
+
+// WriteTo implements io.WriterTo.
+func (o named) WriteTo(w io.Writer) (int64, error) {
+	fmt.Fprintf(w, "{%s:", encode(o.name))
+	n, err := o.value.WriteTo(w)
+	io.WriteString(w, "}")
+	return n, err
+}
+
+// answer gives send what the request asks for, while the memory for it is lent
+// to a Worker.
+func (b *bulkRequest) answer(ctx context.Context, n *Namespace, worker string, send func(io.WriterTo) error) error {
+	if len(b.Keys) > MaxBulkGetKeys { // values says so
+		b.Keys = b.Keys[:MaxBulkGetKeys+1]
+	}
+	bytes, err := n.bulkBytes(ctx, b.Keys)
+	if err != nil {
+		return err
+	}
+	lease, err := n.store.lend(ctx, worker, bytes)
+	if err != nil {
+		return err
+	}
+	defer lease.Release()
+	values, err := b.values(ctx, n)
+	if err != nil {
+		return err
+	}
+	return send(values)
+}
+
+// bulkBytes is the memory that a bulk get needs: all values, and the largest one
+// as JSON, in which a byte may have six.
+func (n *Namespace) bulkBytes(ctx context.Context, keys []string) (int64, error) {
+	total, largest := int64(0), int64(0)
+	for _, key := range keys {
+		r, file, err := n.find(ctx, key, nil, nil)
+		if errors.Is(err, ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return 0, err
+		}
+		if file != nil {
+			file.Close()
+		} else {
+			r.size = int64(len(r.value))
+		}
+		total, largest = total+r.size, max(largest, r.size)
+	}
+	return min(total, MaxBulkGetBytes) + 6*largest, nil
 }
 
 // values gives what is to be encoded for each key; a key that is asked for
@@ -120,13 +196,12 @@ func (b *bulkRequest) values(ctx context.Context, n *Namespace) (bulkValues, err
 			values = append(values, bulkValue{key: k})
 			continue
 		}
-		value := json.RawMessage(e.Value)
-		if b.Type != "json" {
-			if value, err = json.Marshal(string(e.Value)); err != nil {
-				return nil, err
+		value := any(asText(e.Value))
+		if b.Type == "json" {
+			if !json.Valid(e.Value) || !utf8.Valid(e.Value) {
+				return nil, refuse(http.StatusBadRequest, "At least one of the requested keys corresponds to a non-json value")
 			}
-		} else if !json.Valid(e.Value) || !utf8.Valid(e.Value) {
-			return nil, refuse(http.StatusBadRequest, "At least one of the requested keys corresponds to a non-json value")
+			value = json.RawMessage(e.Value)
 		}
 		if !b.WithMetadata {
 			values = append(values, bulkValue{k, value})

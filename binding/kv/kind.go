@@ -26,7 +26,7 @@ func (k *Kind) Open(home binding.Home) error {
 	if err != nil {
 		return err
 	}
-	k.store, err = OpenStore(home.Keyed, values, Options{Now: home.Now, Logger: home.Log})
+	k.store, err = OpenStore(home.Keyed, values, Options{Now: home.Now, Memory: home.Memory, Logger: home.Log})
 	return err
 }
 

@@ -25,9 +25,14 @@ import (
 // an error is what the Worker's exception says.
 //
 // Source: https://github.com/cloudflare/workerd/blob/main/src/workerd/api/kv.c++
-func (n *Namespace) Handler() http.Handler { return service{n} }
+//
+// worker is the Worker on whose behalf it is.
+func (n *Namespace) Handler(worker string) http.Handler { return service{n, worker} }
 
-type service struct{ n *Namespace }
+type service struct {
+	n      *Namespace
+	worker string
+}
 
 const metadataHeader = "Cf-Kv-Metadata"
 
@@ -176,6 +181,11 @@ func (s service) list(w http.ResponseWriter, r *http.Request) error {
 		}
 		o.Limit = int(n)
 	}
+	lease, err := s.n.store.lend(r.Context(), s.worker, listBytes)
+	if err != nil {
+		return err
+	}
+	defer lease.Release()
 	page, err := s.n.List(r.Context(), o)
 	if err != nil {
 		return err
@@ -199,11 +209,10 @@ func (s service) bulkGet(w http.ResponseWriter, r *http.Request) error {
 	if len(body) > maxBulkGetBody || json.Unmarshal(body, &req) != nil {
 		return refuse(http.StatusBadRequest, "Could not parse the bulk get request")
 	}
-	values, err := req.values(r.Context(), s.n)
-	if err != nil {
-		return err
-	}
-	return writeJSON(w, values)
+	return req.answer(r.Context(), s.n, s.worker, func(values io.WriterTo) error {
+		values.WriteTo(w) // fails only when workerd has gone
+		return nil
+	})
 }
 
 func writeJSON(w http.ResponseWriter, v any) error {

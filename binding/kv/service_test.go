@@ -86,7 +86,7 @@ func TestKindWantsAnExistingNamespace(t *testing.T) {
 // TestErrorLine pins the bytes that workerd's KV shows to users.
 func TestErrorLine(t *testing.T) {
 	f := newFixture(t)
-	srv := httptest.NewServer(f.namespace(t).Handler())
+	srv := httptest.NewServer(f.namespace(t).Handler(""))
 	defer srv.Close()
 	for request, want := range map[string]string{
 		"PUT /k?urlencoded=true&expiration_ttl=5 HTTP/1.1\r\nHost: fake-host\r\nContent-Length: 2\r\n\r\nab": "HTTP/1.1 400 Invalid expiration_ttl of 5. Expiration TTL must be at least 60.\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
@@ -129,7 +129,7 @@ func TestInterruptedPutChangesNothing(t *testing.T) {
 		}
 	}
 	served := make(chan bool, 1)
-	h := n.Handler()
+	h := n.Handler("")
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() { recover(); served <- true }()
 		h.ServeHTTP(w, r)
@@ -164,7 +164,7 @@ func FuzzHandler(f *testing.F) {
 	}
 	fix := newFixture(f)
 	n := fix.namespace(f)
-	h := n.Handler()
+	h := n.Handler("")
 	f.Fuzz(func(t *testing.T, method, target, metadata string, body []byte) {
 		u, err := url.ParseRequestURI(target)
 		if err != nil || !strings.HasPrefix(target, "/") {

@@ -2,11 +2,14 @@ package kv
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"net/http"
 	"sync"
 	"time"
 
 	"github.com/selvage-edge/selvage/storage/blob"
+	"github.com/selvage-edge/selvage/storage/budget"
 	"github.com/selvage-edge/selvage/storage/keyed"
 )
 
@@ -14,6 +17,8 @@ import (
 type Options struct {
 	// Now is the clock. Default time.Now.
 	Now func() time.Time
+	// Memory is what calls of Workers take their memory from. Nil: no bound.
+	Memory *budget.Budget
 	// SweepInterval is the pause between two reclamations of expired keys.
 	// Default one minute; negative: only when Sweep is called.
 	SweepInterval time.Duration
@@ -25,6 +30,7 @@ type Options struct {
 type Store struct {
 	db    *keyed.DB
 	blobs *blob.Store
+	mem   *budget.Budget
 	now   func() time.Time
 	log   *slog.Logger
 
@@ -55,7 +61,7 @@ func OpenStore(db *keyed.DB, blobs *blob.Store, o Options) (*Store, error) {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	s := &Store{
-		db: db, blobs: blobs, now: o.Now, log: o.Logger.With("store", "kv"),
+		db: db, blobs: blobs, mem: o.Memory, now: o.Now, log: o.Logger.With("store", "kv"),
 		open: map[string]*Namespace{}, unreferenced: make(chan struct{}, 1), stop: stop,
 	}
 	if o.SweepInterval > 0 {
@@ -70,6 +76,18 @@ func (s *Store) Close() error {
 	s.stop()
 	s.stopped.Wait()
 	return nil
+}
+
+// listBytes is the memory that a page of a list needs, its JSON included.
+const listBytes = MaxListKeys * 3 * (MaxKeyBytes + MaxMetadataBytes)
+
+// lend takes memory for a call of a Worker.
+func (s *Store) lend(ctx context.Context, worker string, bytes int64) (*budget.Lease, error) {
+	lease, err := s.mem.Take(ctx, worker, bytes)
+	if errors.Is(err, budget.ErrFull) {
+		return nil, refuse(http.StatusTooManyRequests, "Too Many Requests")
+	}
+	return lease, err
 }
 
 func (s *Store) second() int64 { return s.now().Unix() }

@@ -41,9 +41,12 @@ func (f *File) Settings() (*Settings, error) {
 		MaxWall:           c.duration("limits.wall_time", f.Limits.WallTime, 0, 24*time.Hour),
 		MaxCPU:            c.duration("limits.cpu", f.Limits.CPU, 30*time.Second, time.Hour),
 		// A cell that serves nothing has about 60 MB resident, shared pages included.
-		MaxMemory:   c.size("limits.memory", f.Limits.Memory, 512<<20, 128<<20),
-		LogRequests: f.Log.Requests,
-		LogWorkers:  f.Log.Workers == nil || *f.Log.Workers,
+		MaxMemory:    c.size("limits.memory", f.Limits.Memory, 512<<20, 128<<20),
+		CellsMemory:  c.size("limits.cells_memory", f.Limits.CellsMemory, 0, 128<<20),
+		CallMemory:   c.size("limits.call_memory", f.Limits.CallMemory, 512<<20, 64<<20),
+		UploadMemory: c.size("limits.upload_memory", f.Limits.UploadMemory, 512<<20, 64<<20),
+		LogRequests:  f.Log.Requests,
+		LogWorkers:   f.Log.Workers == nil || *f.Log.Workers,
 	}
 	if s.BodyTimeout == 0 {
 		c.errorf("limits.body_timeout", "it must not be zero: a client could hold a connection for ever")

@@ -167,7 +167,7 @@ var known = map[string][]string{
 	"admin":              {"listen", "cert", "key", "insecure"},
 	"egress":             {"allow_private"},
 	"url_normalization":  {"type", "scope"},
-	"limits":             {"body", "wall_time", "cpu", "connections", "connections_per_client", "body_timeout", "memory"},
+	"limits":             {"body", "wall_time", "cpu", "connections", "connections_per_client", "body_timeout", "memory", "cells_memory", "call_memory", "upload_memory"},
 	"log":                {"level", "format", "requests", "workers"},
 }
 

@@ -118,6 +118,15 @@ type Limits struct {
 	BodyTimeout string `toml:"body_timeout"`
 	// Memory bounds one Worker's process. Default "512MiB".
 	Memory string `toml:"memory"`
+	// CellsMemory is the resident memory of all of them, above which those stop
+	// that have been idle longest. Default: three quarters of the machine's.
+	CellsMemory string `toml:"cells_memory"`
+	// CallMemory bounds what calls of all Workers to bindings take of the server's
+	// own memory at once; one Worker has at most a quarter. Default "512MiB".
+	CallMemory string `toml:"call_memory"`
+	// UploadMemory bounds what requests to the REST API take; one token has at
+	// most half. Default "512MiB".
+	UploadMemory string `toml:"upload_memory"`
 }
 
 // Log is the table [log].
@@ -157,7 +166,9 @@ type Settings struct {
 
 	// MaxBody and MaxMemory are in bytes. MaxWall zero is no bound.
 	MaxBody, MaxMemory int64
-	MaxWall, MaxCPU    time.Duration
+	// So are these. CellsMemory zero is what the machine has to give.
+	CellsMemory, CallMemory, UploadMemory int64
+	MaxWall, MaxCPU                       time.Duration
 
 	LogLevel    slog.Level
 	LogJSON     bool
@@ -188,6 +199,9 @@ func (s *Settings) Fixed(next *Settings) []string {
 	check("limits.body_timeout", s.BodyTimeout == next.BodyTimeout)
 	check("limits.cpu", s.MaxCPU == next.MaxCPU)
 	check("limits.memory", s.MaxMemory == next.MaxMemory)
+	check("limits.cells_memory", s.CellsMemory == next.CellsMemory)
+	check("limits.call_memory", s.CallMemory == next.CallMemory)
+	check("limits.upload_memory", s.UploadMemory == next.UploadMemory)
 	check("log.format", s.LogJSON == next.LogJSON)
 	return keys
 }

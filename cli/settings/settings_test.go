@@ -38,7 +38,7 @@ func TestEveryKey(t *testing.T) {
 		AllowPrivate:  []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")},
 		Normalization: config.Normalization{Type: config.NormalizeRFC3986, Scope: config.NormalizeNothing},
 		MaxConns:      5000, MaxConnsPerClient: 50, BodyTimeout: 10 * time.Second,
-		MaxBody: 50e6, MaxMemory: 256 << 20, MaxWall: time.Minute, MaxCPU: 10 * time.Second,
+		MaxBody: 50e6, MaxMemory: 256 << 20, CellsMemory: 4 << 30, CallMemory: 100 << 20, UploadMemory: 200 << 20, MaxWall: time.Minute, MaxCPU: 10 * time.Second,
 		LogLevel: slog.LevelWarn, LogJSON: true, LogRequests: true,
 	}
 	if !reflect.DeepEqual(s, want) {

@@ -18,7 +18,7 @@ const products = "binding/*"
 // of lower floors, and of its own floor only where allowed says so.
 var floors = [][]string{
 	{"config", "fault", "telemetry", "api", "npm", "hop/target"}, // words and tools
-	{"storage/sqlite", "storage/blob", "storage/keyed", "storage/backup", "hop", "edge/http1",
+	{"storage/sqlite", "storage/blob", "storage/keyed", "storage/backup", "storage/budget", "hop", "edge/http1",
 		"engine/workerd", "engine/sandbox", "engine/cgroup", "project/nodecompat"}, // bytes, processes, hops
 	{"storage/history", "project/bundle"},           // storage on storage, bundles with what fills in Node.js
 	{"binding", "project/manifest", "cli/settings"}, // contracts

@@ -25,6 +25,7 @@ type Conn struct {
 	trust     bool // our own statements run: the authorizer is not asked
 	uncached  bool // the statement being prepared must not be kept
 	broken    bool // the connection's memory is in an unknown state
+	grown     bool // it may have grown past keepHeap
 	frames    int  // length of the log after the last commit, if somebody is to be told
 
 	begin, commit, rollback *sqlite3.Stmt
@@ -163,6 +164,18 @@ func (c *Conn) SetAuthorizer(a Authorizer) error {
 //
 // Source: https://sqlite.org/c3ref/c_limit_attached.html
 func (c *Conn) Limit(category sqlite3.LimitCategory, value int) { c.conn.Limit(category, value) }
+
+// LimitHeap bounds the connection's memory for the rest of the call, as
+// Options.MaxHeap does before it. A connection that may have grown past
+// keepHeap is not kept for the next one.
+func (c *Conn) LimitHeap(bytes int64) {
+	c.conn.HardHeapLimit(bytes)
+	c.grown = c.grown || bytes > keepHeap
+}
+
+// keepHeap is the memory that a connection may keep between calls: it never
+// gives back what it has once had.
+const keepHeap = 16 << 20
 
 // DoNotCache keeps the statement that is being prepared out of the statement
 // cache; an Authorizer calls it for statements that act while being prepared.

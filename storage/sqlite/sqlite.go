@@ -175,16 +175,25 @@ func (db *DB) use(ctx context.Context, pool chan *Conn, readOnly bool, f func(*C
 		}
 	}
 	err = c.guard(ctx, f)
+	if !c.broken {
+		c.conn.HardHeapLimit(db.opts.MaxHeap)
+	}
 	if c.frames > 0 && db.opts.Committed != nil {
 		db.opts.Committed(c, c.frames)
 		c.frames = 0
 	}
 	if err != nil {
-		if c.broken {
+		if c.broken || c.grown {
 			c.discard()
 			c = nil
 		}
 		return err
+	}
+	if c.grown {
+		err, c = c.close(), nil // what was asked for has happened
+		if err != nil {
+			return fmt.Errorf("close %s: %w", db.path, err)
+		}
 	}
 	return nil
 }
