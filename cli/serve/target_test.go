@@ -2,15 +2,20 @@ package serve
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
 )
 
 // sendTarget asks a Worker for a target as it stands.
@@ -29,6 +34,44 @@ func (r *running) sendTarget(worker, target string) (int, string, error) {
 	defer res.Body.Close()
 	body, err := io.ReadAll(res.Body)
 	return res.StatusCode, string(body), err
+}
+
+// sendTargetH2 asks over HTTP/2.
+func (r *running) sendTargetH2(worker, target string) (int, string, error) {
+	conn, err := net.Dial("tcp", strings.TrimPrefix(r.edge, "http://"))
+	if err != nil {
+		return 0, "", err
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	var block bytes.Buffer
+	enc := hpack.NewEncoder(&block)
+	for _, f := range []hpack.HeaderField{{Name: ":method", Value: "GET"}, {Name: ":scheme", Value: "http"}, {Name: ":path", Value: target}, {Name: ":authority", Value: worker}} {
+		enc.WriteField(f)
+	}
+	io.WriteString(conn, http2.ClientPreface)
+	f := http2.NewFramer(conn, conn)
+	f.ReadMetaHeaders = hpack.NewDecoder(4<<10, nil)
+	f.WriteSettings()
+	f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: block.Bytes(), EndHeaders: true, EndStream: true})
+	status, body := 0, ""
+	for {
+		frame, err := f.ReadFrame()
+		if err != nil {
+			return 0, "", err
+		}
+		switch frame := frame.(type) {
+		case *http2.MetaHeadersFrame:
+			status, _ = strconv.Atoi(frame.PseudoValue("status"))
+		case *http2.DataFrame:
+			body += string(frame.Data())
+		case *http2.RSTStreamFrame:
+			return 0, "", fmt.Errorf("reset: %s", frame.ErrCode)
+		}
+		if h := frame.Header(); h.StreamID == 1 && h.Flags.Has(http2.FlagDataEndStream) {
+			return status, body, nil
+		}
+	}
 }
 
 // A Worker sees the target that its route has seen, whatever a client sends,
@@ -52,9 +95,10 @@ func TestTargets(t *testing.T) {
 		r.zoneAPI("POST", "/workers/routes", fmt.Sprintf(`{"pattern":%q,"script":%q}`, pattern, worker), nil)
 	}
 	type answer struct{ Name, URL, Pathname, Search, There string }
+	send := r.sendTarget
 	ask := func(target string) (a answer, ok bool) {
 		t.Helper()
-		status, body, err := r.sendTarget("example.test", target)
+		status, body, err := send("example.test", target)
 		if err != nil || status != 200 {
 			t.Errorf("%q: %d %s %v", target, status, body, err)
 			return a, false
@@ -64,7 +108,7 @@ func TestTargets(t *testing.T) {
 		}
 		return a, true
 	}
-	for target, want := range map[string]string{
+	targets := map[string]string{
 		"/":                          "echo /",
 		"/sale-100%":                 "echo /sale-100%",
 		"/%E0%A4%A":                  "echo /%E0%A4%A",
@@ -77,13 +121,18 @@ func TestTargets(t *testing.T) {
 		"/x/%2e%2e/admin":            "admin /admin",
 		"/%61dmin":                   "admin /admin",
 		"/%%36%31dmin":               "admin /admin",
-		"http://example.test//admin": "admin /admin",
+		"http://example.test//admin": "admin /admin", // only HTTP/1 has such targets
 		"/a#b":                       "echo /a",
-	} {
-		if a, ok := ask(target); ok && a.Name+" "+strings.TrimPrefix(a.URL, "http://example.test") != want {
-			t.Errorf("%q: %s %s, want %s", target, a.Name, a.URL, want)
+	}
+	table := func() {
+		t.Helper()
+		for target, want := range targets {
+			if a, ok := ask(target); ok && a.Name+" "+strings.TrimPrefix(a.URL, "http://example.test") != want {
+				t.Errorf("%q: %s %s, want %s", target, a.Name, a.URL, want)
+			}
 		}
 	}
+	table()
 	if a, ok := ask("/sale-100%?fetch"); ok && a.There != "http://echo.localhost/sale-100%%?%zz" {
 		t.Errorf("a Worker's fetch() arrives as %s", a.There)
 	}
@@ -108,6 +157,11 @@ func TestTargets(t *testing.T) {
 		}
 	}
 	property()
+	send = r.sendTargetH2
+	delete(targets, "http://example.test//admin")
+	table()
+	property()
+	send = r.sendTarget
 
 	var n struct{ Type, Scope string }
 	if r.zoneAPI("GET", "/url_normalization", "", &n); n.Type != "cloudflare" || n.Scope != "incoming" {

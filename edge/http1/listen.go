@@ -1,6 +1,7 @@
 package http1
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -70,6 +71,12 @@ func (l *listener) handshake(c *tls.Conn) {
 	case err != nil:
 		c.Close()
 	case c.ConnectionState().NegotiatedProtocol == "h2":
+		if !adequate(c.ConnectionState()) {
+			c.SetWriteDeadline(time.Now().Add(handshakeTimeout))
+			io.WriteString(c, inadequate)
+			c.Close()
+			return
+		}
 		l.give(newH2Conn(c))
 	default:
 		l.give(&tlsConn{gate: gate{Conn: c}, conn: c})
@@ -131,7 +138,7 @@ type gate struct {
 	wire    wire
 	pending []byte // passed, and not read yet
 	err     error
-	frames  atomic.Pointer[frames] // once it turned out to be HTTP/2
+	h2      atomic.Pointer[h2] // once it turned out to be HTTP/2
 }
 
 // heldBuffer is what is read at once to complete a request line, whatever the
@@ -149,12 +156,8 @@ func (g *gate) Read(p []byte) (int, error) {
 			return n, nil
 		case g.err != nil:
 			return 0, g.err
-		case g.frames.Load() != nil:
-			n, err := g.Conn.Read(p)
-			if g.err = g.frames.Load().scan(p[:n]); g.err != nil {
-				return 0, g.err
-			}
-			return n, err
+		case g.h2.Load() != nil:
+			return g.h2.Load().Read(p)
 		case g.wire.state == wireOpaque || len(p) == 0:
 			return g.Conn.Read(p)
 		}
@@ -165,9 +168,8 @@ func (g *gate) Read(p []byte) (int, error) {
 		n, err := g.Conn.Read(buf)
 		pass, bad := g.wire.scan(buf[:n])
 		if bad == nil && g.wire.http2 {
-			f := newFrames(int64(len(preface)))
-			bad = f.scan(pass)
-			g.frames.Store(f)
+			g.h2.Store(newH2(io.MultiReader(bytes.NewReader(bytes.Clone(pass)), g.Conn)))
+			continue
 		}
 		if bad != nil {
 			g.err = bad
@@ -192,8 +194,8 @@ func (g *gate) Read(p []byte) (int, error) {
 
 func (g *gate) Write(p []byte) (int, error) {
 	n, err := g.Conn.Write(p)
-	if f := g.frames.Load(); f != nil {
-		f.wrote(n)
+	if h := g.h2.Load(); h != nil {
+		h.frames.wrote(n)
 	}
 	return n, err
 }

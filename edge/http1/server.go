@@ -1,7 +1,8 @@
 // Package http1 serves the connections of the edge: HTTP/1 strictly, so that
 // what is malformed ends before a handler sees it (wire.go), plain requests by
-// a loop of its own (short.go, reply.go), and everything else, HTTP/2 too, by
-// net/http.
+// a loop of its own (short.go, reply.go), and everything else by net/http, which
+// is told what it does not refuse for reasons of its own (target.go; h2.go for
+// HTTP/2).
 //
 // It knows nothing of Workers: the edge gives it a handler.
 package http1
@@ -84,7 +85,7 @@ func New(o Options) *Server {
 	v.http = &http.Server{
 		Handler:           v,
 		Protocols:         protocols,
-		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: 256, MaxReadFrameSize: 16 << 10}, // a frame is held whole; more is no client's need
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: 256, MaxReadFrameSize: maxFrame, MaxDecoderHeaderTableSize: headerTable}, // a frame is held whole; more is no client's need
 		ReadHeaderTimeout: o.HeaderTimeout,
 		IdleTimeout:       o.IdleTimeout,
 		MaxHeaderBytes:    MaxHeaderBytes,
@@ -133,6 +134,10 @@ func (v *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if state, ok := r.Context().Value(tlsKey{}).(*tls.ConnectionState); ok && r.TLS == nil {
 		r.TLS = state
+	}
+	if r.RequestURI == tooLarge {
+		http.Error(w, "Request Header Fields Too Large", http.StatusRequestHeaderFieldsTooLarge)
+		return
 	}
 	Reveal(r)
 	v.options.Handler.ServeHTTP(w, r)

@@ -13,11 +13,14 @@ import (
 // So such a target goes through net/http as the query of another one, and
 // reveal undoes it. A client gains nothing by sending a disguise itself: that
 // is disguised once more.
-const disguise = "/.selvage-target?"
+const (
+	disguise = "/.selvage-target?"
+	tooLarge = "/.selvage-too-large" // the target of a request over HTTP/2 with too many or large fields
+)
 
 // needsDisguise reports whether net/http would refuse s, or reveal mistake it.
 func needsDisguise(s string) bool {
-	if strings.HasPrefix(s, disguise) {
+	if strings.HasPrefix(s, disguise) || s == tooLarge {
 		return true
 	}
 	path, _, _ := strings.Cut(s, "?")
