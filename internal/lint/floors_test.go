@@ -26,6 +26,7 @@ var floors = [][]string{
 	{"engine/program"}, // Workers in Go
 	{"engine"},         // which version runs where
 	{"edge", "egress", "control/auth", "control/state", "cron"}, // the planes' parts
+	{"edge/compress"},                 // stages of the edge
 	{"control"},                       // the REST API
 	{"platform"},                      // the one place where everything is put together
 	{"project"},                       // a wrangler project on this machine
