@@ -324,6 +324,9 @@ type AssetFile struct {
 	Path string
 	// ETag identifies the content, without quotes.
 	ETag string
+	// Digest is the same for the same bytes only, whoever has uploaded them. It is
+	// empty for a file that may change.
+	Digest string
 	// Size in bytes.
 	Size int64
 	// ContentType is the full header value; empty means none is sent.

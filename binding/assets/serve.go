@@ -119,11 +119,39 @@ func (h *Handler) write(w http.ResponseWriter, r *http.Request, p string, a answ
 	} else if status != http.StatusNotModified {
 		out.Set("Content-Length", "0")
 	}
+	if body != nil && a.file.Digest != "" {
+		if k := keeperOf(w); k != nil && k.Kept(status, a.file.Digest, a.file.Size) {
+			return
+		}
+	}
 	w.WriteHeader(status)
 	if body != nil {
 		// A failure here is the client's leaving, or a file that shrank under
 		// our hands; net/http then cuts the connection, as it should.
 		_, _ = io.CopyN(w, body, a.file.Size)
+	}
+}
+
+// keeper is an http.ResponseWriter of a stage that compresses bodies and keeps
+// what it has made of those that do not change.
+type keeper interface {
+	// Kept answers with the file of this digest, in the form kept for this
+	// client, and reports whether there was one. The header is w's; status and
+	// size are those of the file as it is.
+	Kept(status int, digest string, size int64) bool
+}
+
+// keeperOf finds the keeper that w is or is wrapped around, or nil.
+func keeperOf(w http.ResponseWriter) keeper {
+	for {
+		switch t := w.(type) {
+		case keeper:
+			return t
+		case interface{ Unwrap() http.ResponseWriter }:
+			w = t.Unwrap()
+		default:
+			return nil
+		}
 	}
 }
 

@@ -173,7 +173,7 @@ func (f *files) Lookup(path string) (config.AssetFile, bool) {
 		return config.AssetFile{}, false
 	}
 	a, ok := list[path]
-	return config.AssetFile{Path: path, ETag: a.Hash, Size: a.Size, ContentType: a.Type}, ok
+	return config.AssetFile{Path: path, ETag: a.Hash, Digest: a.Digest, Size: a.Size, ContentType: a.Type}, ok
 }
 
 // Open implements config.AssetFiles.

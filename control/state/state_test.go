@@ -351,7 +351,7 @@ func TestAssetsCompleteOnceAndAreSwept(t *testing.T) {
 		t.Fatal(err)
 	}
 	f, ok := a.Files.Lookup("/copy.html")
-	if !ok || f.Size != 11 || f.ContentType != "text/html" || f.ETag != "h1" {
+	if !ok || f.Size != 11 || f.ContentType != "text/html" || f.ETag != "h1" || f.Digest != file.Digest {
 		t.Errorf("lookup gave %+v, %v", f, ok)
 	}
 	if n, err := s.Sweep(t.Context()); n != 0 || err != nil {
