@@ -2,11 +2,19 @@ package platform
 
 import (
 	"github.com/selvage-edge/selvage/edge"
+	"github.com/selvage-edge/selvage/edge/compress"
 )
 
 // pipeline lists the stages that a request goes through before its Worker, in
 // order. The order is Cloudflare's: connection limits, firewall, rate limits,
-// access, rewrites, cache. first are the stages of whoever embeds the platform.
-func pipeline(first []edge.Stage) []edge.Stage {
-	return first
+// access, rewrites, cache. o.Stages are the stages of whoever embeds the
+// platform.
+func pipeline(o Options) []edge.Stage {
+	var stages []edge.Stage
+	if !o.NoCompression {
+		// A response passes the stages upwards, and whoever looks into its body or
+		// keeps it wants the original: compression comes last, so it is first here.
+		stages = append(stages, compress.New(compress.Options{}))
+	}
+	return append(stages, o.Stages...)
 }

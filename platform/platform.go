@@ -79,8 +79,11 @@ type Options struct {
 	// Binary finds the JavaScript engine when the first Worker needs it. Nil:
 	// workerd.Binary, before anything else starts.
 	Binary func(ctx context.Context) (string, error)
-	// Stages run before the platform's own.
+	// Stages run before the platform's own, compression aside.
 	Stages []edge.Stage
+	// NoCompression sends responses as they are made, and Workers the client's
+	// own Accept-Encoding.
+	NoCompression bool
 	// StuckAfter is how long a Worker may block its process. Default 30 s.
 	StuckAfter time.Duration
 	// MaxMemory bounds the resident memory of a cell, in bytes. Default 512 MiB.
@@ -212,7 +215,7 @@ func (p *Platform) open(ctx context.Context, o Options) (err error) {
 	p.Edge = edge.New(edge.Options{
 		Source:        o.Source,
 		Target:        p.Engine.Dispatch,
-		Stages:        pipeline(o.Stages),
+		Stages:        pipeline(o),
 		Hosts:         o.Hosts,
 		Trusted:       o.Trusted,
 		Normalization: o.Normalization,

@@ -102,7 +102,8 @@ func (s *server) open(ctx context.Context, l *listeners) (err error) {
 		Data: c.Data, WorkersDomain: c.WorkersDomain, Scheme: scheme, Port: port,
 		Crons: true, Origins: c.Origins, AllowPrivate: c.AllowPrivate, Trusted: c.TrustedProxies, Normalization: c.Normalization,
 		MaxConns: c.MaxConns, MaxConnsPerClient: c.MaxConnsPerClient, BodyTimeout: c.BodyTimeout,
-		Stages: []edge.Stage{s.limits}, StuckAfter: c.MaxCPU, MaxMemory: c.MaxMemory, CellsMemory: c.CellsMemory, CallMemory: c.CallMemory, UploadMemory: c.UploadMemory, Cgroups: s.cgroups(c),
+		Stages: []edge.Stage{s.limits}, NoCompression: !c.Compression,
+		StuckAfter: c.MaxCPU, MaxMemory: c.MaxMemory, CellsMemory: c.CellsMemory, CallMemory: c.CallMemory, UploadMemory: c.UploadMemory, Cgroups: s.cgroups(c),
 		Lines: s.line, Requests: s.request, Calls: s.call, Metrics: s.metrics,
 		Progress: s.options.Stderr, Logger: s.log,
 	}

@@ -34,6 +34,7 @@ func (f *File) Settings() (*Settings, error) {
 		AdminCert:         Certificate{f.Admin.Cert, f.Admin.Key},
 		AdminInsecure:     f.Admin.Insecure,
 		AllowPrivate:      c.prefixes("egress.allow_private", f.Egress.AllowPrivate),
+		Compression:       f.Edge.Compression == nil || *f.Edge.Compression,
 		MaxBody:           c.size("limits.body", f.Limits.Body, 100<<20, 1),
 		MaxConns:          c.count("limits.connections", f.Limits.Connections, 16384),
 		MaxConnsPerClient: c.count("limits.connections_per_client", f.Limits.ConnectionsPerClient, 1024),

@@ -160,7 +160,8 @@ func lines(data []byte) map[string]int {
 
 // known are the keys by the table they are in; "" is the top.
 var known = map[string][]string{
-	"":                   {"data", "workers_domain", "zones", "trusted_proxies", "drain_timeout", "origins", "url_normalization", "http", "https", "admin", "egress", "limits", "log"},
+	"":                   {"data", "workers_domain", "zones", "trusted_proxies", "drain_timeout", "origins", "url_normalization", "edge", "http", "https", "admin", "egress", "limits", "log"},
+	"edge":               {"compression"},
 	"http":               {"listen"},
 	"https":              {"listen", "certificates"},
 	"https.certificates": {"cert", "key"},

@@ -35,6 +35,7 @@ type File struct {
 	Origins map[string]string `toml:"origins"`
 	// URLNormalization is that of requests to hosts in no zone with one of its own.
 	URLNormalization URLNormalization `toml:"url_normalization"`
+	Edge             Edge             `toml:"edge"`
 	HTTP             HTTP             `toml:"http"`
 	HTTPS            HTTPS            `toml:"https"`
 	Admin            Admin            `toml:"admin"`
@@ -45,6 +46,13 @@ type File struct {
 	path  string
 	lines map[string]int    // by dotted key
 	from  map[string]string // keys that something other than the file has set
+}
+
+// Edge is the table [edge].
+type Edge struct {
+	// Compression sends responses with gzip, Brotli or Zstandard to clients that
+	// take it, as Cloudflare does. Default true.
+	Compression *bool `toml:"compression"`
 }
 
 // HTTP is the table [http].
@@ -160,6 +168,7 @@ type Settings struct {
 	AllowPrivate []netip.Prefix
 
 	Normalization config.Normalization
+	Compression   bool
 
 	MaxConns, MaxConnsPerClient int
 	BodyTimeout                 time.Duration
@@ -194,6 +203,7 @@ func (s *Settings) Fixed(next *Settings) []string {
 	check("admin.cert", (s.AdminCert == Certificate{}) == (next.AdminCert == Certificate{}))
 	check("egress.allow_private", slices.Equal(s.AllowPrivate, next.AllowPrivate))
 	check("url_normalization", s.Normalization == next.Normalization)
+	check("edge.compression", s.Compression == next.Compression)
 	check("limits.connections", s.MaxConns == next.MaxConns)
 	check("limits.connections_per_client", s.MaxConnsPerClient == next.MaxConnsPerClient)
 	check("limits.body_timeout", s.BodyTimeout == next.BodyTimeout)

@@ -52,7 +52,7 @@ func TestDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	if s.Data != ".selvage" || s.WorkersDomain != "localhost" || s.HTTP[0] != ":8080" || s.Admin != "127.0.0.1:8081" ||
-		s.MaxBody != 100<<20 || s.MaxWall != 0 || s.MaxCPU != 30*time.Second || s.MaxMemory != 512<<20 || s.MaxConns != 16384 || s.MaxConnsPerClient != 1024 || s.BodyTimeout != time.Minute || !s.LogWorkers {
+		s.MaxBody != 100<<20 || s.MaxWall != 0 || s.MaxCPU != 30*time.Second || s.MaxMemory != 512<<20 || s.MaxConns != 16384 || s.MaxConnsPerClient != 1024 || s.BodyTimeout != time.Minute || !s.Compression || !s.LogWorkers {
 		t.Errorf("%+v", s)
 	}
 	f, err := Parse("empty.toml", nil)
