@@ -103,6 +103,9 @@ func (p *Platform) measure(m *telemetry.Metrics) {
 	})
 }
 
+// Room reports that the disk is too full to write to: an error that is ENOSPC.
+func (s *Stores) Room() error { return s.keyed.Room() }
+
 // Ping asks the stores whether they answer.
 func (s *Stores) Ping(ctx context.Context) error {
 	return s.State.View(ctx, func(tx *state.Tx) error {

@@ -95,6 +95,10 @@ func OpenStores(ctx context.Context, o StoreOptions) (stores *Stores, holder Hol
 }
 
 func (s *Stores) open(ctx context.Context, o StoreOptions) (err error) {
+	// Before anything is written: what follows would fail somewhere in the middle.
+	if err := keyed.RoomToStart(s.Dir); err != nil {
+		return err
+	}
 	if err := checkFormat(s.Dir); err != nil {
 		return err
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/selvage-edge/selvage/platform"
 	wrangler "github.com/selvage-edge/selvage/project"
 	"github.com/selvage-edge/selvage/project/manifest"
+	"github.com/selvage-edge/selvage/telemetry"
 )
 
 // Options of a development server.
@@ -105,7 +106,7 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	defer listener.Close()
-	log := slog.New(slog.NewTextHandler(o.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	log := slog.New(telemetry.Thin(slog.NewTextHandler(o.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
 	options := platform.Options{
 		Data: s.options.Data, Source: &s.source, Logger: log,
 		Dev: true, CreateMissing: true, Observe: o.Observe,

@@ -30,12 +30,15 @@ func (a *adminServer) open(s *server) {
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 		defer cancel()
+		full := s.platform.Stores.Room()
 		switch err := s.platform.Stores.Ping(ctx); {
 		case !a.ready.Load():
 			http.Error(w, "stopping", http.StatusServiceUnavailable)
 		case err != nil:
 			s.log.Error("not ready", "err", err)
 			http.Error(w, "the data directory does not answer; the server's log has the details", http.StatusServiceUnavailable)
+		case full != nil:
+			http.Error(w, "the disk is full: "+full.Error(), http.StatusServiceUnavailable)
 		default:
 			io.WriteString(w, "ok\n")
 		}

@@ -13,9 +13,9 @@ import (
 func (s *server) logger(c *settings.Settings) *slog.Logger {
 	o := &slog.HandlerOptions{Level: &s.level}
 	if c.LogJSON {
-		return slog.New(slog.NewJSONHandler(s.options.Stderr, o))
+		return slog.New(telemetry.Thin(slog.NewJSONHandler(s.options.Stderr, o)))
 	}
-	return slog.New(slog.NewTextHandler(s.options.Stderr, o))
+	return slog.New(telemetry.Thin(slog.NewTextHandler(s.options.Stderr, o)))
 }
 
 var levels = map[string]slog.Level{"debug": slog.LevelDebug, "warn": slog.LevelWarn, "error": slog.LevelError}

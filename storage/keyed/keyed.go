@@ -91,6 +91,9 @@ func Open(dir string, o Options) (*DB, error) {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
+	if err := RoomToStart(dir); err != nil {
+		return nil, fmt.Errorf("open keyed store: %w", err)
+	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open keyed store: %w", err)
 	}
