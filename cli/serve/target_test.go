@@ -3,6 +3,7 @@ package serve
 import (
 	"bufio"
 	"bytes"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -16,6 +17,8 @@ import (
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
+
+	"github.com/selvage-edge/selvage/cli/settings"
 )
 
 // sendTarget asks a Worker for a target as it stands.
@@ -36,12 +39,16 @@ func (r *running) sendTarget(worker, target string) (int, string, error) {
 	return res.StatusCode, string(body), err
 }
 
-// sendTargetH2 asks over HTTP/2.
+// sendTargetH2 asks over HTTP/2 without TLS.
 func (r *running) sendTargetH2(worker, target string) (int, string, error) {
 	conn, err := net.Dial("tcp", strings.TrimPrefix(r.edge, "http://"))
 	if err != nil {
 		return 0, "", err
 	}
+	return sendTargetH2(conn, worker, target)
+}
+
+func sendTargetH2(conn net.Conn, worker, target string) (int, string, error) {
 	defer conn.Close()
 	conn.SetDeadline(time.Now().Add(20 * time.Second))
 	var block bytes.Buffer
@@ -80,6 +87,7 @@ func (r *running) sendTargetH2(worker, target string) (int, string, error) {
 func TestTargets(t *testing.T) {
 	s := testSettings(t.TempDir())
 	s.Zones = []string{"example.test"}
+	s.HTTPS, s.Certificates = []string{free(t)}, []settings.Certificate{certificate(t, t.TempDir(), "a", 1, "example.test")}
 	r := start(t, s, Options{})
 	const script = `export default { async fetch(r) {
   const u = new URL(r.url);
@@ -95,7 +103,7 @@ func TestTargets(t *testing.T) {
 		r.zoneAPI("POST", "/workers/routes", fmt.Sprintf(`{"pattern":%q,"script":%q}`, pattern, worker), nil)
 	}
 	type answer struct{ Name, URL, Pathname, Search, There string }
-	send := r.sendTarget
+	send, scheme := r.sendTarget, "http"
 	ask := func(target string) (a answer, ok bool) {
 		t.Helper()
 		status, body, err := send("example.test", target)
@@ -127,7 +135,7 @@ func TestTargets(t *testing.T) {
 	table := func() {
 		t.Helper()
 		for target, want := range targets {
-			if a, ok := ask(target); ok && a.Name+" "+strings.TrimPrefix(a.URL, "http://example.test") != want {
+			if a, ok := ask(target); ok && a.Name+" "+strings.TrimPrefix(a.URL, scheme+"://example.test") != want {
 				t.Errorf("%q: %s %s, want %s", target, a.Name, a.URL, want)
 			}
 		}
@@ -161,7 +169,15 @@ func TestTargets(t *testing.T) {
 	delete(targets, "http://example.test//admin")
 	table()
 	property()
-	send = r.sendTarget
+	send, scheme = func(worker, target string) (int, string, error) {
+		conn, err := tls.Dial("tcp", s.HTTPS[0], &tls.Config{ServerName: "example.test", InsecureSkipVerify: true, NextProtos: []string{"h2"}})
+		if err != nil {
+			return 0, "", err
+		}
+		return sendTargetH2(conn, worker, target)
+	}, "https"
+	table()
+	send, scheme = r.sendTarget, "http"
 
 	var n struct{ Type, Scope string }
 	if r.zoneAPI("GET", "/url_normalization", "", &n); n.Type != "cloudflare" || n.Scope != "incoming" {
@@ -186,6 +202,17 @@ func TestTargets(t *testing.T) {
 	if r.zoneAPI("DELETE", "/url_normalization", "", &n); n.Type != "cloudflare" || n.Scope != "incoming" {
 		t.Errorf("after DELETE it is %+v", n)
 	}
+}
+
+// free is an address that nobody listens at.
+func free(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
 }
 
 // zoneAPI calls the REST API below the first zone.
