@@ -76,7 +76,9 @@ func BenchmarkH2(b *testing.B) {
 	h := newH2(&conn)
 	b.ReportAllocs()
 	b.ResetTimer()
+	before := processor()
 	if _, err := io.Copy(io.Discard, h); err != nil {
 		b.Fatal(err)
 	}
+	b.ReportMetric(float64(processor()-before)/float64(b.N), "cpu-ns/op")
 }
