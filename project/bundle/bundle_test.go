@@ -345,7 +345,10 @@ module.exports = 1;
 -- .wrangler/tmp/x.mjs --
 -- README.md --
 `,
-		set:     func(o *Options) { o.NoBundle, o.FindAdditionalModules = true, true },
+		set: func(o *Options) {
+			o.NoBundle, o.FindAdditionalModules = true, true
+			o.Rules = []Rule{{Type: "ESModule", Globs: []string{"**/*.js", "**/*.mjs"}}, {Type: "CommonJS", Globs: []string{"**/*.cjs"}}}
+		},
 		modules: "index.js .hidden/x.mjs lib/data.txt lib/old.cjs lib/util.mjs node_modules/x/index.js", exports: "default", has: []string{`import "./lib/util.mjs"`},
 	}, {
 		name: "find_additional_modules beside a bundle",
@@ -360,7 +363,7 @@ export default "german";
 `,
 		set: func(o *Options) {
 			o.FindAdditionalModules = true
-			o.Rules = []Rule{{Type: "ESModule", Globs: []string{"lang/*.mjs"}}}
+			o.Rules = []Rule{{Type: "ESModule", Globs: []string{"**/*.mjs"}}}
 		},
 		modules: "index.js lang/de.mjs lang/en.mjs", exports: "default", has: []string{`from "./lang/en.mjs"`}, hasNot: []string{"english"},
 	}}

@@ -26,7 +26,7 @@ func (b *Bundler) buildOptions(format api.Format, c *collector) api.BuildOptions
 	return api.BuildOptions{
 		EntryPoints:       []string{o.Entry},
 		AbsWorkingDir:     o.Dir,
-		Outfile:           filepath.Join(o.Dir, filepath.Base(b.mainModule())), // never written; sources are relative to it
+		Outfile:           filepath.Join(o.Dir, b.mainModule()), // never written; sources are relative to it
 		AllowOverwrite:    true,
 		Bundle:            true,
 		Metafile:          true,

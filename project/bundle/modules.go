@@ -26,7 +26,7 @@ type collector struct {
 	mu    sync.Mutex
 	side  map[string]config.Module // by name
 	files map[string]bool
-	extra map[string]string // names of additional modules, by file
+	extra map[string]bool // files of additional modules
 
 	legacy map[string]string // see legacyImports
 }
@@ -35,10 +35,10 @@ type collector struct {
 func (c *collector) reset(extra []additional) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.side, c.files, c.extra = map[string]config.Module{}, map[string]bool{}, map[string]string{}
+	c.side, c.files, c.extra = map[string]config.Module{}, map[string]bool{}, map[string]bool{}
 	c.legacy = legacyImports(c.opts.Entry)
 	for _, m := range extra {
-		c.extra[m.file] = m.Name
+		c.extra[m.file] = true
 	}
 }
 
@@ -76,30 +76,31 @@ func (c *collector) plugin() api.Plugin {
 				}
 			}
 			r, ok := c.rules.matchImport(args.Path)
-			ok = ok && !r.script()
-			if !ok && len(c.extra) == 0 {
+			if !ok {
 				return api.OnResolveResult{}, nil
 			}
-			return c.resolve(build, args, r, ok)
+			// An additional module is imported as it is written, from the main
+			// module, whichever file it is written in: so does wrangler.
+			if written := withoutQuery(args.Path); c.extra[filepath.Join(args.ResolveDir, written)] {
+				return external(written), nil
+			}
+			if r.script() {
+				return api.OnResolveResult{}, nil
+			}
+			return c.resolve(build, args, r)
 		})
 		build.OnLoad(api.OnLoadOptions{Filter: ".", Namespace: partNamespace}, loadPart)
 	}}
 }
 
-func (c *collector) resolve(build api.PluginBuild, args api.OnResolveArgs, r rule, ruled bool) (api.OnResolveResult, error) {
+func (c *collector) resolve(build api.PluginBuild, args api.OnResolveArgs, r rule) (api.OnResolveResult, error) {
 	found := build.Resolve(withoutQuery(args.Path), api.ResolveOptions{
 		Importer: args.Importer, Namespace: args.Namespace, ResolveDir: args.ResolveDir, Kind: args.Kind, PluginData: asked{}})
-	if ruled && len(found.Errors) > 0 {
+	if len(found.Errors) > 0 {
 		found.Path, found.Errors = unexported(args)
 	}
 	if len(found.Errors) > 0 || found.External || found.Path == "" {
 		return api.OnResolveResult{}, nil // esbuild says so itself, with the place
-	}
-	if name, ok := c.extra[found.Path]; ok && found.Path != c.opts.Entry {
-		return external(fromMain(c.opts, name)), nil
-	}
-	if !ruled {
-		return api.OnResolveResult{}, nil
 	}
 	if r.shadowed {
 		return api.OnResolveResult{}, fmt.Errorf("%s matches a module rule that is ignored, because an earlier rule of its type lacks fallthrough = true", args.Path)
@@ -131,7 +132,7 @@ func (c *collector) take(file, specifier string, r rule) (api.OnResolveResult, e
 	if c.script {
 		return api.OnResolveResult{Path: name, Namespace: partNamespace}, nil
 	}
-	return external(fromMain(c.opts, name)), nil
+	return external("./" + name), nil
 }
 
 // unexported finds the file of a package that its exports do not list, and a
@@ -161,19 +162,6 @@ func withoutQuery(specifier string) string {
 
 func external(specifier string) api.OnResolveResult {
 	return api.OnResolveResult{Path: specifier, External: true}
-}
-
-// fromMain is how the main module imports the module called name.
-func fromMain(opts Options, name string) string {
-	if !opts.FindAdditionalModules {
-		return "./" + name
-	}
-	dir := relative(opts.BaseDir, filepath.Dir(opts.Entry))
-	rel := relative(filepath.FromSlash(dir), filepath.FromSlash(name))
-	if !strings.HasPrefix(rel, "../") {
-		rel = "./" + rel
-	}
-	return rel
 }
 
 // additional is a module that was found rather than imported.
@@ -231,9 +219,6 @@ func (b *Bundler) asIs(exports []string) (*Result, error) {
 		return nil, fmt.Errorf("read entry point: %w", err)
 	}
 	name := filepath.Base(o.Entry)
-	if o.FindAdditionalModules {
-		name = relative(o.BaseDir, o.Entry)
-	}
 	r := &Result{MainModule: name, Exports: exports, Inputs: []string{o.Entry}, maps: map[string][]byte{}}
 	m := config.Module{Name: name, Type: config.ESModule, Data: data}
 	if !slices.Contains(exports, "default") {

@@ -28,12 +28,6 @@ var defaultRules = []Rule{
 	{Type: "CompiledWasm", Globs: []string{"**/*.wasm", "**/*.wasm?module"}},
 }
 
-// asIsRules come on top for modules that are not bundled.
-var asIsRules = []Rule{
-	{Type: "ESModule", Globs: []string{"**/*.js", "**/*.mjs"}},
-	{Type: "CommonJS", Globs: []string{"**/*.cjs"}},
-}
-
 var moduleTypes = map[string]config.ModuleType{
 	"ESModule":     config.ESModule,
 	"CommonJS":     config.CommonJSModule,
@@ -101,9 +95,6 @@ func (rs rules) first(matches func(rule) bool) (rule, bool) {
 func compileRules(opts Options) (rules, error) {
 	all := append([]Rule{}, opts.Rules...)
 	all = append(all, defaultRules...)
-	if opts.NoBundle {
-		all = append(all, asIsRules...)
-	}
 	var rs rules
 	complete := map[string]bool{}
 	for _, r := range all {
