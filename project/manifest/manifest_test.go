@@ -45,6 +45,7 @@ func TestProblems(t *testing.T) {
 		{"no directory of static files", "wrangler.toml", head + "assets.directory = 'gone'", `wrangler.toml:4:8: assets.directory: there is no directory `},
 		{"no folder of a site", "wrangler.toml", head + "site.bucket = 'gone'", `wrangler.toml:4:6: site.bucket: there is no directory `},
 		{"a site without a folder", "wrangler.toml", head + "[site]\ninclude=['a']", `wrangler.toml:4:2: site.bucket: is missing: expected a string`},
+		{"a site beside assets", "wrangler.toml", head + "site.bucket='.'\nassets.directory='.'", `wrangler.toml:4:1: site: assets and site exclude each other; keep one`},
 		{"a site with two entry points", "wrangler.toml", head + "site = { bucket='.', entry-point='x' }", `wrangler.toml:4:22: site.entry-point: main and site.entry-point exclude each other; remove site.entry-point`},
 		{"a site's own entry point", "wrangler.toml", "name='w'\ncompatibility_date='2026-01-01'\n[site]\nbucket='.'", `wrangler.toml:3:2: site: the entry point "workers-site/index.js" was not found in DIR`},
 		{"in the environment", "wrangler.toml", head + "[env.e]\nminify = 1", `wrangler.toml:5:1: env.e.minify: expected true or false, got 1`},

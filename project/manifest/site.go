@@ -62,6 +62,9 @@ func (l *loader) loadSite() {
 	if n == nil {
 		return
 	}
+	if l.m.Assets != nil {
+		l.errorf(n, path, "assets and site exclude each other; keep one")
+	}
 	s := &Site{Bucket: l.path(n.get("bucket").str())}
 	n.get("include").decode(&s.Include)
 	n.get("exclude").decode(&s.Exclude)
