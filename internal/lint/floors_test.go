@@ -19,7 +19,7 @@ const products = "binding/*"
 var floors = [][]string{
 	{"config", "fault", "telemetry", "api", "npm", "hop/target"}, // words and tools
 	{"storage/sqlite", "storage/blob", "storage/keyed", "storage/backup", "storage/budget", "hop", "edge/http1",
-		"engine/workerd", "engine/sandbox", "engine/cgroup", "project/nodecompat"}, // bytes, processes, hops
+		"engine/workerd", "engine/sandbox", "engine/cgroup", "project/nodecompat", "mail"}, // bytes, processes, hops
 	{"storage/history", "project/bundle"},           // storage on storage, bundles with what fills in Node.js
 	{"binding", "project/manifest", "cli/settings"}, // contracts
 	{products},         // the kinds of binding
