@@ -51,7 +51,6 @@ var features = map[string]feature{
 	"queue":                {noun: "a queue", product: "Queues", paths: []string{"queues", "event_subscriptions"}},
 	"r2_bucket":            {noun: "an R2 bucket", product: "R2", paths: []string{"r2", "event_notifications"}},
 	"secrets_store_secret": {noun: "a Secrets Store", product: "Secrets Store", paths: []string{"secrets_store"}},
-	"send_email":           {noun: "a send email", product: "Email Routing", paths: []string{"email"}},
 	"stream":               {noun: "a Stream", product: "Stream", paths: []string{"stream"}, spared: true},
 	"unsafe_hello_world":   {noun: "a hello world", spared: true},
 	"vectorize":            {noun: "a Vectorize", product: "Vectorize", paths: []string{"vectorize"}},
@@ -68,15 +67,22 @@ func Types() []string { return slices.Sorted(maps.Keys(features)) }
 func Kinds() []binding.Kind {
 	kinds := make([]binding.Kind, 0, len(features))
 	for _, t := range Types() {
-		kinds = append(kinds, kind(t))
+		if features[t].spared {
+			kinds = append(kinds, kind(t))
+		} else {
+			kinds = append(kinds, refused{kind(t)})
+		}
 	}
 	return kinds
 }
 
 type kind string
 
+// refused is a kind that no Worker may be deployed with.
+type refused struct{ kind }
+
 var (
-	_ binding.Deployer = kind("")
+	_ binding.Deployer = refused{}
 	_ binding.Absentee = kind("")
 )
 
@@ -92,12 +98,9 @@ func (k kind) Mount(b config.Binding, _ binding.Site) (binding.Mount, error) {
 }
 
 // Deployable implements binding.Deployer.
-func (k kind) Deployable(_ string, b config.Binding) error {
-	if features[string(k)].spared {
-		return nil
-	}
+func (k refused) Deployable(_ string, b config.Binding) error {
 	return fmt.Errorf("binding %s: %s binding (%s) needs a feature that this version of Selvage does not run yet; remove the binding to deploy the Worker",
-		b.Name, features[string(k)].noun, k)
+		b.Name, features[string(k.kind)].noun, k.kind)
 }
 
 // Absent implements binding.Absentee.

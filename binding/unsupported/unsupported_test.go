@@ -59,8 +59,8 @@ func TestEveryTypeWarns(t *testing.T) {
 		}
 		b := config.Binding{Name: "X", Type: typ}
 		if slices.Contains(spared, typ) {
-			if err := find(t, typ).(binding.Deployer).Deployable("w", b); err != nil {
-				t.Errorf("%s: %v", typ, err)
+			if _, ok := find(t, typ).(binding.Deployer); ok {
+				t.Errorf("%s: not every Worker may be deployed with it", typ)
 			}
 			continue
 		}
