@@ -8,6 +8,7 @@ import (
 
 	"github.com/selvage-edge/selvage/api"
 	"github.com/selvage-edge/selvage/config"
+	"github.com/selvage-edge/selvage/mail"
 	"github.com/selvage-edge/selvage/storage/blob"
 	"github.com/selvage-edge/selvage/storage/budget"
 	"github.com/selvage-edge/selvage/storage/keyed"
@@ -28,7 +29,7 @@ type Opener interface {
 }
 
 // Home is what the platform lends to each kind. All of it stays open until the
-// kind has been closed. Every field is set.
+// kind has been closed.
 type Home struct {
 	// Dir is the data directory. A kind has at most one folder in it, which it
 	// makes itself; see Filer.
@@ -46,6 +47,9 @@ type Home struct {
 	Now func() time.Time
 	// Log receives what happens in the background.
 	Log *slog.Logger
+	// Mail takes e-mail to be sent. Nil where none is configured; every other
+	// field is set.
+	Mail mail.Sender
 }
 
 // Referrer is a Kind whose bindings lead to other Workers. A Worker that others

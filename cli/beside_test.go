@@ -9,7 +9,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/rogpeppe/go-internal/txtar"
+	"golang.org/x/tools/txtar"
 
 	"github.com/selvage-edge/selvage/internal/poll"
 )

@@ -18,6 +18,7 @@ var absent = map[string]string{
 	"challenges/widgets": "Turnstile",
 	"cloudchamber":       "Containers",
 	"containers":         "Containers",
+	"email":              "Email Routing",
 	"logpush":            "Logpush",
 	"pages":              "Pages",
 	"triggers":           "Event triggers",

@@ -5,6 +5,7 @@ import (
 	"github.com/selvage-edge/selvage/binding/assets"
 	"github.com/selvage-edge/selvage/binding/d1"
 	"github.com/selvage-edge/selvage/binding/durable"
+	"github.com/selvage-edge/selvage/binding/email"
 	"github.com/selvage-edge/selvage/binding/kv"
 	"github.com/selvage-edge/selvage/binding/ratelimit"
 	"github.com/selvage-edge/selvage/binding/service"
@@ -18,6 +19,7 @@ var products = []func() []binding.Kind{
 	kv.Kinds,
 	d1.Kinds,
 	ratelimit.Kinds,
+	email.Kinds,
 	assets.Kinds,
 	service.Kinds,
 	durable.Kinds,

@@ -24,6 +24,7 @@ import (
 	"github.com/selvage-edge/selvage/engine"
 	"github.com/selvage-edge/selvage/engine/cgroup"
 	"github.com/selvage-edge/selvage/engine/workerd"
+	"github.com/selvage-edge/selvage/mail"
 	"github.com/selvage-edge/selvage/project/manifest"
 	"github.com/selvage-edge/selvage/telemetry"
 )
@@ -71,6 +72,8 @@ type Options struct {
 	// Normalization of URLs for hosts in no zone with one of its own. Default:
 	// Cloudflare's.
 	Normalization config.Normalization
+	// Mail takes the e-mail that Workers send. Nil: sending fails.
+	Mail mail.Sender
 	// Builtins are the Workers that come with the program.
 	Builtins []Builtin
 	// Now is the clock of what is stored: expirations, rate limits, creation
@@ -157,7 +160,7 @@ func (p *Platform) open(ctx context.Context, o Options) (err error) {
 		}
 		o.Binary = func(context.Context) (string, error) { return binary, nil }
 	}
-	p.Stores, _, err = OpenStores(ctx, StoreOptions{Memory: o.CallMemory, UploadMemory: o.UploadMemory, Dir: o.Data, WorkersDomain: o.WorkersDomain, Now: o.Now, Logger: o.Logger})
+	p.Stores, _, err = OpenStores(ctx, StoreOptions{Memory: o.CallMemory, UploadMemory: o.UploadMemory, Dir: o.Data, WorkersDomain: o.WorkersDomain, Now: o.Now, Mail: o.Mail, Logger: o.Logger})
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/selvage-edge/selvage/control"
 	"github.com/selvage-edge/selvage/control/auth"
 	"github.com/selvage-edge/selvage/control/state"
+	"github.com/selvage-edge/selvage/mail"
 	"github.com/selvage-edge/selvage/project/manifest"
 	"github.com/selvage-edge/selvage/storage/blob"
 	"github.com/selvage-edge/selvage/storage/budget"
@@ -64,6 +65,8 @@ type StoreOptions struct {
 	Memory, UploadMemory int64
 	// Now is the clock of the kinds. Default time.Now.
 	Now func() time.Time
+	// Mail takes the e-mail of Workers. Nil: sending fails.
+	Mail mail.Sender
 	// Logger of the stores' own events. Default slog.Default().
 	Logger *slog.Logger
 }
@@ -119,7 +122,7 @@ func (s *Stores) open(ctx context.Context, o StoreOptions) (err error) {
 	if s.keyed, err = keyed.Open(filepath.Join(s.Dir, keyedFolder), keyed.Options{Logger: s.log, MustExist: s.contents.had(keyedFolder)}); err != nil {
 		return err
 	}
-	home := binding.Home{Dir: s.Dir, Keyed: s.keyed, Blobs: s.openBlobs, Memory: s.memory, Now: o.Now, Log: s.log}
+	home := binding.Home{Dir: s.Dir, Keyed: s.keyed, Blobs: s.openBlobs, Memory: s.memory, Now: o.Now, Log: s.log, Mail: o.Mail}
 	for _, k := range s.Kinds {
 		opener, ok := k.(binding.Opener)
 		if !ok {

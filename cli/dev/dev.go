@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/selvage-edge/selvage/config"
+	"github.com/selvage-edge/selvage/mail"
 	"github.com/selvage-edge/selvage/platform"
 	wrangler "github.com/selvage-edge/selvage/project"
 	"github.com/selvage-edge/selvage/project/manifest"
@@ -117,6 +118,7 @@ func Run(ctx context.Context, o Options) error {
 		Requests:    s.requests(),
 		Invocations: s.console.invocation,
 		MapStack:    s.mapStack,
+		Mail:        &mail.Outbox{Dir: filepath.Join(s.options.Data, "email"), Print: func(text string) { s.console.print("", "", text) }},
 		Progress:    o.Stderr,
 	}
 	if o.Configure != nil {

@@ -107,6 +107,9 @@ func (s *server) open(ctx context.Context, l *listeners) (err error) {
 		Lines: s.line, Requests: s.request, Calls: s.call, Metrics: s.metrics,
 		Progress: s.options.Stderr, Logger: s.log,
 	}
+	if c.Relay != nil {
+		options.Mail = c.Relay
+	}
 	if s.options.Configure != nil {
 		s.options.Configure(&options)
 	}

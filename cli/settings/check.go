@@ -84,6 +84,7 @@ func (f *File) Settings() (*Settings, error) {
 	if err := (config.Normalization{Scope: s.Normalization.Scope}).Check(); err != nil {
 		c.errorf("url_normalization.scope", "%v", err)
 	}
+	s.Relay = c.relay()
 	c.certificates(s)
 	c.log(s)
 	c.admin(s)
@@ -279,4 +280,5 @@ func (f *File) Relative() {
 	}
 	fix("admin.cert", &f.Admin.Cert)
 	fix("admin.key", &f.Admin.Key)
+	fix("email.password_file", &f.Email.PasswordFile)
 }

@@ -160,13 +160,14 @@ func lines(data []byte) map[string]int {
 
 // known are the keys by the table they are in; "" is the top.
 var known = map[string][]string{
-	"":                   {"data", "workers_domain", "zones", "trusted_proxies", "drain_timeout", "origins", "url_normalization", "edge", "http", "https", "admin", "egress", "limits", "log"},
+	"":                   {"data", "workers_domain", "zones", "trusted_proxies", "drain_timeout", "origins", "url_normalization", "edge", "http", "https", "admin", "egress", "email", "limits", "log"},
 	"edge":               {"compression"},
 	"http":               {"listen"},
 	"https":              {"listen", "certificates"},
 	"https.certificates": {"cert", "key"},
 	"admin":              {"listen", "cert", "key", "insecure"},
 	"egress":             {"allow_private"},
+	"email":              {"relay", "tls", "username", "password_file", "domains", "timeout"},
 	"url_normalization":  {"type", "scope"},
 	"limits":             {"body", "wall_time", "cpu", "connections", "connections_per_client", "body_timeout", "memory", "cells_memory", "call_memory", "upload_memory"},
 	"log":                {"level", "format", "requests", "workers"},

@@ -9,10 +9,12 @@ import (
 	"log/slog"
 	"net/netip"
 	"net/url"
+	"reflect"
 	"slices"
 	"time"
 
 	"github.com/selvage-edge/selvage/config"
+	"github.com/selvage-edge/selvage/mail"
 )
 
 // File is selvage.toml as it is written. [Parse] reads one, [File.Override]
@@ -40,6 +42,7 @@ type File struct {
 	HTTPS            HTTPS            `toml:"https"`
 	Admin            Admin            `toml:"admin"`
 	Egress           Egress           `toml:"egress"`
+	Email            Email            `toml:"email"`
 	Limits           Limits           `toml:"limits"`
 	Log              Log              `toml:"log"`
 
@@ -149,6 +152,23 @@ type Log struct {
 	Workers *bool `toml:"workers"`
 }
 
+// Email is the table [email]: how the e-mail of Workers leaves the server.
+type Email struct {
+	// Relay is the host and port of an SMTP server that delivers it. Default:
+	// none, and sending fails.
+	Relay string `toml:"relay"`
+	// TLS is "starttls", "tls" (from the first byte) or "none". Default
+	// "starttls".
+	TLS string `toml:"tls"`
+	// Username logs in, with the password that is the content of PasswordFile.
+	Username     string `toml:"username"`
+	PasswordFile string `toml:"password_file"`
+	// Domains are those that Workers may send from; "*" is any. Required.
+	Domains []string `toml:"domains"`
+	// Timeout bounds each message. Default "30s".
+	Timeout string `toml:"timeout"`
+}
+
 // Settings are what a File means. Values are checked and defaults filled in.
 type Settings struct {
 	Data           string
@@ -166,6 +186,8 @@ type Settings struct {
 	AdminInsecure bool
 
 	AllowPrivate []netip.Prefix
+
+	Relay *mail.Relay // nil: none
 
 	Normalization config.Normalization
 	Compression   bool
@@ -202,6 +224,7 @@ func (s *Settings) Fixed(next *Settings) []string {
 	check("admin.listen", s.Admin == next.Admin)
 	check("admin.cert", (s.AdminCert == Certificate{}) == (next.AdminCert == Certificate{}))
 	check("egress.allow_private", slices.Equal(s.AllowPrivate, next.AllowPrivate))
+	check("email", reflect.DeepEqual(s.Relay, next.Relay))
 	check("url_normalization", s.Normalization == next.Normalization)
 	check("edge.compression", s.Compression == next.Compression)
 	check("limits.connections", s.MaxConns == next.MaxConns)

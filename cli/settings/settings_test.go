@@ -6,11 +6,13 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/selvage-edge/selvage/config"
+	"github.com/selvage-edge/selvage/mail"
 )
 
 func TestEveryKey(t *testing.T) {
@@ -36,6 +38,7 @@ func TestEveryKey(t *testing.T) {
 		DrainTimeout:   10 * time.Second, HTTP: []string{":80"}, HTTPS: []string{":443"},
 		Certificates: []Certificate{{"a.pem", "a.key"}}, Admin: ":8081", AdminCert: Certificate{"b.pem", "b.key"},
 		AllowPrivate:  []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")},
+		Relay:         &mail.Relay{Addr: "127.0.0.1:25", Security: mail.NoTLS, Domains: []string{"*"}, Timeout: 5 * time.Second},
 		Normalization: config.Normalization{Type: config.NormalizeRFC3986, Scope: config.NormalizeNothing},
 		MaxConns:      5000, MaxConnsPerClient: 50, BodyTimeout: 10 * time.Second,
 		MaxBody: 50e6, MaxMemory: 256 << 20, CellsMemory: 4 << 30, CallMemory: 100 << 20, UploadMemory: 200 << 20, MaxWall: time.Minute, MaxCPU: 10 * time.Second,
@@ -92,6 +95,15 @@ func TestProblems(t *testing.T) {
 		{"HTTPS without certificate", "https.listen = [':443']", "s.toml:1: https.listen: HTTPS needs a certificate"},
 		{"half a certificate", "admin.cert = 'a.pem'", "s.toml:1: admin.cert: HTTPS needs both"},
 		{"tokens in clear", "[admin]\nlisten = ':8081'", "s.toml:2: admin.listen: :8081 is reachable from other machines"},
+		{"relay without a port", "[email]\nrelay = 'smtp.example.com'\ndomains = ['*']", `s.toml:2: email.relay: "smtp.example.com" is not a host and port`},
+		{"mail without a relay", "[email]\ndomains = ['example.com']", "s.toml:1: email: relay is missing"},
+		{"mail of no domain", "[email]\nrelay = 'a:587'", "s.toml:1: email: domains is missing"},
+		{"mail of what is no domain", "[email]\nrelay = 'a:587'\ndomains = ['a@b']", `s.toml:3: email.domains: "a@b" is not a hostname`},
+		{"encryption of mail", "[email]\nrelay = 'a:587'\ndomains = ['*']\ntls = 'yes'", `s.toml:4: email.tls: "yes" is not one of starttls, tls, none`},
+		{"half a login", "[email]\nrelay = 'a:587'\ndomains = ['*']\nusername = 'me'", "s.toml:4: email.username: a login needs both"},
+		{"a password in clear", "[email]\nrelay = 'a:25'\ndomains = ['*']\ntls = 'none'\nusername = 'me'\npassword_file = '/dev/null'", "s.toml:4: email.tls: the password would cross the network in clear"},
+		{"no password", "[email]\nrelay = 'a:587'\ndomains = ['*']\nusername = 'me'\npassword_file = '/dev/null'", "s.toml:5: email.password_file: /dev/null is empty"},
+		{"mail without an end", "[email]\nrelay = 'a:587'\ndomains = ['*']\ntimeout = '0s'", "s.toml:4: email.timeout: it must not be zero"},
 		{"level", "log.level = 'loud'", `s.toml:1: log.level: "loud" is not one of debug, info, warn, error`},
 		{"two at once", "log.level = 'loud'\nlog.format = 'xml'", "s.toml:1: log.level: \"loud\" is not one of debug, info, warn, error\ns.toml:2: log.format: \"xml\" is not one of text, json"},
 	} {
@@ -104,6 +116,29 @@ func TestProblems(t *testing.T) {
 				t.Errorf("got  %v\nwant %s", err, c.want)
 			}
 		})
+	}
+}
+
+func TestRelay(t *testing.T) {
+	password := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(password, []byte("secret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := Parse("s.toml", []byte("[email]\nrelay = 'smtp.example.com:465'\ntls = 'tls'\nusername = 'me'\npassword_file = '"+password+"'\ndomains = ['Example.com']"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := f.Settings()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &mail.Relay{Addr: "smtp.example.com:465", Security: mail.TLS, Username: "me", Password: "secret", Domains: []string{"example.com"}, Timeout: 30 * time.Second}
+	if !reflect.DeepEqual(s.Relay, want) {
+		t.Errorf("%+v", s.Relay)
+	}
+	f.Email.Timeout = "1m"
+	if next, err := f.Settings(); err != nil || !slices.Equal(s.Fixed(next), []string{"email"}) {
+		t.Errorf("%v", err)
 	}
 }
 

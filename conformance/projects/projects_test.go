@@ -13,7 +13,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/rogpeppe/go-internal/txtar"
+	"golang.org/x/tools/txtar"
 
 	"github.com/selvage-edge/selvage/internal/servertest"
 )

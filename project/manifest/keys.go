@@ -179,7 +179,7 @@ var keys = []key{
 	{name: "vectorize", shape: bindings(req("index_name", text), remote), scope: own, fate: throws},
 	{name: "analytics_engine_datasets", shape: bindings(opt("dataset", text), remote), scope: own, fate: throws},
 	{name: "send_email", shape: list(object(req("name", text), opt("destination_address", text),
-		opt("allowed_destination_addresses", texts), opt("allowed_sender_addresses", texts), remote)), scope: own, fate: throws},
+		opt("allowed_destination_addresses", texts), opt("allowed_sender_addresses", texts), remote)), scope: own},
 	{name: "mtls_certificates", shape: bindings(req("certificate_id", text), remote), scope: own, fate: throws},
 	{name: "dispatch_namespaces", shape: bindings(opt("namespace", text), opt("outbound", object(
 		req("service", text), opt("environment", text), opt("parameters", texts))), remote), scope: own, fate: throws},
