@@ -120,6 +120,9 @@ func (p *Project) Build(ctx context.Context) (warnings []string, err error) {
 		for _, w := range result.Warnings {
 			warnings = append(warnings, w.String())
 		}
+		if len(m.Parts) > 0 && !v.ServiceWorker {
+			warnings = append(warnings, "wrangler deploys no ES module with wasm_modules, text_blobs or data_blobs: import the files")
+		}
 	}
 	if m.Site != nil && p.bundler != nil {
 		if err := addSite(v, m.Site); err != nil {

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"golang.org/x/tools/txtar"
+	"github.com/rogpeppe/go-internal/txtar"
 )
 
 // open loads the project of an archive.
@@ -111,5 +111,15 @@ addEventListener("fetch", (event) => event.respondWith(new Response(a + b)));
 	want := []string{`{"name":"__a_txt","part":"a.txt","type":"text_blob"}`, `{"name":"__lib_b_bin","part":"lib/b.bin","type":"data_blob"}`}
 	if !slices.Equal(got, want) {
 		t.Errorf("the bindings are %s", got)
+	}
+}
+
+func TestPartsOfModule(t *testing.T) {
+	const head = "-- wrangler.toml --\nname = \"w\"\nmain = \"index.js\"\ncompatibility_date = \"2026-01-01\"\ntext_blobs = { A = \"a.txt\" }\n-- a.txt --\n-- index.js --\n"
+	for source, want := range map[string]int{"export default {};": 1, "addEventListener('fetch', () => {});": 0} {
+		warnings, err := open(t, head+source).Build(t.Context())
+		if err != nil || len(warnings) != want {
+			t.Errorf("%s: %v, %q, want %d", source, err, warnings, want)
+		}
 	}
 }

@@ -105,26 +105,29 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-// coders lends encoders, and room for decoders, as long as there is memory.
-type coders struct {
-	left atomic.Int64 // bytes
-	idle [codings]sync.Pool
-}
+// budget is memory, in bytes, that nobody uses.
+type budget struct{ left atomic.Int64 }
 
 // take reports whether there are n bytes; give returns them.
-func (s *coders) take(n int64) bool {
-	if s.left.Add(-n) >= 0 {
+func (b *budget) take(n int64) bool {
+	if b.left.Add(-n) >= 0 {
 		return true
 	}
-	s.left.Add(n)
+	b.left.Add(n)
 	return false
 }
 
-func (s *coders) give(n int64) { s.left.Add(n) }
+func (b *budget) give(n int64) { b.left.Add(n) }
 
-// encoder returns one that writes to out, or nil when the memory is in use.
-func (s *coders) encoder(c coding, out io.Writer) encoder {
-	if !s.take(encoderMemory[c]) {
+// encoders lends them as long as there is memory.
+type encoders struct {
+	budget budget
+	idle   [codings]sync.Pool
+}
+
+// take returns an encoder that writes to out, or nil when the memory is in use.
+func (s *encoders) take(c coding, out io.Writer) encoder {
+	if !s.budget.take(encoderMemory[c]) {
 		return nil
 	}
 	e, ok := s.idle[c].Get().(encoder)
@@ -136,10 +139,10 @@ func (s *coders) encoder(c coding, out io.Writer) encoder {
 }
 
 // done takes an encoder back, whatever became of its body.
-func (s *coders) done(c coding, e encoder) {
+func (s *encoders) done(c coding, e encoder) {
 	e.Reset(io.Discard)
 	s.idle[c].Put(e)
-	s.give(encoderMemory[c])
+	s.budget.give(encoderMemory[c])
 }
 
 // newDecoder reads in. It reads the header of a gzip stream at once.

@@ -22,10 +22,10 @@ import (
 
 // Options of a Stage. The zero value is a usable default.
 type Options struct {
-	// Memory bounds, in bytes, what encoders and decoders at work hold. When it
-	// is in use, responses leave uncompressed, and those that would have to be
-	// decoded are answered with 503. Default 128 MiB: about 140 encoders of
-	// Zstandard, 119 of gzip or 46 of Brotli.
+	// Memory bounds, in bytes, what encoders at work hold, and what decoders do.
+	// When the one is in use, responses leave uncompressed; when the other is,
+	// those that would have to be decoded are answered with 503. Default 128 MiB
+	// for each: 145 encoders of Zstandard, 119 of gzip or 46 of Brotli.
 	Memory int64
 	// Kept bounds, in bytes, the compressed files that are kept. Default 64 MiB.
 	Kept int64
@@ -33,8 +33,9 @@ type Options struct {
 
 // Stage compresses. It is safe for concurrent use.
 type Stage struct {
-	coders coders
-	kept   kept
+	encoders encoders
+	decoders budget
+	kept     kept
 }
 
 var _ edge.Stage = (*Stage)(nil)
@@ -48,7 +49,8 @@ func New(o Options) *Stage {
 		o.Kept = 64 << 20
 	}
 	s := &Stage{}
-	s.coders.left.Store(o.Memory)
+	s.encoders.budget.left.Store(o.Memory)
+	s.decoders.left.Store(o.Memory)
 	s.kept.max = o.Kept
 	return s
 }

@@ -46,8 +46,10 @@ func serve(t testing.TB, s *Stage, h http.HandlerFunc) (e *edge.Edge, addr strin
 		if err := <-served; err != nil {
 			t.Errorf("serve: %v", err)
 		}
-		if left := s.coders.left.Load(); left != total {
-			t.Errorf("%d of %d bytes of memory were not given back", total-left, total)
+		for what, b := range map[string]*budget{"encoders": &s.encoders.budget, "decoders": &s.decoders} {
+			if left := b.left.Load(); left != total {
+				t.Errorf("%d of %d bytes of the memory for %s were not given back", total-left, total, what)
+			}
 		}
 	})
 	return e, l.Addr().String()

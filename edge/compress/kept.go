@@ -2,6 +2,7 @@ package compress
 
 import (
 	"container/list"
+	"strconv"
 	"sync"
 )
 
@@ -89,4 +90,47 @@ func (k *kept) remove(e *list.Element) {
 	b := k.used.Remove(e).(*keptBody)
 	delete(k.bodies, b.name)
 	k.bytes -= b.size
+}
+
+// Kept answers with a file whose digest is known, if it is kept in the coding
+// that this client gets; the header is set. Otherwise the caller answers, and
+// what becomes of the body of size bytes is kept.
+func (w *writer) Kept(status int, digest string, size int64) bool {
+	h := w.Header()
+	if w.state != open || w.head || w.ranged || !coded(status) || size < least[gzip] || first(h, "Content-Encoding") != "" ||
+		has(h["Cache-Control"], "no-transform") || !listed(first(h, "Content-Type")) {
+		return false
+	}
+	c := parseAccept(w.accept).best()
+	if c == identity || size < least[c] {
+		return false
+	}
+	w.digest, w.size = digest, size
+	body, ok := w.stage.kept.find(name{digest, c})
+	if !ok {
+		return false
+	}
+	recode(h, c)
+	h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	w.state = plain
+	w.ResponseWriter.WriteHeader(status)
+	w.ResponseWriter.Write(body)
+	return true
+}
+
+// encodedBody is where an encoder writes to.
+type encodedBody writer
+
+func (b *encodedBody) Write(p []byte) (int, error) {
+	n, err := b.ResponseWriter.Write(p)
+	if b.made == nil {
+		return n, err
+	}
+	if int64(len(b.made.body)+n) > b.made.size || err != nil {
+		b.stage.kept.drop(b.made)
+		b.made = nil
+	} else {
+		b.made.body = append(b.made.body, p[:n]...)
+	}
+	return n, err
 }

@@ -120,7 +120,8 @@ func TestMemory(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	s.coders.take(total)
+	s.encoders.budget.take(total)
+	s.decoders.take(total)
 	if res, body := ask(t, addr, "GET", "Accept-Encoding: gzip\r\n"); body != text || res.Header.Get("Content-Encoding") != "" || res.Header.Get("Vary") != "Accept-Encoding" {
 		t.Errorf("%v", res.Header)
 	}
@@ -131,7 +132,8 @@ func TestMemory(t *testing.T) {
 	if res, body := ask(t, addr, "GET", "Encoded: 1\r\nAccept-Encoding: br\r\n"); body != encoded {
 		t.Errorf("what needs no decoder: %d %v", res.StatusCode, res.Header)
 	}
-	s.coders.give(total)
+	s.encoders.budget.give(total)
+	s.decoders.give(total)
 	if res, body := ask(t, addr, "GET", "Encoded: 1\r\n"); body != text {
 		t.Errorf("with memory again: %d %v", res.StatusCode, res.Header)
 	}

@@ -2,7 +2,6 @@ package compress
 
 import (
 	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -216,66 +215,5 @@ func TestBreaksOff(t *testing.T) {
 				t.Error("the client takes it for whole")
 			}
 		})
-	}
-}
-
-// Trailers, early hints and clients of HTTP/1.0 get on with it.
-func TestWire(t *testing.T) {
-	_, addr := serve(t, New(Options{}), func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Link", "</a.css>; rel=preload")
-		if r.ProtoAtLeast(1, 1) {
-			w.WriteHeader(http.StatusEarlyHints)
-		}
-		w.Header().Set("Content-Type", "text/plain")
-		w.Header().Set("Trailer", "X-Sum")
-		io.WriteString(w, text)
-		w.Header().Set("X-Sum", "1")
-		w.Header().Set(http.TrailerPrefix+"X-Late", "2")
-	})
-	c, err := net.Dial("tcp", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	c.SetDeadline(time.Now().Add(20 * time.Second))
-	io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\nAccept-Encoding: br\r\n\r\n")
-	in := bufio.NewReader(c)
-	hint, err := http.ReadResponse(in, nil)
-	if err != nil || hint.StatusCode != http.StatusEarlyHints || hint.Header.Get("Content-Encoding") != "" {
-		t.Fatalf("early hints: %v, %v", hint, err)
-	}
-	res, err := http.ReadResponse(in, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	body, err := io.ReadAll(res.Body)
-	if err != nil || decoded(t, res, string(body)) != text || res.Header.Get("Content-Encoding") != "br" {
-		t.Errorf("%v, %v", res.Header, err)
-	}
-	if res.Header.Get("X-Sum") != "" || res.Trailer.Get("X-Sum") != "1" || res.Trailer.Get("X-Late") != "2" {
-		t.Errorf("header %v, trailer %v", res.Header, res.Trailer)
-	}
-
-	old, rest, err := try(t, addr, "GET", "HTTP/1.0", "Accept-Encoding: gzip\r\n")
-	if err != nil || len(old.TransferEncoding) > 0 || old.Header.Get("Content-Encoding") != "gzip" || decoded(t, old, rest) != text {
-		t.Errorf("HTTP/1.0: %v, %v", old, err)
-	}
-}
-
-// An upgrade goes through as if nobody were there.
-func TestUpgrade(t *testing.T) {
-	_, addr := serve(t, New(Options{}), func(w http.ResponseWriter, r *http.Request) {
-		c, rw, err := http.NewResponseController(w).Hijack()
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		defer c.Close()
-		rw.WriteString("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n" + text)
-		rw.Flush()
-	})
-	res, body := ask(t, addr, "GET", "Upgrade: websocket\r\nConnection: Upgrade\r\nAccept-Encoding: gzip\r\n")
-	if res.StatusCode != 101 || !bytes.HasPrefix([]byte(text), []byte(body)) {
-		t.Errorf("%v %q", res, body)
 	}
 }

@@ -80,88 +80,6 @@ func (w *writer) WriteHeader(status int) {
 	}
 }
 
-// encoded decides about a body that its handler has encoded.
-func (w *writer) encoded(h http.Header) {
-	w.length = contentLength(h)
-	from, ok := codingNamed(first(h, "Content-Encoding"))
-	if !ok || len(h["Content-Encoding"]) > 1 || from != gzip && from != brotli {
-		w.begin(plain)
-		return
-	}
-	vary(h)
-	if w.length == 0 || parseAccept(w.accept)[from] > 0 {
-		w.begin(plain)
-		return
-	}
-	w.from, w.state = from, held // the first byte says how much memory it takes
-	if w.head {
-		w.decode(h, nil)
-	}
-}
-
-// unencoded decides about a body that nobody has encoded.
-func (w *writer) unencoded(h http.Header) {
-	length := contentLength(h)
-	types, typed := h["Content-Type"]
-	switch {
-	case w.ranged, !coded(w.status), length >= 0 && length < least[gzip], typed && (len(types) == 0 || !listed(types[0])):
-		w.begin(plain)
-		return
-	case length < 0 || !typed:
-		w.length = length
-		// Trailers that the handler has announced are not to be there when the
-		// header goes out, so it goes at once.
-		if h["Trailer"] == nil {
-			w.state = held
-			return
-		}
-		if !typed {
-			w.begin(plain)
-			return
-		}
-	}
-	w.length = length
-	w.compress(h, length)
-}
-
-// compress begins a response that is compressed if the client takes it.
-func (w *writer) compress(h http.Header, length int64) {
-	vary(h)
-	w.coding = parseAccept(w.accept).best()
-	if w.coding == identity || length >= 0 && length < least[w.coding] {
-		w.begin(plain)
-		return
-	}
-	w.begin(encodes)
-}
-
-// settle decides about a held response, with the beginning of its body. all
-// says that this is the whole of it.
-func (w *writer) settle(beginning []byte, all bool) {
-	h := w.Header()
-	if w.from != identity {
-		w.decode(h, beginning)
-		return
-	}
-	_, typed := h["Content-Type"]
-	length := w.length
-	if length < 0 && all && (len(beginning) > 0 || !w.head) { // what a handler would write is not always known for HEAD
-		length = int64(len(beginning))
-	}
-	guess := ""
-	if !typed && len(beginning) > 0 {
-		guess = http.DetectContentType(beginning)
-	}
-	if length >= 0 && length < least[gzip] || !typed && !listed(guess) {
-		w.begin(plain)
-		return
-	}
-	if !typed {
-		h["Content-Type"] = []string{guess}
-	}
-	w.compress(h, length)
-}
-
 // begin sends the header.
 func (w *writer) begin(s state) {
 	h := w.Header()
@@ -171,7 +89,7 @@ func (w *writer) begin(s state) {
 		recode(h, w.coding)
 		w.state = headOnly
 	case s == encodes:
-		if w.encoder = w.stage.coders.encoder(w.coding, (*encodedBody)(w)); w.encoder == nil {
+		if w.encoder = w.stage.encoders.take(w.coding, (*encodedBody)(w)); w.encoder == nil {
 			w.state = plain
 			break
 		}
@@ -187,7 +105,7 @@ func (w *writer) begin(s state) {
 func (w *writer) decode(h http.Header, beginning []byte) {
 	if len(beginning) > 0 {
 		n := decoderMemory(w.from, beginning[0])
-		if !w.stage.coders.take(n) {
+		if !w.stage.decoders.take(n) {
 			w.refuse(h)
 			return
 		}
@@ -196,6 +114,9 @@ func (w *writer) decode(h http.Header, beginning []byte) {
 	recode(h, identity)
 	w.decoded = &writer{ResponseWriter: w.ResponseWriter, stage: w.stage, accept: w.accept, head: w.head, ranged: w.ranged, length: -1}
 	w.decoded.WriteHeader(w.status)
+	if w.decoded.state == held {
+		w.decoded.settle(nil, false) // the header is the handler's again when another goroutine writes
+	}
 	if len(beginning) == 0 { // nothing, in any coding
 		w.state = headOnly
 		return
@@ -309,19 +230,13 @@ func (w *writer) finish() {
 	if w.state == held {
 		err = w.unhold(true)
 	}
-	if w.decoded != nil {
-		defer w.decoded.finish()
-	}
-	if w.state != encodes && w.state != decodes {
-		return
-	}
-	whole := err == nil && (w.length < 0 || w.written == w.length)
+	whole := err == nil && (w.length < 0 || w.written == w.length || w.state != encodes && w.state != decodes)
 	switch {
 	case !whole:
 	case w.state == decodes:
 		whole = w.decoding.end()
 		w.decoding = nil
-	default:
+	case w.state == encodes:
 		whole = w.encoder.Close() == nil
 		if whole && w.made != nil {
 			w.stage.kept.end(w.made)
@@ -330,6 +245,9 @@ func (w *writer) finish() {
 	}
 	if !whole {
 		panic(http.ErrAbortHandler)
+	}
+	if w.decoded != nil {
+		w.decoded.finish()
 	}
 }
 
@@ -340,7 +258,7 @@ func (w *writer) release() {
 		w.made = nil
 	}
 	if w.encoder != nil {
-		w.stage.coders.done(w.coding, w.encoder)
+		w.stage.encoders.done(w.coding, w.encoder)
 		w.encoder = nil
 	}
 	if w.decoding != nil {
@@ -350,48 +268,5 @@ func (w *writer) release() {
 	if w.decoded != nil {
 		w.decoded.release()
 	}
-	w.stage.coders.give(w.lent)
-}
-
-// Kept answers with a file whose digest is known, if it is kept in the coding
-// that this client gets; the header is set. Otherwise the caller answers, and
-// what becomes of the body of size bytes is kept.
-func (w *writer) Kept(status int, digest string, size int64) bool {
-	h := w.Header()
-	if w.state != open || w.head || w.ranged || !coded(status) || size < least[gzip] || first(h, "Content-Encoding") != "" ||
-		has(h["Cache-Control"], "no-transform") || !listed(first(h, "Content-Type")) {
-		return false
-	}
-	c := parseAccept(w.accept).best()
-	if c == identity || size < least[c] {
-		return false
-	}
-	w.digest, w.size = digest, size
-	body, ok := w.stage.kept.find(name{digest, c})
-	if !ok {
-		return false
-	}
-	recode(h, c)
-	h["Content-Length"] = []string{strconv.Itoa(len(body))}
-	w.state = plain
-	w.ResponseWriter.WriteHeader(status)
-	w.ResponseWriter.Write(body)
-	return true
-}
-
-// encodedBody is where an encoder writes to.
-type encodedBody writer
-
-func (b *encodedBody) Write(p []byte) (int, error) {
-	n, err := b.ResponseWriter.Write(p)
-	if b.made == nil {
-		return n, err
-	}
-	if int64(len(b.made.body)+n) > b.made.size || err != nil {
-		b.stage.kept.drop(b.made)
-		b.made = nil
-	} else {
-		b.made.body = append(b.made.body, p[:n]...)
-	}
-	return n, err
+	w.stage.decoders.give(w.lent)
 }
