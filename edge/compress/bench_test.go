@@ -1,3 +1,5 @@
+//go:build unix
+
 package compress
 
 import (
@@ -8,7 +10,9 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/selvage-edge/selvage/config"
 	"github.com/selvage-edge/selvage/edge"
@@ -88,6 +92,7 @@ func BenchmarkHello(b *testing.B) {
 			defer c.Close()
 			in := bufio.NewReader(c)
 			b.ReportAllocs()
+			before := processor()
 			for b.Loop() {
 				io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip, deflate, br, zstd\r\n\r\n")
 				for line := ""; line != "\r\n"; {
@@ -99,8 +104,16 @@ func BenchmarkHello(b *testing.B) {
 				}
 				in.Discard(len("hello"))
 			}
+			b.ReportMetric(float64(processor()-before)/float64(b.N), "cpu-ns/op")
 		})
 	}
+}
+
+// processor is the processor time that this process has used.
+func processor() time.Duration {
+	var u syscall.Rusage
+	syscall.Getrusage(syscall.RUSAGE_SELF, &u)
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 type discard struct{ header http.Header }

@@ -78,6 +78,5 @@ func (s *Stage) ServeHTTP(w http.ResponseWriter, r *http.Request, next edge.Hand
 	if err := next.ServeHTTP(x, r); err != nil {
 		return err
 	}
-	x.finish()
-	return nil
+	return x.finish()
 }

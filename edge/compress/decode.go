@@ -2,7 +2,9 @@ package compress
 
 import (
 	"errors"
+	"fmt"
 	"io"
+	"runtime/debug"
 )
 
 // decoding is a body on its way from a coding that its client does not take.
@@ -30,7 +32,14 @@ func decode(c coding, out *writer, flush bool) *decoding {
 	return d
 }
 
-func copyDecoded(c coding, out *writer, in io.Reader, flush bool) error {
+// copyDecoded returns a panic as an error: what decoders read is the Worker's,
+// and nobody above this goroutine would recover.
+func copyDecoded(c coding, out *writer, in io.Reader, flush bool) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
 	decoder, err := newDecoder(c, in)
 	if err != nil {
 		return err
@@ -57,10 +66,10 @@ func copyDecoded(c coding, out *writer, in io.Reader, flush bool) error {
 	}
 }
 
-// end waits until everything has arrived and reports whether it was whole.
-func (d *decoding) end() bool {
+// end waits until everything has arrived, or returns why it has not.
+func (d *decoding) end() error {
 	d.in.Close()
-	return <-d.ended == nil
+	return <-d.ended
 }
 
 // abandon ends it where it is.

@@ -217,3 +217,16 @@ func TestBreaksOff(t *testing.T) {
 		})
 	}
 }
+
+// A panic while something is decoded ends that response, not the server.
+func TestPanicWhileDecoding(t *testing.T) {
+	d := decode(gzip, &writer{ResponseWriter: panics{}, state: plain}, false)
+	io.WriteString(d.in, encode(gzip, text))
+	if err := d.end(); err == nil || !strings.HasPrefix(err.Error(), "panic: as told") {
+		t.Errorf("%v", err)
+	}
+}
+
+type panics struct{ http.ResponseWriter }
+
+func (panics) Write([]byte) (int, error) { panic("as told") }

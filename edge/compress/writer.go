@@ -1,6 +1,7 @@
 package compress
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"strconv"
@@ -223,32 +224,38 @@ func (w *writer) unhold(all bool) error {
 	return err
 }
 
-// finish ends a response whose handler has returned. It panics to break off one
-// that is not whole.
-func (w *writer) finish() {
-	var err error
+// finish ends a response whose handler has returned. The error is why it is not
+// whole.
+func (w *writer) finish() error {
 	if w.state == held {
-		err = w.unhold(true)
-	}
-	whole := err == nil && (w.length < 0 || w.written == w.length || w.state != encodes && w.state != decodes)
-	switch {
-	case !whole:
-	case w.state == decodes:
-		whole = w.decoding.end()
-		w.decoding = nil
-	case w.state == encodes:
-		whole = w.encoder.Close() == nil
-		if whole && w.made != nil {
-			w.stage.kept.end(w.made)
-			w.made = nil
+		if err := w.unhold(true); err != nil {
+			return err
 		}
 	}
-	if !whole {
-		panic(http.ErrAbortHandler)
+	if w.state != encodes && w.state != decodes {
+		if w.decoded != nil {
+			return w.decoded.finish()
+		}
+		return nil
 	}
-	if w.decoded != nil {
-		w.decoded.finish()
+	if w.length >= 0 && w.written != w.length {
+		return fmt.Errorf("the response ends after %d of %d bytes", w.written, w.length)
 	}
+	if w.state == decodes {
+		err := w.decoding.end()
+		if w.decoding = nil; err != nil {
+			return fmt.Errorf("decode the response, which says that it is in %s: %w", w.from, err)
+		}
+		return w.decoded.finish()
+	}
+	if err := w.encoder.Close(); err != nil {
+		return fmt.Errorf("compress the response: %w", err)
+	}
+	if w.made != nil {
+		w.stage.kept.end(w.made)
+		w.made = nil
+	}
+	return nil
 }
 
 // release gives back what was borrowed.
