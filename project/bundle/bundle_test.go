@@ -58,17 +58,20 @@ func names(ms config.Modules) string {
 	return strings.Join(all, " ")
 }
 
+// built is a project and what has to become of it.
+type built struct {
+	name    string
+	archive string
+	set     func(*Options)
+	modules string   // names, main first
+	exports string   // names
+	has     []string // in the main module
+	hasNot  []string
+	warns   string
+}
+
 func TestBuild(t *testing.T) {
-	tests := []struct {
-		name    string
-		archive string
-		set     func(*Options)
-		modules string   // names, main first
-		exports string   // names
-		has     []string // in the main module
-		hasNot  []string
-		warns   string
-	}{{
+	testBuilt(t, []built{{
 		name: "TypeScript",
 		archive: `
 -- src/index.ts --
@@ -248,72 +251,6 @@ export const a = "by path";
 `,
 		modules: "index.js", exports: "default", has: []string{"by path"},
 	}, {
-		name: "service worker",
-		archive: `
--- src/index.js --
-import { text } from "./text";
-addEventListener("fetch", (e) => e.respondWith(new Response(text)));
--- src/text.js --
-export const text = "classic";
-`,
-		modules: "index.js", exports: "", has: []string{"classic", "(() => {"},
-	}, {
-		name: "an entry point without exports",
-		archive: `
--- src/index.js --
-console.log("hello");
-`,
-		modules: "index.js", exports: "", warns: "has no default export",
-	}, {
-		name: "named exports only",
-		archive: `
--- src/index.js --
-export class Room {}
-addEventListener("fetch", (e) => e.respondWith(new Response("classic")));
-`,
-		modules: "index.js", exports: "", has: []string{"(() => {"}, warns: "is taken for a service-worker script",
-	}, {
-		name: "a default export of another file",
-		archive: `
--- src/index.js --
-export * from "./real.js";
--- src/real.js --
-export default {};
-`,
-		modules: "index.js", exports: "", warns: "is taken for a service-worker script",
-	}, {
-		name: "a service worker with modules",
-		archive: `
--- src/index.js --
-import a from "./a.txt";
-import b from "./b/a.bin";
-addEventListener("fetch", (e) => e.respondWith(new Response(a + b)));
--- src/a.txt --
-text
--- src/b/a.bin --
-data
-`,
-		modules: "index.js aa785adca3fcdfe1884ae840e13c6d294a2414e8-a.txt c5d84736ba451747dd5f0eb9d17e104f3697ef47-a.bin",
-		exports: "", has: []string{"= __aa785adca3fcdfe1884ae840e13c6d294a2414e8_a_txt;", "= __c5d84736ba451747dd5f0eb9d17e104f3697ef47_a_bin;"},
-	}, {
-		name: "a file beside the entry point, by its bare name",
-		archive: `
--- src/index.js --
-import a from "a.txt";
-import b from "./deep/b.js";
-export default { a, b };
--- src/a.txt --
-text
--- src/deep/b.js --
-import a from "a.txt";
-import c from "deeper/c.txt";
-export default a + c;
--- src/deep/deeper/c.txt --
-more
-`,
-		set:     func(o *Options) { o.PreserveFileNames = true },
-		modules: "index.js a.txt deeper/c.txt", exports: "default", warns: `write "./a.txt"`,
-	}, {
 		name: "conditions",
 		archive: `
 -- src/index.js --
@@ -366,7 +303,10 @@ export default "german";
 			o.Rules = []Rule{{Type: "ESModule", Globs: []string{"**/*.mjs"}}}
 		},
 		modules: "index.js lang/de.mjs lang/en.mjs", exports: "default", has: []string{`from "./lang/en.mjs"`}, hasNot: []string{"english"},
-	}}
+	}})
+}
+
+func testBuilt(t *testing.T, tests []built) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			opts := project(t, tt.archive)
