@@ -43,6 +43,9 @@ type Home struct {
 	// and each. A kind takes what a call needs before it begins, under the
 	// Worker's name, unless that is next to nothing.
 	Memory *budget.Budget
+	// Quota is what the settings say of how many bytes may be stored, by the name
+	// of the key in [quotas]; 0 for the product's own default.
+	Quota func(name string) int64
 	// Now is the clock.
 	Now func() time.Time
 	// Log receives what happens in the background.

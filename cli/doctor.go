@@ -49,13 +49,13 @@ const (
 func (d *doctorCommand) Run(ctx context.Context, streams IO) error {
 	var list []finding
 	server := 0 // the process id of the one that runs
-	dir, err := d.dir()
+	s, err := d.settings()
 	if err != nil {
 		list = append(list, finding{"configuration", stateFailed, err.Error()})
 	} else {
 		var found []finding
-		found, server = examineData(dir)
-		list = append(list, found...)
+		found, server = examineData(s.Data)
+		list = append(list, append(found, examineQuotas(s, s.Data)...)...)
 	}
 	list = append(list, examineEngine(ctx), examineFiles(), examineMemory(server))
 	for _, m := range sandbox.Probe() {

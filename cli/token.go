@@ -9,6 +9,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/selvage-edge/selvage/cli/settings"
 	"github.com/selvage-edge/selvage/platform"
 )
 
@@ -18,8 +19,12 @@ type serverData struct {
 	Data   string `help:"Data directory. Default: that of the configuration, or .selvage" placeholder:"DIR" type:"path" env:"SELVAGE_DATA"`
 }
 
+func (d *serverData) settings() (*settings.Settings, error) {
+	return (&serverFlags{Config: d.Config, Data: d.Data}).settings()
+}
+
 func (d *serverData) dir() (string, error) {
-	s, err := (&serverFlags{Config: d.Config, Data: d.Data}).settings()
+	s, err := d.settings()
 	if err != nil {
 		return "", err
 	}

@@ -50,6 +50,9 @@ func (s *server) guard(route api.Route, foreign bool) http.Handler {
 		if !errors.As(err, &e) && !errors.Is(err, context.Canceled) {
 			s.Log.Error("REST API", "method", r.Method, "path", r.URL.Path, "err", err)
 		}
+		if e == nil && errors.Is(err, state.ErrQuota) {
+			err = badRequest(10021, "%v: delete Workers, or raise quotas.code", state.ErrQuota)
+		}
 		if e == nil && sqlite.DiskFull(err) {
 			err = api.Errorf(http.StatusInsufficientStorage, 10013, "the server cannot write to its data directory: the disk is full, or failing. Nothing was changed; its log has the details")
 		}

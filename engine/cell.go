@@ -99,6 +99,11 @@ func newCell(ctx context.Context, p *pool) (*cell, error) {
 
 func tryCell(ctx context.Context, p *pool, binary string, lock *os.File) (_ *cell, err error) {
 	e := p.w.e
+	if p.durable() {
+		if err := e.overQuota(p.version.Worker); err != nil {
+			return nil, err
+		}
+	}
 	peers, generation, observed := p.w.sockets(p)
 	inspector := ""
 	if e.o.InspectorAddr != nil {

@@ -100,6 +100,10 @@ type Options struct {
 	// which those stop that have been idle longest. Pages that cells share count
 	// in each. Default: three quarters of the machine's memory.
 	CellsMemory int64
+	// ObjectsQuota is the size of one Durable Object, in bytes, above which its
+	// Worker is stopped and not started; see measureEvery. Default 10 GB, which is
+	// Cloudflare's.
+	ObjectsQuota int64
 	// Cgroups, when not nil, bound the memory of cells by the kernel, too, a
 	// little above MaxMemory; see kernelRoom.
 	Cgroups *cgroup.Tree
@@ -126,6 +130,9 @@ func (o Options) withDefaults() Options {
 	duration(&o.DrainTimeout, 10*time.Second)
 	if o.MaxMemory == 0 {
 		o.MaxMemory = 512 << 20
+	}
+	if o.ObjectsQuota == 0 {
+		o.ObjectsQuota = 10 << 30
 	}
 	if o.machine == nil {
 		o.machine = machineMemory

@@ -32,6 +32,7 @@ type ping struct {
 func (e *Engine) watch() {
 	ticks, stop := e.o.clock.every(min(max(e.o.StuckAfter/8, 20*time.Millisecond), time.Second))
 	defer stop()
+	measured := e.o.clock.now()
 	for {
 		select {
 		case <-e.ctx.Done():
@@ -47,6 +48,10 @@ func (e *Engine) watch() {
 				c.check(now)
 			}
 			e.thin(cells)
+			if now.Sub(measured) >= measureEvery {
+				measured = now
+				e.stopFat(cells)
+			}
 		}
 	}
 }

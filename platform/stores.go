@@ -63,6 +63,9 @@ type StoreOptions struct {
 	// Memory bounds what calls of bindings take, in bytes, and UploadMemory what
 	// the REST API does. Defaults: DefaultMemory, DefaultUploadMemory.
 	Memory, UploadMemory int64
+	// Quotas bound what is stored, in bytes, by the names of the keys in the table
+	// [quotas] of the settings. What is not there has its product's default.
+	Quotas map[string]int64
 	// Now is the clock of the kinds. Default time.Now.
 	Now func() time.Time
 	// Mail takes the e-mail of Workers. Nil: sending fails.
@@ -113,7 +116,7 @@ func (s *Stores) open(ctx context.Context, o StoreOptions) (err error) {
 	}
 	s.State, err = state.Open(ctx, state.Options{
 		Dir: s.Dir, Blobs: s.code, Secrets: secretFields(s.Kinds), WorkersDomain: o.WorkersDomain, Log: s.log,
-		MustExist: s.contents.had(stateFile),
+		MustExist: s.contents.had(stateFile), Quota: o.Quotas["code"],
 	})
 	if err != nil {
 		return err
@@ -122,7 +125,7 @@ func (s *Stores) open(ctx context.Context, o StoreOptions) (err error) {
 	if s.keyed, err = keyed.Open(filepath.Join(s.Dir, keyedFolder), keyed.Options{Logger: s.log, MustExist: s.contents.had(keyedFolder)}); err != nil {
 		return err
 	}
-	home := binding.Home{Dir: s.Dir, Keyed: s.keyed, Blobs: s.openBlobs, Memory: s.memory, Now: o.Now, Log: s.log, Mail: o.Mail}
+	home := binding.Home{Dir: s.Dir, Keyed: s.keyed, Blobs: s.openBlobs, Memory: s.memory, Quota: func(name string) int64 { return o.Quotas[name] }, Now: o.Now, Log: s.log, Mail: o.Mail}
 	for _, k := range s.Kinds {
 		opener, ok := k.(binding.Opener)
 		if !ok {

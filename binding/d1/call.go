@@ -111,6 +111,11 @@ type call struct {
 
 func (k *call) run(queries []query) error {
 	var err error
+	if !k.reading {
+		if err := k.d.limitSize(k.p); err != nil {
+			return err
+		}
+	}
 	if k.reading && len(queries) == 1 && single(queries[0].sql) {
 		err = k.query(&queries[0])
 	} else {
@@ -145,7 +150,7 @@ func (k *call) finish(err error) error {
 	if k.wrote {
 		k.d.lastRowID.Store(k.c.LastInsertRowID())
 		if err == nil {
-			k.d.size.Store(k.size)
+			k.d.count(k.size)
 		}
 	}
 	return err

@@ -32,6 +32,7 @@ type Database struct {
 
 	lastRowID atomic.Int64
 	size      atomic.Int64  // bytes, after the last write
+	counted   atomic.Int64  // the part of Store.used that is its
 	bookmark  atomic.Uint64 // of the last write, Unix microseconds or a little more
 }
 
@@ -85,7 +86,7 @@ func (d *Database) open() error {
 		return err
 	}
 	err = file.Write(context.Background(), func(c *sqlite.Conn) (err error) {
-		d.size.Store(c.Note.(*policy).size())
+		d.count(c.Note.(*policy).size())
 		h, err = history.Open(c, d.path, historyPath(d.path), history.Options{
 			Now: o.Now, Budget: o.MaxHistory, Sync: o.Sync == sqlite.SyncFull,
 		})

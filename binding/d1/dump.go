@@ -47,6 +47,9 @@ func (d *Database) Import(ctx context.Context, r io.Reader) (ImportResult, error
 	ctx = &sqlite.Deadline{Context: ctx, At: time.Now().Add(maxTransferTime)}
 	err = file.Write(ctx, func(c *sqlite.Conn) error {
 		k := &call{d: d, c: c, p: c.Note.(*policy), each: true, out: (*importOutput)(&result)}
+		if err := d.limitSize(k.p); err != nil {
+			return err
+		}
 		return k.finish(c.Tx(func() error {
 			text := statementReader{r: r}
 			for {

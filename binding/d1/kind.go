@@ -26,7 +26,7 @@ const folder = "d1"
 
 // Open implements binding.Opener.
 func (k *kind) Open(home binding.Home) (err error) {
-	k.store, err = OpenStore(filepath.Join(home.Dir, folder), Options{Now: home.Now, Memory: home.Memory})
+	k.store, err = OpenStore(filepath.Join(home.Dir, folder), Options{Now: home.Now, Memory: home.Memory, MaxSize: home.Quota("d1_database"), MaxAccount: home.Quota("d1")})
 	return err
 }
 

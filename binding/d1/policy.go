@@ -15,6 +15,8 @@ type policy struct {
 	conn *sqlite.Conn
 	// pageCount tells the size of the database.
 	pageCount *sqlite.Stmt
+	// maxPages is the bound on the size that is in force; 0 for the store's own.
+	maxPages int64
 
 	// What the last prepared statement turned out to be:
 	transaction bool // it wanted to begin, commit, roll back or set a savepoint

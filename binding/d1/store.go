@@ -27,6 +27,8 @@ type Options struct {
 	MaxQueryTime time.Duration
 	// MaxSize bounds one database in bytes; default DefaultMaxSize.
 	MaxSize int64
+	// MaxAccount bounds all databases together in bytes; default DefaultMaxAccount.
+	MaxAccount int64
 	// MaxHistory bounds the Time Travel history of one database in bytes; see
 	// history.Options.Budget. Default 1 GiB.
 	MaxHistory int64
@@ -54,6 +56,7 @@ type Store struct {
 	opts     Options
 	registry *sqlite.DB
 	open     atomic.Int64 // open files
+	used     atomic.Int64 // bytes of all databases
 
 	mu        sync.Mutex           // taken after a Database's own lock, never before
 	databases map[string]*Database // those asked for since the start, by id
@@ -83,6 +86,9 @@ func OpenStore(dir string, o Options) (*Store, error) {
 	}
 	if o.MaxSize == 0 {
 		o.MaxSize = DefaultMaxSize
+	}
+	if o.MaxAccount == 0 {
+		o.MaxAccount = DefaultMaxAccount
 	}
 	if o.MaxOpen == 0 {
 		o.MaxOpen = int(min(max(o.Memory.Total()/littleHeap, 16), 128))
@@ -114,6 +120,10 @@ func OpenStore(dir string, o Options) (*Store, error) {
 		dir: dir, opts: o, registry: registry, databases: map[string]*Database{},
 		transfers: newTransfers(filepath.Join(dir, transfersPrefix+uuid.NewString())),
 		stop:      make(chan struct{}), stopped: make(chan struct{}),
+	}
+	if err := s.measure(); err != nil {
+		registry.Close()
+		return nil, fmt.Errorf("open D1: %w", err)
 	}
 	go s.sweep()
 	return s, nil
@@ -332,6 +342,7 @@ func (s *Store) Delete(ctx context.Context, id string) error {
 	if err := errors.Join(d.closeFile(), d.remove()); err != nil {
 		return fmt.Errorf("delete database %s: %w", id, err)
 	}
+	d.count(0)
 	return nil
 }
 
@@ -356,6 +367,9 @@ func (s *Store) Database(ctx context.Context, id string) (*Database, error) {
 		return d, nil
 	}
 	d = &Database{store: s, id: id, path: databasePath(s.dir, fileName(id))}
+	if info, err := os.Stat(d.path); err == nil {
+		d.counted.Store(info.Size()) // as measure has
+	}
 	s.databases[id] = d
 	return d, nil
 }

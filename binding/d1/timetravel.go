@@ -90,7 +90,7 @@ func (d *Database) Restore(ctx context.Context, bookmark string) (*Restored, err
 	err = file.Write(ctx, func(c *sqlite.Conn) error {
 		target, previous, err := d.history.Restore(ctx, c, b)
 		r.Target, r.Previous = formatBookmark(target), formatBookmark(previous)
-		d.size.Store(c.Note.(*policy).size())
+		d.count(c.Note.(*policy).size())
 		return err
 	})
 	if err != nil {

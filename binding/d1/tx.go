@@ -65,6 +65,11 @@ func (d *Database) begin(ctx context.Context, readOnly bool) (*Tx, error) {
 		bounded := &sqlite.Deadline{Context: ctx, At: deadline}
 		err := use(bounded, func(c *sqlite.Conn) error {
 			k := &call{d: d, c: c, p: c.Note.(*policy), reading: readOnly}
+			if !readOnly {
+				if err := d.limitSize(k.p); err != nil {
+					return err
+				}
+			}
 			return k.finish(c.Tx(func() error {
 				close(began)
 				return t.loop(ctx, k, deadline)

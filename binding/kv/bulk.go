@@ -291,13 +291,13 @@ func (n *Namespace) bulk(ctx context.Context, count int, next func(i int) (key s
 	b := n.store.db.Batch()
 	defer b.Close()
 	var dropped []*blob.Digest
-	_, err = n.write(b, func() (*blob.Digest, error) {
+	_, err = n.write(b, func(grown *int64) (*blob.Digest, error) {
 		for done < count && b.Size() < batchBytes {
 			key, rec, expires, more, err := next(done)
 			if err != nil || !more {
 				return nil, err
 			}
-			d, err := n.store.stage(b, n.number, valueRow(nil, n.number, key), rec, expires, nil)
+			d, err := n.store.stage(b, n.number, valueRow(nil, n.number, key), rec, expires, nil, grown)
 			if err != nil {
 				return nil, err
 			}

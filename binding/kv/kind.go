@@ -2,6 +2,7 @@ package kv
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 
@@ -26,7 +27,7 @@ func (k *Kind) Open(home binding.Home) error {
 	if err != nil {
 		return err
 	}
-	k.store, err = OpenStore(home.Keyed, values, Options{Now: home.Now, Memory: home.Memory, Logger: home.Log})
+	k.store, err = OpenStore(home.Keyed, values, Options{Now: home.Now, Memory: home.Memory, Quota: home.Quota("kv"), Logger: home.Log})
 	return err
 }
 
@@ -47,7 +48,14 @@ func (k *Kind) Make(_ context.Context, b config.Binding) error {
 
 // Sweep implements binding.Sweeper: crashes, and races between puts of the same
 // key, leave large values behind that have no key.
-func (k *Kind) Sweep(ctx context.Context) (int, error) { return k.store.SweepBlobs(ctx) }
+func (k *Kind) Sweep(ctx context.Context) (int, error) {
+	n, err := k.store.SweepBlobs(ctx)
+	if k.store.quota.max > 0 {
+		_, wrong := k.store.Measure(ctx)
+		err = errors.Join(err, wrong)
+	}
+	return n, err
+}
 
 // Measure implements binding.Measurer.
 func (k *Kind) Measure(m *telemetry.Metrics) { m.Depth("kv writes", k.store.db.Writing) }

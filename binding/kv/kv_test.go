@@ -12,6 +12,7 @@ import (
 
 // fixture is a store on disk with a clock that stands still.
 type fixture struct {
+	dir   string
 	db    *keyed.DB
 	blobs *blob.Store
 	store *Store
@@ -30,6 +31,7 @@ func newFixture(t testing.TB) *fixture {
 
 func (f *fixture) open(t testing.TB, dir string) {
 	t.Helper()
+	f.dir = dir
 	var err error
 	if f.db, err = keyed.Open(filepath.Join(dir, "keyed"), keyed.Options{}); err != nil {
 		t.Fatal(err)

@@ -170,7 +170,7 @@ func (n *Namespace) PutStream(ctx context.Context, key string, r io.Reader, o Pu
 
 // put stores the value that r gives. A size that is known in advance saves
 // reading a value that is too large.
-func (n *Namespace) put(ctx context.Context, key string, r io.Reader, size int64, o PutOptions) error {
+func (n *Namespace) put(ctx context.Context, key string, r io.Reader, size int64, o PutOptions) (err error) {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -182,6 +182,9 @@ func (n *Namespace) put(ctx context.Context, key string, r io.Reader, size int64
 	}
 	if size > MaxValueBytes {
 		return refuseValue(size)
+	}
+	if err := n.store.quota.full(); err != nil {
+		return err
 	}
 	start := len(rec)
 	got, err := fill(rec[start:start+InlineBytes+1], r)
@@ -197,14 +200,20 @@ func (n *Namespace) put(ctx context.Context, key string, r io.Reader, size int64
 		if err != nil {
 			return fmt.Errorf("put %q: %w", key, err)
 		}
-		defer pin.Release()
+		defer func() {
+			pin.Release()
+			if err != nil { // nobody waits for a sweep while such files fill the disk
+				n.store.discard(&pin.Digest)
+			}
+		}()
 		rec = appendBlob(rec[:start], pin.Digest, pin.Size)
 	}
 	row := valueRow(sc.key[:0], n.number, key)
 	b := n.store.db.Batch()
 	defer b.Close()
-	dropped, err := n.write(b, func() (*blob.Digest, error) {
-		return n.store.stage(b, n.number, row, rec, expires, pin)
+	var dropped *blob.Digest
+	dropped, err = n.write(b, func(grown *int64) (*blob.Digest, error) {
+		return n.store.stage(b, n.number, row, rec, expires, pin, grown)
 	})
 	if err != nil {
 		return fmt.Errorf("put %q: %w", key, err)
@@ -244,17 +253,22 @@ func (n *Namespace) head(dst []byte, key string, o PutOptions) (rec []byte, expi
 }
 
 // write stages and commits while the namespace cannot be deleted.
-func (n *Namespace) write(b keyed.Batch, stage func() (*blob.Digest, error)) (*blob.Digest, error) {
+func (n *Namespace) write(b keyed.Batch, stage func(grown *int64) (*blob.Digest, error)) (*blob.Digest, error) {
 	n.store.commits.RLock()
 	defer n.store.commits.RUnlock()
 	if n.deleted.Load() {
 		return nil, ErrNamespaceNotFound
 	}
-	dropped, err := stage()
+	var grown int64
+	dropped, err := stage(&grown)
+	if err == nil {
+		err = b.Commit()
+	}
 	if err != nil {
+		n.store.quota.used.Add(-grown)
 		return nil, err
 	}
-	return dropped, b.Commit()
+	return dropped, nil
 }
 
 // counter refuses to read on past the largest value, but counts to the end so
@@ -288,8 +302,8 @@ func (n *Namespace) Delete(ctx context.Context, key string) error {
 	}
 	b := n.store.db.Batch()
 	defer b.Close()
-	dropped, err := n.write(b, func() (*blob.Digest, error) {
-		return n.store.stage(b, n.number, valueRow(nil, n.number, key), nil, 0, nil)
+	dropped, err := n.write(b, func(grown *int64) (*blob.Digest, error) {
+		return n.store.stage(b, n.number, valueRow(nil, n.number, key), nil, 0, nil, grown)
 	})
 	if err != nil {
 		return fmt.Errorf("delete %q: %w", key, err)

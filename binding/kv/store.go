@@ -17,6 +17,9 @@ import (
 type Options struct {
 	// Now is the clock. Default time.Now.
 	Now func() time.Time
+	// Quota bounds keys, values and metadata of all namespaces in bytes. Zero: no
+	// bound.
+	Quota int64
 	// Memory is what calls of Workers take their memory from. Nil: no bound.
 	Memory *budget.Budget
 	// SweepInterval is the pause between two reclamations of expired keys.
@@ -31,6 +34,7 @@ type Store struct {
 	db    *keyed.DB
 	blobs *blob.Store
 	mem   *budget.Budget
+	quota quota
 	now   func() time.Time
 	log   *slog.Logger
 
@@ -61,8 +65,14 @@ func OpenStore(db *keyed.DB, blobs *blob.Store, o Options) (*Store, error) {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	s := &Store{
-		db: db, blobs: blobs, mem: o.Memory, now: o.Now, log: o.Logger.With("store", "kv"),
+		db: db, blobs: blobs, mem: o.Memory, quota: quota{max: o.Quota}, now: o.Now, log: o.Logger.With("store", "kv"),
 		open: map[string]*Namespace{}, unreferenced: make(chan struct{}, 1), stop: stop,
+	}
+	if o.Quota > 0 {
+		if _, err := s.Measure(ctx); err != nil {
+			stop()
+			return nil, err
+		}
 	}
 	if o.SweepInterval > 0 {
 		s.stopped.Go(func() { s.reclaim(ctx, o.SweepInterval) })
@@ -122,12 +132,26 @@ func (s *Store) lookup(row, dst []byte) (r record, err error) {
 
 // stage adds to b the rows of a value and removes those of the value it
 // replaces. An empty rec deletes. It returns the blob that the key no longer
-// refers to, if any.
-func (s *Store) stage(b keyed.Batch, number uint64, row []byte, rec []byte, expires int64, pin *blob.Pin) (dropped *blob.Digest, err error) {
+// refers to, if any, and adds to grown what the quota has counted.
+func (s *Store) stage(b keyed.Batch, number uint64, row []byte, rec []byte, expires int64, pin *blob.Pin, grown *int64) (dropped *blob.Digest, err error) {
 	key := string(row[10:])
 	v, found, err := s.db.Get(row)
 	if err != nil {
 		return nil, err
+	}
+	if s.quota.max > 0 {
+		bytes := int64(0)
+		if rec != nil {
+			bytes = rowBytes(row, rec)
+		}
+		if found {
+			bytes -= rowBytes(row, v.Bytes)
+		}
+		if err := s.quota.add(bytes); err != nil {
+			v.Release()
+			return nil, err
+		}
+		*grown += bytes
 	}
 	if found {
 		// A damaged record has no rows to remove: it can be overwritten.

@@ -24,7 +24,7 @@ func (s *Store) reclaim(ctx context.Context, interval time.Duration) {
 			return
 		case <-expiry.C:
 		case <-s.unreferenced:
-			task = s.SweepBlobs
+			task = s.forget
 		}
 		if _, err := task(ctx); err != nil && !errors.Is(err, context.Canceled) {
 			s.log.Error("reclaiming storage failed; it is tried again later", "error", err)
@@ -63,6 +63,7 @@ func (s *Store) sweepOnce(ctx context.Context) (removed int, more bool, err erro
 	b := s.db.Batch()
 	defer b.Close()
 	var dropped []*blob.Digest
+	var grown int64
 	s.commits.Lock()
 	defer func() {
 		s.commits.Unlock()
@@ -86,7 +87,7 @@ func (s *Store) sweepOnce(ctx context.Context) (removed int, more bool, err erro
 		if err != nil || !r.expired(now) {
 			continue // the row is stale: the key has been put again
 		}
-		d, err := s.stage(b, number, target, nil, 0, nil)
+		d, err := s.stage(b, number, target, nil, 0, nil, &grown)
 		if err != nil {
 			return 0, false, fmt.Errorf("sweep expired keys: %w", err)
 		}
@@ -94,6 +95,16 @@ func (s *Store) sweepOnce(ctx context.Context) (removed int, more bool, err erro
 		removed++
 	}
 	return removed, len(due) == sweepRows, b.CommitUnsynced()
+}
+
+// forget reclaims what a deleted namespace had.
+func (s *Store) forget(ctx context.Context) (int, error) {
+	if s.quota.max > 0 {
+		if _, err := s.Measure(ctx); err != nil {
+			return 0, err
+		}
+	}
+	return s.SweepBlobs(ctx)
 }
 
 // SweepBlobs deletes every blob that no key refers to and returns their number.

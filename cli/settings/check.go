@@ -49,6 +49,18 @@ func (f *File) Settings() (*Settings, error) {
 		LogRequests:  f.Log.Requests,
 		LogWorkers:   f.Log.Workers == nil || *f.Log.Workers,
 	}
+	s.Quotas = map[string]int64{}
+	for _, q := range []struct {
+		key, text string
+		fallback  int64
+	}{
+		{"d1_database", f.Quotas.D1Database, 10 << 30}, {"d1", f.Quotas.D1, 1 << 40}, {"kv", f.Quotas.KV, 0},
+		{"durable_object", f.Quotas.DurableObject, 10 << 30}, {"code", f.Quotas.Code, 0},
+	} {
+		if n := c.size("quotas."+q.key, q.text, q.fallback, 1<<20); n > 0 {
+			s.Quotas[q.key] = n
+		}
+	}
 	if s.BodyTimeout == 0 {
 		c.errorf("limits.body_timeout", "it must not be zero: a client could hold a connection for ever")
 	}
@@ -168,7 +180,7 @@ var units = []struct {
 	suffix string
 	bytes  float64
 }{
-	{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"B", 1},
+	{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"TiB", 1 << 40}, {"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"TB", 1e12}, {"B", 1},
 }
 
 func (c *checker) size(key, text string, fallback, least int64) int64 {

@@ -160,7 +160,7 @@ func lines(data []byte) map[string]int {
 
 // known are the keys by the table they are in; "" is the top.
 var known = map[string][]string{
-	"":                   {"data", "workers_domain", "zones", "trusted_proxies", "drain_timeout", "origins", "url_normalization", "edge", "http", "https", "admin", "egress", "email", "limits", "log"},
+	"":                   {"data", "workers_domain", "zones", "trusted_proxies", "drain_timeout", "origins", "url_normalization", "edge", "http", "https", "admin", "egress", "email", "limits", "quotas", "log"},
 	"edge":               {"compression"},
 	"http":               {"listen"},
 	"https":              {"listen", "certificates"},
@@ -170,6 +170,7 @@ var known = map[string][]string{
 	"email":              {"relay", "tls", "username", "password_file", "domains", "timeout"},
 	"url_normalization":  {"type", "scope"},
 	"limits":             {"body", "wall_time", "cpu", "connections", "connections_per_client", "body_timeout", "memory", "cells_memory", "call_memory", "upload_memory"},
+	"quotas":             {"d1_database", "d1", "kv", "durable_object", "code"},
 	"log":                {"level", "format", "requests", "workers"},
 }
 

@@ -7,6 +7,7 @@ package settings
 
 import (
 	"log/slog"
+	"maps"
 	"net/netip"
 	"net/url"
 	"reflect"
@@ -44,6 +45,7 @@ type File struct {
 	Egress           Egress           `toml:"egress"`
 	Email            Email            `toml:"email"`
 	Limits           Limits           `toml:"limits"`
+	Quotas           Quotas           `toml:"quotas"`
 	Log              Log              `toml:"log"`
 
 	path  string
@@ -140,6 +142,22 @@ type Limits struct {
 	UploadMemory string `toml:"upload_memory"`
 }
 
+// Quotas is the table [quotas]: how many bytes may be stored. A key that is not
+// there is Cloudflare's limit, or no bound where there is none.
+type Quotas struct {
+	// D1Database is the size of one database, D1 that of all. Default "10GiB" and
+	// "1TiB".
+	D1Database string `toml:"d1_database"`
+	D1         string `toml:"d1"`
+	// KV is the size of all keys, values and metadata. Default: no bound.
+	KV string `toml:"kv"`
+	// DurableObject is the size of one object. Default "10GiB".
+	DurableObject string `toml:"durable_object"`
+	// Code is the size of all modules and static files, each content counted
+	// once. Default: no bound.
+	Code string `toml:"code"`
+}
+
 // Log is the table [log].
 type Log struct {
 	// Level is debug, info (default), warn or error.
@@ -199,7 +217,9 @@ type Settings struct {
 	MaxBody, MaxMemory int64
 	// So are these. CellsMemory zero is what the machine has to give.
 	CellsMemory, CallMemory, UploadMemory int64
-	MaxWall, MaxCPU                       time.Duration
+	// Quotas are in bytes, by key; those without a bound are not there.
+	Quotas          map[string]int64
+	MaxWall, MaxCPU time.Duration
 
 	LogLevel    slog.Level
 	LogJSON     bool
@@ -235,6 +255,7 @@ func (s *Settings) Fixed(next *Settings) []string {
 	check("limits.cells_memory", s.CellsMemory == next.CellsMemory)
 	check("limits.call_memory", s.CallMemory == next.CallMemory)
 	check("limits.upload_memory", s.UploadMemory == next.UploadMemory)
+	check("quotas", maps.Equal(s.Quotas, next.Quotas))
 	check("log.format", s.LogJSON == next.LogJSON)
 	return keys
 }

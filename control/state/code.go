@@ -2,6 +2,7 @@ package state
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -11,7 +12,32 @@ import (
 
 // PutBlob stores the contents of a module or a static file. The pin must be
 // released once the update that refers to it has ended.
-func (s *Store) PutBlob(r io.Reader) (*blob.Pin, error) { return s.blobs.Put(r) }
+//
+// The error is ErrQuota if the account may store no more. What is counted is
+// measured at the start and with every sweep; in between, contents that are
+// stored already count again.
+func (s *Store) PutBlob(r io.Reader) (*blob.Pin, error) {
+	if s.quota > 0 && s.used.Load() >= s.quota {
+		return nil, fmt.Errorf("%w: it may store %d bytes", ErrQuota, s.quota)
+	}
+	pin, err := s.blobs.Put(r)
+	if err == nil {
+		s.used.Add(pin.Size)
+	}
+	return pin, err
+}
+
+// measure counts the modules and static files, if there is a bound on them.
+func (s *Store) measure(ctx context.Context) error {
+	if s.quota <= 0 || s.blobs == nil {
+		return nil
+	}
+	bytes, err := s.blobs.Measure(ctx)
+	if err == nil {
+		s.used.Store(bytes)
+	}
+	return err
+}
 
 // ModuleData reads the contents of a module.
 func (s *Store) ModuleData(m Module) ([]byte, error) {
@@ -60,12 +86,13 @@ func (s *Store) Sweep(ctx context.Context) (deleted int, err error) {
 	if err := s.Update(ctx, (*Tx).forgetAssets); err != nil {
 		return 0, fmt.Errorf("sweep: %w", err)
 	}
-	return s.blobs.Sweep(ctx, func(d blob.Digest) (live bool, err error) {
+	deleted, err = s.blobs.Sweep(ctx, func(d blob.Digest) (live bool, err error) {
 		err = s.View(ctx, func(tx *Tx) error {
 			return tx.one("SELECT EXISTS (SELECT 1 FROM modules WHERE digest = ?1) OR EXISTS (SELECT 1 FROM asset_files WHERE digest = ?1)", []any{d.String()}, &live)
 		})
 		return live, err
 	})
+	return deleted, errors.Join(err, s.measure(ctx))
 }
 
 // forgetAssets deletes the files that are in no manifest and no session.

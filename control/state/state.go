@@ -35,6 +35,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/selvage-edge/selvage/config"
@@ -43,6 +44,9 @@ import (
 
 // ErrNotFound says that a record does not exist.
 var ErrNotFound = errors.New("not found")
+
+// ErrQuota says that the account's modules and static files take all that they may.
+var ErrQuota = errors.New("the code and static files of the account are over the quota")
 
 // Options say where a Store is and how it behaves.
 type Options struct {
@@ -57,6 +61,9 @@ type Options struct {
 	// lost it, and a missing key has been lost; both are errors. Otherwise they
 	// are made.
 	MustExist bool
+	// Quota bounds the modules and static files of all Workers in bytes, each
+	// content counted once. Zero: no bound.
+	Quota int64
 	// Secrets names, for each type of binding that holds a secret, the fields
 	// that are one. Required with Blobs.
 	Secrets map[string][]string
@@ -85,6 +92,8 @@ type Store struct {
 	domain  string
 	log     *slog.Logger
 	now     func() time.Time
+	quota   int64
+	used    atomic.Int64 // bytes, if there is a quota
 
 	mu     sync.Mutex // one update at a time, from its first read to the new snapshot
 	source config.Value
@@ -117,8 +126,8 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
-	s := &Store{db: db, blobs: o.Blobs, sealer: key, secrets: o.Secrets, domain: o.WorkersDomain, log: o.Log, now: o.Now}
-	if err := s.start(ctx, o); err != nil {
+	s := &Store{db: db, blobs: o.Blobs, sealer: key, secrets: o.Secrets, domain: o.WorkersDomain, log: o.Log, now: o.Now, quota: o.Quota}
+	if err := errors.Join(s.start(ctx, o), s.measure(ctx)); err != nil {
 		db.Close()
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}

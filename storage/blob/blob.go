@@ -211,6 +211,29 @@ func (s *Store) Has(d Digest) (bool, error) {
 	return true, nil
 }
 
+// Measure adds up the sizes of all blobs, in bytes. It looks at every file.
+func (s *Store) Measure(ctx context.Context) (bytes int64, err error) {
+	err = filepath.WalkDir(s.dir, func(path string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // deleted meanwhile
+		}
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		if info, err := d.Info(); err == nil {
+			bytes += info.Size()
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, fmt.Errorf("measure blobs: %w", err)
+	}
+	return bytes, nil
+}
+
 // Hold keeps every blob from being deleted until release is called. What would
 // have been deleted meanwhile is left to the next Sweep.
 func (s *Store) Hold() (release func()) {

@@ -1,0 +1,53 @@
+package engine
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/selvage-edge/selvage/internal/poll"
+)
+
+// A Worker with a Durable Object over the quota is stopped within a minute, and
+// told why when it does not start; it runs again once the quota has room.
+func TestObjectsQuota(t *testing.T) {
+	clock := newTestClock()
+	b := newBench(t, func(o *Options) { clock.use(o); o.ObjectsQuota = 1 << 20 })
+	b.deploy(b.counter(0))
+	b.want("/do/", "1")
+	poll.Until(t, "the request is over", func() bool { cell, ok := b.cellOf("do"); return ok && cell.InFlight == 0 })
+	clock.advance(2 * time.Minute)
+	clock.advance(time.Second)
+	b.want("/do/", "2") // it is below the quota
+
+	files, err := filepath.Glob(filepath.Join(b.objectsDir("do"), "do-Counter", "*.sqlite"))
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	fat := filepath.Join(filepath.Dir(files[0]), strings.Repeat("f", 64)+".sqlite")
+	if err := os.WriteFile(fat, make([]byte, 1<<20+1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	clock.advance(30 * time.Second)
+	clock.advance(45 * time.Second)
+	poll.Until(t, "its cell is stopped", func() bool { return len(b.Cells()) == 0 })
+	_, body, err := b.ask("/do/")
+	if text := body + errText(err); !strings.Contains(text, "raise quotas.durable_object") {
+		t.Errorf("over the quota: %s", text)
+	}
+	if err := os.Remove(fat); err != nil {
+		t.Fatal(err)
+	}
+	clock.advance(time.Minute) // whatever the wait for the next try is
+	clock.advance(time.Second)
+	b.want("/do/", "3")
+}
+
+func errText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
