@@ -124,7 +124,8 @@ type Sweeper interface {
 type Runner interface {
 	// Run is called once everything is open, on a goroutine of its own, and
 	// returns soon after ctx has ended. What goes wrong it logs.
-	Run(ctx context.Context, events Events)
+	// source has the Workers, and in their triggers who asks for which events.
+	Run(ctx context.Context, events Events, source config.Source)
 }
 
 // Measurer is a Kind that has something to count.

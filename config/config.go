@@ -120,6 +120,10 @@ type Worker struct {
 	PreviewURLs bool
 	// Crons are cron expressions in Cloudflare's dialect, UTC.
 	Crons []string
+	// Triggers are what else the Worker asks to be sent events of, beside its
+	// code: a binding's type says of which kind, the name of what. Where Workers
+	// are deployed, clients set such things through the REST API instead.
+	Triggers []Binding
 }
 
 // Share is the part of the traffic that goes to one version.

@@ -96,7 +96,7 @@ func (p *probe) log(what string) {
 	*p.closed = append(*p.closed, what)
 }
 
-func (p *probe) Run(ctx context.Context, events binding.Events) {
+func (p *probe) Run(ctx context.Context, events binding.Events, _ config.Source) {
 	_, err := events.Send(ctx, "nobody", binding.Event{Type: "probe"})
 	p.sent <- err
 	<-ctx.Done()

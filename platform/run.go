@@ -14,7 +14,7 @@ func (p *Platform) startRunners() (stop func()) {
 	var running sync.WaitGroup
 	for _, k := range p.Stores.Kinds {
 		if r, ok := k.(binding.Runner); ok {
-			running.Go(func() { r.Run(ctx, p.Engine) })
+			running.Go(func() { r.Run(ctx, p.Engine, p.source) })
 		}
 	}
 	return func() {
