@@ -13,15 +13,16 @@ import (
 // what follows the account in their paths. Kinds tell of theirs; see
 // binding.Absentee.
 var absent = map[string]string{
-	"ai-gateway":         "AI Gateway",
-	"cfd_tunnel":         "Cloudflare Tunnel",
-	"challenges/widgets": "Turnstile",
-	"cloudchamber":       "Containers",
-	"containers":         "Containers",
-	"email":              "Email Routing",
-	"logpush":            "Logpush",
-	"pages":              "Pages",
-	"triggers":           "Event triggers",
+	"ai-gateway":          "AI Gateway",
+	"cfd_tunnel":          "Cloudflare Tunnel",
+	"challenges/widgets":  "Turnstile",
+	"cloudchamber":        "Containers",
+	"containers":          "Containers",
+	"email":               "Email Routing",
+	"event_subscriptions": "Queues event subscriptions",
+	"logpush":             "Logpush",
+	"pages":               "Pages",
+	"triggers":            "Event triggers",
 }
 
 // absentProduct names the product that a path below an account belongs to, if it

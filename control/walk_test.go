@@ -5,16 +5,20 @@ import (
 	"crypto/md5"
 	"encoding/hex"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/selvage-edge/selvage/api"
+	"github.com/selvage-edge/selvage/binding"
 	"github.com/selvage-edge/selvage/binding/d1"
 	"github.com/selvage-edge/selvage/binding/kv"
+	"github.com/selvage-edge/selvage/binding/queue"
 	"github.com/selvage-edge/selvage/control/auth"
 	"github.com/selvage-edge/selvage/control/state"
 	"github.com/selvage-edge/selvage/storage/blob"
@@ -22,7 +26,7 @@ import (
 	"github.com/selvage-edge/selvage/telemetry"
 )
 
-// newWhole is a bench with the routes of KV and D1, as a server has them, and
+// newWhole is a bench with the routes of KV, D1 and Queues, as a server has them, and
 // the list of all routes.
 func newWhole(t *testing.T) (*bench, []api.Route) {
 	t.Helper()
@@ -49,8 +53,13 @@ func newWhole(t *testing.T) (*bench, []api.Route) {
 	databases, err := d1.OpenStore(filepath.Join(dir, "d1"), d1.Options{})
 	must(err)
 	t.Cleanup(func() { databases.Close() })
+	queues := queue.Kinds()[0].(interface {
+		binding.Opener
+		binding.Router
+	})
+	must(queues.Open(binding.Home{Keyed: pairs, Now: time.Now, Log: slog.New(slog.DiscardHandler)}))
 	b.auth = auth.New(b.state, nil)
-	others := [][]api.Route{namespaces.Routes(), databases.Routes()}
+	others := [][]api.Route{namespaces.Routes(), databases.Routes(), queues.Routes()}
 	h, err := New(t.Context(), Options{State: b.state, Auth: b.auth, Kinds: kinds(), Tail: b.subscribe, Routes: others})
 	must(err)
 	listening := httptest.NewServer(h)
@@ -217,9 +226,22 @@ func TestEveryEditIsInTheAuditLog(t *testing.T) {
 		{route: "POST {D}/{database}/import", body: `{"action":"init","etag":"` + etag + `"}`},
 		{route: "POST {D}/{database}/time_travel/restore", path: "{D}/{database}/time_travel/restore?bookmark={bookmark}"},
 		{route: "DELETE {D}/{database}"},
+
+		{route: "POST {Q}", body: `{"queue_name":"jobs"}`, keep: "queue", pattern: `"queue_id":"([0-9a-f]{32})"`},
+		{route: "PUT {Q}/{queue}", body: `{"queue_name":"jobs"}`},
+		{route: "PATCH {Q}/{queue}", body: `{"settings":{"delivery_paused":false}}`},
+		{route: "POST {Q}/{queue}/consumers", body: `{"type":"http_pull"}`, keep: "consumer", pattern: `"consumer_id":"([0-9a-f]{32})"`},
+		{route: "PUT {Q}/{queue}/consumers/{consumer}", body: `{"type":"http_pull","settings":{"batch_size":5}}`},
+		{route: "POST {Q}/{queue}/messages", body: `{"body":"` + secret + `"}`},
+		{route: "POST {Q}/{queue}/messages/batch", body: `{"messages":[{"body":"` + secret + `"}]}`},
+		{route: "POST {Q}/{queue}/messages/pull", body: `{}`},
+		{route: "POST {Q}/{queue}/messages/ack", body: `{}`},
+		{route: "POST {Q}/{queue}/purge", body: `{"delete_messages_permanently":true}`},
+		{route: "DELETE {Q}/{queue}/consumers/{consumer}"},
+		{route: "DELETE {Q}/{queue}"},
 	} {
 		expand := func(s string) string {
-			s = strings.NewReplacer("{K}", "{A}/storage/kv/namespaces", "{D}", "{A}/d1/database", "{script}", "api", "{key...}", "k").Replace(s)
+			s = strings.NewReplacer("{K}", "{A}/storage/kv/namespaces", "{D}", "{A}/d1/database", "{Q}", "{A}/queues", "{script}", "api", "{key...}", "k").Replace(s)
 			for name, value := range id {
 				s = strings.ReplaceAll(s, "{"+name+"}", value)
 			}
@@ -244,7 +266,7 @@ func TestEveryEditIsInTheAuditLog(t *testing.T) {
 			t.Errorf("%s: got %d %s", c.route, status, answer)
 		}
 		find(c.keep, answer, c.pattern)
-		called[strings.NewReplacer("{K}", "{A}/storage/kv/namespaces", "{D}", "{A}/d1/database", "{W}", "{A}/workers/scripts/{script}").Replace(c.route)] = true
+		called[strings.NewReplacer("{K}", "{A}/storage/kv/namespaces", "{D}", "{A}/d1/database", "{Q}", "{A}/queues", "{W}", "{A}/workers/scripts/{script}").Replace(c.route)] = true
 		log := b.log()[len(before):]
 		want := 1
 		if len(body) > maxHashedAhead {

@@ -7,6 +7,7 @@ import (
 	"github.com/selvage-edge/selvage/binding/durable"
 	"github.com/selvage-edge/selvage/binding/email"
 	"github.com/selvage-edge/selvage/binding/kv"
+	"github.com/selvage-edge/selvage/binding/queue"
 	"github.com/selvage-edge/selvage/binding/ratelimit"
 	"github.com/selvage-edge/selvage/binding/service"
 	"github.com/selvage-edge/selvage/binding/unsupported"
@@ -23,6 +24,7 @@ var products = []func() []binding.Kind{
 	assets.Kinds,
 	service.Kinds,
 	durable.Kinds,
+	queue.Kinds,
 	unsupported.Kinds,
 }
 

@@ -23,25 +23,25 @@ const worker = `export default {
         out.push(e.name + ": " + e.message);
       }
     };
-    await attempt(() => typeof env.QUEUE);
-    await attempt(async () => (await env.QUEUE) === env.QUEUE);
+    await attempt(() => typeof env.JOBS);
+    await attempt(async () => (await env.JOBS) === env.JOBS);
     await attempt(() => JSON.stringify({ env }));
-    await attempt(() => console.log(env, env.QUEUE));
-    await attempt(() => String(env.QUEUE));
-    await attempt(() => "send" in env.QUEUE);
-    await attempt(() => env.QUEUE.send("x"));
-    await attempt(() => { const { send } = env.QUEUE; });
-    await attempt(() => { env.QUEUE.x = 1; });
+    await attempt(() => console.log(env, env.JOBS));
+    await attempt(() => String(env.JOBS));
+    await attempt(() => "create" in env.JOBS);
+    await attempt(() => env.JOBS.create("x"));
+    await attempt(() => { const { create } = env.JOBS; });
+    await attempt(() => { env.JOBS.x = 1; });
     return new Response(out.join("\n"));
   },
 };`
 
 func TestThrowsOnlyWhenUsed(t *testing.T) {
 	cell := celltest.Run(t, worker, map[string]func(string) binding.Mount{
-		"QUEUE": func(service string) binding.Mount { return mount(t, "queue", "QUEUE") },
+		"JOBS": func(service string) binding.Mount { return mount(t, "workflow", "JOBS") },
 	})
-	const thrown = "Error: env.QUEUE is a queue binding (queue), which this version of Selvage does not run yet."
-	want := []string{"object", "true", `{"env":{"QUEUE":{}}}`, "undefined", "[object Object]", "false", thrown, thrown, thrown}
+	const thrown = "Error: env.JOBS is a workflow binding (workflow), which this version of Selvage does not run yet."
+	want := []string{"object", "true", `{"env":{"JOBS":{}}}`, "undefined", "[object Object]", "false", thrown, thrown, thrown}
 	if got := strings.Split(cell.Get("/"), "\n"); !slices.Equal(got, want) {
 		t.Errorf("got\n%q\nwant\n%q", got, want)
 	}
