@@ -247,7 +247,7 @@ func (p *Project) MapStack(version, stack string) string {
 func (p *Project) Worker() *config.Worker {
 	m := p.Manifest
 	return &config.Worker{
-		Name: m.Name, Deployment: p.Version.ID, Subdomain: true, Crons: m.Crons,
+		Name: m.Name, Deployment: p.Version.ID, Subdomain: true, Crons: m.Crons, Triggers: m.Triggers,
 		Shares: []config.Share{{Version: p.Version, Percentage: 100}},
 	}
 }

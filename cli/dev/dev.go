@@ -311,7 +311,8 @@ func (s *server) publish() {
 		snapshot.Routes = append(snapshot.Routes, p.Manifest.Routes...)
 		snapshot.Workers[p.Manifest.Name] = &config.Worker{
 			Name: p.Manifest.Name, Deployment: p.Version.ID, Subdomain: true,
-			Shares: []config.Share{{Version: p.Version, Percentage: 100}},
+			Triggers: p.Manifest.Triggers,
+			Shares:   []config.Share{{Version: p.Version, Percentage: 100}},
 		}
 	}
 	s.list()

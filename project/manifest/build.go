@@ -129,8 +129,7 @@ func (l *loader) loadTraffic() {
 			set(v)
 		}
 	}
-	queues, _ := l.get("queues")
-	queues.get("consumers").decode(&m.QueueConsumers)
+	l.loadConsumers()
 }
 
 func (l *loader) addRoute(n *node) {

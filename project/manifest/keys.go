@@ -170,8 +170,8 @@ var keys = []key{
 	{name: "r2_buckets", shape: bindings(opt("bucket_name", text), opt("preview_bucket_name", text), opt("jurisdiction", text),
 		opt("local_dev", anyObject), remote), scope: own, fate: throws},
 	{name: "queues", shape: object(
-		key{name: "producers", shape: bindings(opt("queue", text), opt("delivery_delay", decimal), remote), fate: throws},
-		unrun("consumers", list(object(req("queue", text), opt("type", text), opt("max_batch_size", decimal),
+		opt("producers", bindings(opt("queue", text), opt("delivery_delay", decimal), remote)),
+		opt("consumers", list(object(req("queue", text), opt("type", text), opt("max_batch_size", decimal),
 			opt("max_batch_timeout", decimal), opt("max_retries", decimal), opt("dead_letter_queue", text),
 			opt("max_concurrency", either("a number or null", decimal, shape{kind: isNull})), opt("visibility_timeout_ms", decimal), opt("retry_delay", decimal))))), scope: own},
 	{name: "workflows", shape: list(workflow), scope: own, fate: throws},

@@ -81,8 +81,9 @@ type Manifest struct {
 	Observability json.RawMessage
 	// TailConsumers are the Workers asked to receive this one's tail events.
 	TailConsumers []TailConsumer
-	// QueueConsumers are the queues whose messages this Worker wants.
-	QueueConsumers []QueueConsumer
+	// Triggers are the queues whose messages this Worker wants, as in
+	// [config.Worker].
+	Triggers []config.Binding
 
 	Build Build
 	Dev   Dev
@@ -130,19 +131,6 @@ type Database struct {
 type TailConsumer struct {
 	Service     string `json:"service"`
 	Environment string `json:"environment"`
-}
-
-// QueueConsumer is one entry of queues.consumers. Zero and nil values mean the
-// queue's defaults.
-type QueueConsumer struct {
-	Queue           string   `json:"queue"`
-	Type            string   `json:"type"`
-	MaxBatchSize    float64  `json:"max_batch_size"`
-	MaxBatchTimeout float64  `json:"max_batch_timeout"` // seconds
-	MaxRetries      *float64 `json:"max_retries"`
-	DeadLetterQueue string   `json:"dead_letter_queue"`
-	MaxConcurrency  *float64 `json:"max_concurrency"`
-	RetryDelay      float64  `json:"retry_delay"` // seconds
 }
 
 // Build says how the Worker's modules are made.
