@@ -18,6 +18,7 @@ import (
 	"github.com/selvage-edge/selvage/binding/assets"
 	"github.com/selvage-edge/selvage/binding/d1"
 	"github.com/selvage-edge/selvage/binding/kv"
+	"github.com/selvage-edge/selvage/binding/queue"
 	"github.com/selvage-edge/selvage/binding/ratelimit"
 	"github.com/selvage-edge/selvage/config"
 )
@@ -151,6 +152,45 @@ func Example_rateLimit() {
 	// 200 welcome
 	// 200 welcome
 	// 429 slow down
+}
+
+// mailer sends mail behind the answer to a request. It does so as a Consumer,
+// for the queue that it sends to itself.
+type mailer struct {
+	Jobs *queue.Producer `binding:"JOBS"`
+	sent chan string
+}
+
+func (m *mailer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if err := m.Jobs.SendJSON(r.Context(), "welcome, "+r.URL.Path[1:]); err != nil {
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	io.WriteString(w, <-m.sent)
+}
+
+func (m *mailer) Queue(ctx context.Context, b *selvage.Batch) error {
+	for _, message := range b.Messages {
+		if message.Attempts == 1 {
+			message.Retry(0) // the mail server is busy
+			continue
+		}
+		m.sent <- fmt.Sprintf("%s: %s, at attempt %d", b.Queue, message.Body, message.Attempts)
+	}
+	return nil
+}
+
+// A Worker that does work later, by a queue.
+func Example_queue() {
+	start := func(m *mailer) http.Handler {
+		m.sent = make(chan string, 1)
+		return m
+	}
+	ask([]string{"/ann", "/bob"}, selvage.Worker("mailer", start, selvage.WithQueue("JOBS", "mails"),
+		selvage.WithConsumer("mails", queue.Consumer{Settings: queue.ConsumerSettings{MaxWaitTime: new(0)}})))
+	// Output:
+	// 200 mails: "welcome, ann", at attempt 2
+	// 200 mails: "welcome, bob", at attempt 2
 }
 
 // A Worker that calls another one. Whether that is written in Go or in

@@ -2,9 +2,11 @@ package selvage
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"time"
 
+	"github.com/selvage-edge/selvage/binding/queue"
 	"github.com/selvage-edge/selvage/config"
 	"github.com/selvage-edge/selvage/platform"
 )
@@ -47,6 +49,7 @@ type definition struct {
 	bindings []config.Binding
 	routes   []config.Route
 	crons    []string
+	triggers []config.Binding
 	tailOf   []string
 	needs    []need
 	assets   *config.Assets
@@ -85,6 +88,12 @@ func WithKV(name, id string) WorkerOption {
 // *sql.DB is the database whose id is the binding's name.
 func WithD1(name, id string) WorkerOption {
 	return WithBinding(name, "d1", map[string]string{"id": id})
+}
+
+// WithQueue binds a queue by its name. Without this option a *queue.Producer is
+// the queue that has the binding's name.
+func WithQueue(name, queue string) WorkerOption {
+	return WithBinding(name, "queue", map[string]string{"queue_name": queue})
 }
 
 // WithService binds another Worker.
@@ -129,6 +138,21 @@ func WithCron(expressions ...string) WorkerOption {
 	return func(d *definition) {
 		d.crons = append(d.crons, expressions...)
 		needs[Scheduler](d, "WithCron", "Scheduled")
+	}
+}
+
+// WithConsumer has the Worker receive the messages of a queue, which is made if
+// it does not exist. Of c, settings and dead letter queue count. The handler must
+// be a [Consumer].
+func WithConsumer(queue string, c queue.Consumer) WorkerOption {
+	return func(d *definition) {
+		trigger, err := c.Trigger(queue)
+		if err != nil {
+			d.problems = append(d.problems, fmt.Errorf("consumer of queue %q: %w", queue, err))
+			return
+		}
+		d.triggers = append(d.triggers, trigger)
+		needs[Consumer](d, "WithConsumer", "Queue")
 	}
 }
 

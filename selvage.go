@@ -27,7 +27,7 @@
 // routes, is called by other Workers through service bindings and by cron
 // triggers, and has the bindings that Workers in JavaScript have: the same
 // stores, limits and errors, without a process in between. Its handler may
-// implement further events: [Scheduler] and [Tailer].
+// implement further events: [Scheduler], [Consumer] and [Tailer].
 //
 // Differences to a Worker in JavaScript: it is not isolated from the program,
 // has no limits on processor time and memory, and speaks fetch only; Workers in
@@ -50,6 +50,7 @@ import (
 	"github.com/selvage-edge/selvage/binding"
 	"github.com/selvage-edge/selvage/binding/d1"
 	"github.com/selvage-edge/selvage/binding/kv"
+	"github.com/selvage-edge/selvage/binding/queue"
 	"github.com/selvage-edge/selvage/binding/service"
 	"github.com/selvage-edge/selvage/config"
 	"github.com/selvage-edge/selvage/cron"
@@ -171,6 +172,14 @@ func (p *Platform) D1(ctx context.Context, id string) (*d1.Database, error) {
 	var db *d1.Database
 	err := p.resource("d1", map[string]string{"id": id}, &db)
 	return db, err
+}
+
+// Queue returns a producer of the queue with a name, made if it does not exist.
+// The name is the binding's where nothing else was said.
+func (p *Platform) Queue(name string) (*queue.Producer, error) {
+	var q *queue.Producer
+	err := p.resource("queue", map[string]string{"queue_name": name}, &q)
+	return q, err
 }
 
 // resource sets the variable that to points to as a binding with these settings

@@ -17,6 +17,7 @@ import (
 	"github.com/selvage-edge/selvage"
 	"github.com/selvage-edge/selvage/binding/d1"
 	"github.com/selvage-edge/selvage/binding/kv"
+	"github.com/selvage-edge/selvage/binding/queue"
 	"github.com/selvage-edge/selvage/binding/ratelimit"
 	"github.com/selvage-edge/selvage/platform"
 	"github.com/selvage-edge/selvage/selvagetest"
@@ -93,6 +94,13 @@ func TestEnvironmentProblems(t *testing.T) {
 		selvage.Worker("w", func(*struct{}) http.Handler { return nil }),
 		selvage.Worker("w", func(*struct{}) http.Handler { return http.NotFoundHandler() }, selvage.WithCron("* * * * *")),
 		selvage.Worker("w", func(*struct{}) http.Handler { return http.NotFoundHandler() }, selvage.WithTail("x")),
+		selvage.Worker("w", func(*struct{}) http.Handler { return http.NotFoundHandler() }, selvage.WithConsumer("jobs", queue.Consumer{})),
+		selvage.Worker("w", func(*struct{}) http.Handler { return http.NotFoundHandler() }, selvage.WithConsumer("a b", queue.Consumer{})),
+		selvage.Worker("w", func(*struct {
+			Jobs *queue.Producer `binding:"JOBS"`
+		}) http.Handler {
+			return nil
+		}, selvage.WithQueue("JOBS", "a b")),
 		selvage.Worker("w", func(*struct{}) http.Handler { return http.NotFoundHandler() }, selvage.WithCron("never")),
 	} {
 		if _, err := selvage.New(t.Context(), selvage.WithData(t.TempDir()), o); err == nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/selvage-edge/selvage/binding/durable"
+	"github.com/selvage-edge/selvage/binding/queue"
 	"github.com/selvage-edge/selvage/binding/service"
 	"github.com/selvage-edge/selvage/binding/vars"
 	"github.com/selvage-edge/selvage/config"
@@ -33,6 +34,10 @@ type (
 	Scheduler = cron.Handler
 	// ScheduledEvent is a cron trigger that fires.
 	ScheduledEvent = cron.Trigger
+	// Consumer is a Worker's handler that receives messages, too.
+	Consumer = queue.Handler
+	// Batch is what a Consumer receives.
+	Batch = queue.Batch
 	// Tailer is a Worker's handler that is told what other Workers did; WithTail
 	// says which.
 	Tailer = program.Tailer
@@ -79,7 +84,7 @@ func (d *definition) builtin(fields []field, start func() http.Handler) (platfor
 	p := program.New(d.name, d.tailOf...)
 	b := platform.Builtin{
 		Worker: &config.Worker{
-			Name: d.name, Deployment: v.ID, Subdomain: !d.private, Crons: slices.Clone(d.crons),
+			Name: d.name, Deployment: v.ID, Subdomain: !d.private, Crons: slices.Clone(d.crons), Triggers: slices.Clone(d.triggers),
 			Shares: []config.Share{{Version: v, Percentage: 100}},
 		},
 		Routes: d.routes, Program: p,
