@@ -19,6 +19,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/selvage-edge/selvage/cli/dev"
+	"github.com/selvage-edge/selvage/internal/poll"
 )
 
 // start runs the two projects of testdata and returns the address.
@@ -104,7 +105,8 @@ func TestEverything(t *testing.T) {
 		{"/api/d1", 200, `[[{"name":"a"},{"name":"b"}],"number","D1_ERROR: UNIQUE constraint failed: t.name: SQLITE_CONSTRAINT (extended: SQLITE_CONSTRAINT_UNIQUE)","D1_ERROR: not authorized: SQLITE_AUTH"]`, ""},
 		{"/api/service", 200, `["callee got https://callee/path",3,"everything",5]`, ""},
 		{"/api/ratelimit", 200, `[true,true,false]`, ""},
-		{"/api/queue", 200, `env.QUEUE is a queue binding (queue), which this version of Selvage does not run yet.`, ""},
+		{"/api/queue", 200, `sent`, ""},
+		{"/api/queue?large", 200, `message length of 128002 bytes exceeds limit of 128000 (10204)`, ""},
 		{"/api/assets", 200, "about", ""},
 		{"/api/self", 200, "about", ""},
 		{"/api/private", 403, "", ""},
@@ -125,6 +127,12 @@ func TestEverything(t *testing.T) {
 		}
 	}
 
+	t.Run("queue of another project", func(t *testing.T) {
+		poll.Until(t, "the message is received", func() bool {
+			_, body := get(t, address, "/api/received")
+			return body == `[["jobs",{"n":1},1]]`
+		})
+	})
 	t.Run("conditional asset", func(t *testing.T) {
 		first, _ := get(t, address, "/about")
 		second, body := get(t, address, "/about", "If-None-Match", first.Header.Get("ETag"))

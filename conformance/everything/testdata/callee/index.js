@@ -7,12 +7,20 @@ class Counter extends RpcTarget {
   }
 }
 
+const messages = [];
+
 export default class extends WorkerEntrypoint {
   fetch(request) {
     return new Response("callee got " + request.url);
   }
   add(a, b) {
     return a + b;
+  }
+  queue(batch) {
+    for (const { body, attempts } of batch.messages) messages.push([batch.queue, body, attempts]);
+  }
+  received() {
+    return messages;
   }
   counter() {
     return new Counter();

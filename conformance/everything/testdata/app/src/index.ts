@@ -74,11 +74,13 @@ export default {
       }
       case "queue":
         try {
-          await env.QUEUE.send("x");
+          await env.QUEUE.send(url.searchParams.has("large") ? "x".repeat(128_000) : { n: 1 });
           return new Response("sent");
         } catch (e: any) {
           return new Response(e.message);
         }
+      case "received":
+        return Response.json(await env.CALLEE.received());
       case "assets":
         return env.ASSETS.fetch(new URL("/about", url));
       case "room":
