@@ -147,8 +147,8 @@ func TestRelayRefuses(t *testing.T) {
 			return ok
 		}},
 		"an envelope with a line break": {func(_ *Relay, m *Message) { m.To = []string{"b@x.test>\r\nRCPT TO:<c@x.test"} }, func(err error) bool { return err != nil }},
-		"no time left": {func(r *Relay, _ *Message) { r.Timeout = 1 }, func(err error) bool { return errors.Is(err, context.DeadlineExceeded) }},
-		"no relay there": {func(r *Relay, _ *Message) { r.Addr = "127.0.0.1:1" }, func(err error) bool { return err != nil }},
+		"no time left":                  {func(r *Relay, _ *Message) { r.Timeout = 1 }, func(err error) bool { return errors.Is(err, context.DeadlineExceeded) }},
+		"no relay there":                {func(r *Relay, _ *Message) { r.Addr = "127.0.0.1:1" }, func(err error) bool { return err != nil }},
 	} {
 		r, m := *relay, Message{From: "a@example.com", To: []string{"b@x.test"}, Data: []byte("Subject: x\r\n\r\n")}
 		c.change(&r, &m)

@@ -34,12 +34,14 @@ func TestThin(t *testing.T) {
 		}
 		b.Reset()
 		time.Sleep(thinInterval + time.Second)
+		synctest.Wait()
 		if want := `level=ERROR msg="[JOB 999] file 006993: no space left on device (repeated 990 times in 10s)" store=keyed` + "\n"; b.String() != want {
 			t.Errorf("got  %swant %s", b.String(), want)
 		}
 		b.Reset()
 		engine.Error("[JOB 1] file 000001: no space left on device")
 		time.Sleep(thinInterval + time.Second)
+		synctest.Wait()
 		if n := strings.Count(b.String(), "\n"); n != 1 || strings.Contains(b.String(), "repeated") {
 			t.Errorf("once more: %s", b.String())
 		}
@@ -62,6 +64,7 @@ func TestThinKeepsWhatDiffers(t *testing.T) {
 			t.Errorf("%d of 100 lines", n)
 		}
 		time.Sleep(thinInterval + time.Second)
+		synctest.Wait()
 		if strings.Contains(b.String(), "repeated") {
 			t.Error(b.String())
 		}
@@ -84,6 +87,7 @@ func TestThinForgets(t *testing.T) {
 			t.Errorf("%d of 20 lines", n)
 		}
 		time.Sleep(thinInterval + time.Second)
+		synctest.Wait()
 		b.Reset()
 		for range 20 {
 			log.Info("one too many")
