@@ -28,7 +28,7 @@ var clis = []struct {
 	scripts []string // nil: all
 }{
 	{"new", nil},
-	{"old", []string{"assets", "deploy", "durable", "errors", "secret", "triggers", "versions"}},
+	{"old", []string{"assets", "deploy", "durable", "errors", "queues", "secret", "triggers", "versions"}},
 }
 
 func TestWrangler(t *testing.T) {
@@ -84,9 +84,10 @@ func scripts(cli, path string) testscript.Params {
 			return addWasm(env.WorkDir)
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"get":  get,
-			"poll": pollFile,
-			"api":  callAPI,
+			"get":   get,
+			"poll":  pollFile,
+			"until": waitFor,
+			"api":   callAPI,
 		},
 	}
 }
@@ -137,6 +138,23 @@ func pollFile(ts *testscript.TestScript, neg bool, args []string) {
 	})
 	if !found {
 		ts.Fatalf("%s does not contain %q:\n%s", args[0], args[2], data)
+	}
+}
+
+// until HOST/PATH TEXT asks the edge until the answer contains TEXT.
+func waitFor(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: until HOST/PATH TEXT")
+	}
+	var answer string
+	found := poll.Within(poll.Patience, func() bool {
+		var err error
+		answer, err = request(ts, "GET", args[0])
+		ts.Check(err)
+		return strings.Contains(answer, args[1])
+	})
+	if !found {
+		ts.Fatalf("%s does not answer %q:\n%s", args[0], args[1], answer)
 	}
 }
 
