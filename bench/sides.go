@@ -165,7 +165,7 @@ func startWorkerd(ctx context.Context, dir string) (*side, error) {
 	}
 	s := &side{
 		name: "workerd", title: "workerd, its bundled bindings",
-		promise: "KV and D1 are Durable Objects in the same process; a write is acknowledged after SQLite's commit on local disk.",
+		promise: "KV, D1 and queues are Durable Objects in the same process; a write is acknowledged after SQLite's commit on local disk.",
 		urls:    map[string]string{},
 	}
 	// `workerd serve wrangler.jsonc` refuses service bindings, so the two rows
@@ -173,7 +173,9 @@ func startWorkerd(ctx context.Context, dir string) (*side, error) {
 	plain := filepath.Join(dir, "worker", "wrangler.jsonc")
 	err = os.WriteFile(plain, []byte(`{"name": "bench", "main": "index.js", "compatibility_date": "2026-04-01", "no_bundle": true,
 		"kv_namespaces": [{"binding": "KV", "id": "bench-kv"}],
-		"d1_databases": [{"binding": "DB", "database_name": "bench-db", "database_id": "bench-db"}]}`), 0o600)
+		"d1_databases": [{"binding": "DB", "database_name": "bench-db", "database_id": "bench-db"}],
+		"queues": {"producers": [{"binding": "SENT", "queue": "bench-sent"}, {"binding": "THROUGH", "queue": "bench-through"}],
+			"consumers": [{"queue": "bench-through", "max_batch_size": 100, "max_batch_timeout": 0}]}}`), 0o600)
 	if err != nil {
 		return nil, err
 	}
@@ -258,7 +260,7 @@ func startSelvage(ctx context.Context, dir string) (*side, error) {
 	}
 	s := &side{
 		name: "selvage", title: "selvage",
-		promise: "KV: fsync of the write-ahead log before the answer (Pebble, group commit). D1: SQLite's commit, WAL, survives a crash of the process.",
+		promise: "KV and queues: fsync of the write-ahead log before the answer (Pebble, group commit). D1: SQLite's commit, WAL, survives a crash of the process.",
 	}
 	cmd := exec.CommandContext(ctx, binary, "dev", "--no-observe", "--port", strconv.Itoa(port), "--data", data,
 		filepath.Join(dir, "worker"), filepath.Join(dir, "callee"))

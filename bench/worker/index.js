@@ -1,6 +1,14 @@
 // The Worker that every side runs. Each path is one row of the table.
 let n = 0;
 
+// Messages of the row queue-through: those that were sent, and those that have
+// come back. No more than window are on their way, so that the row goes at the
+// pace of the slower half.
+let sent = 0;
+let received = 0;
+const window = 2000;
+const batch = Array.from({ length: 10 }, (_, i) => ({ body: { job: i, text: "a line of text" } }));
+
 export default {
   async fetch(request, env) {
     const { pathname } = new URL(request.url);
@@ -21,6 +29,14 @@ export default {
         return env.CALLEE.fetch("http://callee/hello");
       case "/service-rpc":
         return new Response(String(await env.CALLEE.add(1, 2)));
+      case "/queue-send":
+        await env.SENT.send({ job: n++, text: "a line of text" });
+        return new Response("ok");
+      case "/queue-through":
+        sent += batch.length;
+        await env.THROUGH.sendBatch(batch);
+        while (sent - received > window) await scheduler.wait(2);
+        return new Response("ok");
       case "/prepare":
         await env.KV.put("key", "value");
         await env.DB.exec("CREATE TABLE IF NOT EXISTS items (id INTEGER PRIMARY KEY, name TEXT)");
@@ -33,5 +49,8 @@ export default {
       default:
         return new Response("no such row", { status: 404 });
     }
+  },
+  queue(messages) {
+    received += messages.messages.length;
   },
 };

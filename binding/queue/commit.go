@@ -125,7 +125,7 @@ func (q *Queue) commit() {
 			t.b.Set(numberRow(rowCounts, q.number), t.counters.append(nil))
 		}
 		if err = t.b.Commit(); errors.Is(err, syscall.ENOSPC) {
-			q.store.log.Error("a queue cannot be written", "queue", q.row.Name, "err", err)
+			q.store.log.Error("a queue cannot be written", "queue", q.Name(), "err", err)
 			err = ErrOverloaded
 		} else if err != nil {
 			err = fmt.Errorf("write queue: %w", err)
