@@ -64,9 +64,10 @@ type Process struct {
 	// StartTime is how long it took from the start to readiness.
 	StartTime time.Duration
 
-	cmd  *exec.Cmd
-	done chan struct{} // closed when the process is gone and its output read
-	err  error         // set before done is closed
+	cmd    *exec.Cmd
+	thread *threadFile   // nil where there is none
+	done   chan struct{} // closed when the process is gone and its output read
+	err    error         // set before done is closed
 
 	mu     sync.Mutex
 	output func(Line)
@@ -172,6 +173,7 @@ func Start(ctx context.Context, o Options) (*Process, error) {
 	stderrWrite.Close()
 
 	p := &Process{cmd: cmd, done: make(chan struct{}), output: o.Lines, Ports: map[string]int{}}
+	p.thread = openThread(cmd.Process.Pid)
 	var readers sync.WaitGroup
 	readers.Go(func() { p.read(stdout) })
 	readers.Go(func() { p.read(stderr) })
@@ -179,6 +181,9 @@ func Start(ctx context.Context, o Options) (*Process, error) {
 		// The output ends when the process does: it has no children.
 		readers.Wait()
 		p.err = cmd.Wait()
+		if p.thread != nil {
+			p.thread.Close()
+		}
 		close(p.done)
 	}()
 
@@ -340,6 +345,35 @@ func (p *Process) Usage() (Usage, error) {
 	default:
 		return usage(p.PID())
 	}
+}
+
+// Thread is the processor time that the process's first thread has used since
+// its start; it fails when the process has ended. The Workers' code runs on that
+// thread alone; the others, V8's helpers, are in [Usage.CPU] only.
+func (p *Process) Thread() (time.Duration, error) {
+	if p.thread == nil {
+		return 0, errors.New("read usage of workerd's thread: not available on this system")
+	}
+	d, err := p.thread.read()
+	if err != nil {
+		return 0, fmt.Errorf("read usage of workerd's thread: %w", err)
+	}
+	return d, nil
+}
+
+// threadFile is a file of the kernel that tells the processor time of a thread.
+type threadFile struct {
+	*os.File
+	parse func([]byte) (time.Duration, error)
+}
+
+func (f *threadFile) read() (time.Duration, error) {
+	var text [512]byte
+	n, err := f.ReadAt(text[:], 0)
+	if n == 0 {
+		return 0, err
+	}
+	return f.parse(text[:n])
 }
 
 func (p *Process) startError() error {

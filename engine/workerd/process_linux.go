@@ -93,3 +93,52 @@ func usage(pid int) (Usage, error) {
 	}
 	return Usage{CPU: time.Duration(ts.Nano()), Memory: pages * pageSize}, nil
 }
+
+// openThread opens what tells the processor time of the first thread of a
+// process; nil if nothing does. It is read often, and finding it costs seven
+// times as much as reading it.
+//
+// It is schedstat: the kernel gives nobody the clock of a thread in another
+// process. Where the kernel was built without that file, stat has the same in
+// ticks of 10 ms.
+//
+// Source: https://docs.kernel.org/scheduler/sched-stats.html and proc_pid_stat(5)
+func openThread(pid int) *threadFile {
+	task := "/proc/" + strconv.Itoa(pid) + "/task/" + strconv.Itoa(pid)
+	if f, err := os.Open(task + "/schedstat"); err == nil {
+		return &threadFile{f, parseSchedstat}
+	}
+	if f, err := os.Open(task + "/stat"); err == nil {
+		return &threadFile{f, parseThreadStat}
+	}
+	return nil
+}
+
+// parseSchedstat reads the first field: nanoseconds on a processor.
+func parseSchedstat(text []byte) (time.Duration, error) {
+	first, _, _ := bytes.Cut(text, []byte(" "))
+	ns, err := strconv.ParseInt(string(first), 10, 64)
+	if err != nil || ns < 0 {
+		return 0, errors.New("unexpected form of schedstat")
+	}
+	return time.Duration(ns), nil
+}
+
+// userHZ is the unit of /proc's stat files, the same on all architectures that
+// Go runs on.
+const userHZ = 10 * time.Millisecond
+
+// parseThreadStat adds utime and stime, the 14th and 15th field. The second is
+// the thread's name in parentheses and may hold anything.
+func parseThreadStat(text []byte) (time.Duration, error) {
+	if i := bytes.LastIndexByte(text, ')'); i >= 0 {
+		if fields := bytes.Fields(text[i+1:]); len(fields) > 12 {
+			user, err := strconv.ParseUint(string(fields[11]), 10, 40)
+			system, err2 := strconv.ParseUint(string(fields[12]), 10, 40)
+			if err = errors.Join(err, err2); err == nil {
+				return time.Duration(user+system) * userHZ, nil
+			}
+		}
+	}
+	return 0, errors.New("unexpected form of stat")
+}

@@ -40,3 +40,5 @@ func spawn(cmd *exec.Cmd) error { return cmd.Start() }
 func usage(int) (Usage, error) {
 	return Usage{}, errors.New("read usage of workerd: not available on this system")
 }
+
+func openThread(int) *threadFile { return nil }
