@@ -66,6 +66,9 @@ type cell struct {
 	logged logLimit
 
 	watch watched // of the watchdog alone
+	load  load    // likewise
+	// standing is one of the constants of that type.
+	standing atomic.Int32
 }
 
 // newCell builds the configuration of the pool's version and starts it.
@@ -105,10 +108,7 @@ func tryCell(ctx context.Context, p *pool, binary string, lock *os.File) (_ *cel
 		}
 	}
 	peers, generation, observed := p.w.sockets(p)
-	inspector := ""
-	if e.o.InspectorAddr != nil {
-		inspector = e.o.InspectorAddr(p.version.Worker)
-	}
+	inspector := e.inspectorAddr(p.version.Worker)
 	pl, err := e.plan(ctx, p.version, planOptions{
 		peers: peers, observed: observed, absent: p.absent, objects: e.objectsDir(p.version.Worker), inspected: inspector != "",
 	})
@@ -143,6 +143,14 @@ func tryCell(ctx context.Context, p *pool, binary string, lock *os.File) (_ *cel
 	return c, nil
 }
 
+// inspectorAddr is where the Worker's cell speaks to DevTools; empty for nowhere.
+func (e *Engine) inspectorAddr(worker string) string {
+	if e.o.InspectorAddr == nil {
+		return ""
+	}
+	return e.o.InspectorAddr(worker)
+}
+
 // cpuTopology is read by workerd's memory allocator at start.
 const cpuTopology = "/sys/devices/system/cpu"
 
@@ -171,7 +179,7 @@ func dialUnix(path string) func(context.Context, string, string) (net.Conn, erro
 }
 
 // retain and release bracket a request. retain is called only while the cell
-// is the one that its pool gives out, so none comes after drain has begun.
+// is one of those that its pool gives out, so none comes after drain has begun.
 func (c *cell) retain() {
 	c.inFlight.Add(1)
 	c.requests.Add(1)
@@ -200,7 +208,7 @@ func (c *cell) releaseSocket() {
 func (c *cell) current() bool {
 	c.pool.mu.Lock()
 	defer c.pool.mu.Unlock()
-	return c.pool.cell == c
+	return slices.Contains(c.pool.cells, c)
 }
 
 // kill ends the cell at once; its requests fail with f.

@@ -1,10 +1,9 @@
 package engine
 
 import (
-	"os"
 	"slices"
-	"strconv"
-	"strings"
+
+	"github.com/selvage-edge/selvage/engine/cgroup"
 )
 
 // memoryFloor is the part of the machine's memory that idle cells leave
@@ -43,32 +42,11 @@ func (e *Engine) thin(cells []*cell) {
 	}
 }
 
-// machineMemory reads how much memory the machine has, and how much of it can be
-// had without swapping, in bytes; zeros where that is not told.
-//
-// Source: https://docs.kernel.org/filesystems/proc.html#meminfo
+// machineMemory is cgroup.MachineMemory; zeros where that is not told.
 func machineMemory() (available, total int64) {
-	text, err := os.ReadFile("/proc/meminfo")
+	m, err := cgroup.MachineMemory()
 	if err != nil {
 		return 0, 0
 	}
-	return parseMemory(string(text))
-}
-
-func parseMemory(text string) (available, total int64) {
-	for line := range strings.Lines(text) {
-		name, rest, _ := strings.Cut(line, ":")
-		kilobytes, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 43)
-		switch {
-		case err != nil:
-		case name == "MemAvailable":
-			available = kilobytes << 10
-		case name == "MemTotal":
-			total = kilobytes << 10
-		}
-	}
-	if available == 0 {
-		return 0, 0
-	}
-	return available, total
+	return m.Available, m.Total
 }

@@ -58,15 +58,3 @@ func TestCrowdOfCells(t *testing.T) {
 	poll.Until(t, "it stops", func() bool { return len(b.Cells()) == 0 })
 	b.want("/web/", "hello")
 }
-
-func TestParseMemory(t *testing.T) {
-	for text, want := range map[string][2]int64{
-		"MemTotal:       65000000 kB\nMemFree: 1 kB\nMemAvailable:   32000000 kB\n": {32000000 << 10, 65000000 << 10},
-		"MemTotal: 65000000 kB\n": {0, 0}, // an old kernel
-		"":                        {0, 0},
-	} {
-		if available, total := parseMemory(text); available != want[0] || total != want[1] {
-			t.Errorf("%q: %d of %d", text, available, total)
-		}
-	}
-}

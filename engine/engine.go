@@ -2,14 +2,14 @@
 // requests and events to it.
 //
 // A cell is one workerd process that runs one version. Cells start when they
-// are needed and stop when they are not; a new version takes over from the old
-// one without a request being lost; a cell that hangs, grows or crashes is
-// replaced and only its own requests fail.
+// are needed and stop when they are not, several for a version that is busy; a
+// new version takes over from the old one without a request being lost; a cell
+// that hangs, grows or crashes is replaced and only its own requests fail.
 //
 // What a request sees:
 //   - [Engine.Dispatch] picks the version by the deployment's percentages.
-//   - The version's cell takes it. If there is none, it is started first. A
-//     deployment that was made with [Engine.Prepare] has its cells already; one
+//   - The version's least busy cell takes it. If there is none, it is started
+//     first. A deployment that was made with [Engine.Prepare] has its cells already; one
 //     that just comes in a snapshot has not, and then the previous version takes
 //     the request, if it still runs, until the new one listens.
 //   - A Worker with Durable Objects is never run twice at once: the old cell is
@@ -27,6 +27,7 @@ import (
 	"math"
 	"net/http"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -89,6 +90,11 @@ type Options struct {
 	StartTimeout time.Duration
 	// DrainTimeout bounds how long an old cell may finish its requests. Default 10 s.
 	DrainTimeout time.Duration
+	// Cells bounds how many cells one version may have. Default: as many as the
+	// processors that Go uses, which bound those of all busy versions together,
+	// too. Versions with Durable Objects and those that DevTools can attach to
+	// have one.
+	Cells int
 	// InspectorAddr gives the address on which a Worker's cell speaks the
 	// DevTools protocol; empty for none. Two generations of a cell overlap, so
 	// use port 0 ("127.0.0.1:0") and read the port from Cells. May be nil.
@@ -114,8 +120,10 @@ type Options struct {
 	Logger *slog.Logger
 
 	// Of the system, except in tests.
-	clock   clock
-	machine func() (available, total int64) // memory
+	clock      clock
+	machine    func() (available, total int64) // memory
+	processors int
+	thread     func(*cell) (time.Duration, error) // processor time of a cell's own thread
 }
 
 func (o Options) withDefaults() Options {
@@ -149,6 +157,15 @@ func (o Options) withDefaults() Options {
 	}
 	if o.clock.now == nil {
 		o.clock = systemClock
+	}
+	if o.processors == 0 {
+		o.processors = runtime.GOMAXPROCS(0)
+	}
+	if o.Cells == 0 {
+		o.Cells = o.processors
+	}
+	if o.thread == nil {
+		o.thread = func(c *cell) (time.Duration, error) { return c.proc.Thread() }
 	}
 	if o.Lines == nil {
 		o.Lines = func(telemetry.Line) {}

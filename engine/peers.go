@@ -145,7 +145,7 @@ func (w *worker) answerer(ctx context.Context) (*cell, error) {
 			w.standIn.retire()
 		}
 		w.standIn = newPool(w, w.standInVersion(text))
-		w.standIn.standIn = true
+		w.standIn.standIn, w.standIn.most = true, 1
 	}
 	stand := w.standIn
 	w.mu.Unlock()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -12,16 +13,18 @@ import (
 	"github.com/selvage-edge/selvage/fault"
 )
 
-// pool keeps the cell of one version: at most one takes new requests, one may
-// be starting, and older ones drain.
+// pool keeps the cells of one version: some take new requests, one may be
+// starting, and older ones drain.
 type pool struct {
 	w       *worker
 	version *config.Version
 	standIn bool // the version is ours and does nothing but throw
+	most    int  // cells that may take requests
+	scaling scaling
 
 	mu      sync.Mutex
-	cell    *cell  // takes requests; nil when none does
-	start   *start // under way; nil when none is
+	cells   []*cell // take requests; the oldest first
+	start   *start  // under way; nil when none is
 	retired bool
 	// failures counts starts and short lives that ended badly, in a row;
 	// failure is the last one, told to requests until retryAt.
@@ -33,10 +36,14 @@ type pool struct {
 	absent map[string]bool
 }
 
-// start is one attempt to start a cell. Its fields are set before done closes.
+// start is one attempt to start a cell. err is set before done closes.
 type start struct {
 	done chan struct{}
 	err  error
+	// further: the cell is one more, or takes the place of instead, if that is
+	// set. Otherwise it takes the place of all that run. The pool's lock guards both.
+	further bool
+	instead *cell
 }
 
 // A cell that lives this long clears the failures before it.
@@ -44,6 +51,9 @@ const longLife = 10 * time.Second
 
 // maxBackOff is the longest wait between two starts.
 const maxBackOff = 30 * time.Second
+
+// furtherRetry is how long no further cell is started when one did not start.
+const furtherRetry = 10 * time.Second
 
 // backOff is how long nothing is tried after so many failures in a row.
 func backOff(failures int) time.Duration {
@@ -54,7 +64,11 @@ func backOff(failures int) time.Duration {
 }
 
 func newPool(w *worker, v *config.Version) *pool {
-	return &pool{w: w, version: v, absent: map[string]bool{}}
+	p := &pool{w: w, version: v, most: w.e.o.Cells, absent: map[string]bool{}}
+	if p.durable() || w.e.inspectorAddr(w.name) != "" {
+		p.most = 1
+	}
+	return p
 }
 
 // durable: the version's objects must never be open in two processes.
@@ -64,7 +78,7 @@ func (p *pool) durable() bool { return len(p.version.Classes) > 0 }
 func (p *pool) hot() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.cell != nil || p.start != nil
+	return len(p.cells) > 0 || p.start != nil
 }
 
 func (p *pool) starting() bool {
@@ -73,7 +87,7 @@ func (p *pool) starting() bool {
 	return p.start != nil
 }
 
-// take returns the running cell with one more request, or nil.
+// take returns the least busy cell with one more request, or nil.
 func (p *pool) take() *cell {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -81,22 +95,23 @@ func (p *pool) take() *cell {
 }
 
 func (p *pool) takeLocked() *cell {
-	c := p.cell
-	if c == nil {
-		return nil
+	for {
+		c := leastBusy(p.cells)
+		if c == nil {
+			return nil
+		}
+		select {
+		case <-c.proc.Done(): // the news has not come round yet
+			p.endedLocked(c)
+		default:
+			c.retain()
+			return c
+		}
 	}
-	select {
-	case <-c.proc.Done(): // the news has not come round yet
-		p.endedLocked(c)
-		return nil
-	default:
-	}
-	c.retain()
-	return c
 }
 
-// acquire returns the running cell with one more request, starting it first if
-// need be.
+// acquire returns the least busy cell with one more request, starting one first
+// if none runs.
 func (p *pool) acquire(ctx context.Context) (*cell, error) {
 	for {
 		p.mu.Lock()
@@ -131,7 +146,7 @@ func (p *pool) await(ctx context.Context, s *start) error {
 func (p *pool) begin() *start {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.cell != nil {
+	if len(p.cells) > 0 {
 		return nil
 	}
 	s, _ := p.beginLocked()
@@ -157,12 +172,41 @@ func (p *pool) launchLocked() *start {
 	return s
 }
 
-// refresh replaces a running cell by one that is built anew.
+// refresh replaces the running cells by one that is built anew.
 func (p *pool) refresh() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.cell != nil && p.start == nil && !p.retired {
+	switch {
+	case p.start != nil:
+		p.start.further = false
+	case len(p.cells) > 0 && !p.retired:
 		p.launchLocked()
+	}
+}
+
+// grow starts one more cell, or one in the place of instead.
+func (p *pool) grow(instead *cell) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.cells) > 0 && p.start == nil && !p.retired && !p.w.e.o.clock.now().Before(p.retryAt) {
+		s := p.launchLocked()
+		s.further, s.instead = true, instead
+	}
+}
+
+// shrink stops the youngest cell but one that has WebSockets, unless it is the last.
+func (p *pool) shrink() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.start != nil {
+		return
+	}
+	for i := len(p.cells) - 1; i >= 0 && len(p.cells) > 1; i-- {
+		if c := p.cells[i]; c.upgraded.Load() == 0 {
+			p.withdrawLocked(c)
+			p.drain(c)
+			return
+		}
 	}
 }
 
@@ -173,11 +217,11 @@ func (p *pool) launch(s *start) {
 	defer cancel()
 	if p.durable() {
 		p.mu.Lock()
-		old := p.cell
-		p.cell = nil
+		old := p.cells
+		p.cells = nil
 		p.mu.Unlock()
-		if old != nil {
-			old.drain()
+		for _, c := range old {
+			c.drain()
 		}
 	}
 	c, err := newCell(ctx, p)
@@ -187,6 +231,13 @@ func (p *pool) launch(s *start) {
 	defer close(s.done)
 	p.start = nil
 	switch {
+	case err != nil && len(p.cells) > 0 && s.further:
+		s.err = err
+		p.retryAt = e.o.clock.now().Add(furtherRetry)
+		if ctx.Err() == nil && !p.retired {
+			e.o.Logger.Warn("a further cell did not start", "worker", p.version.Worker, "version", p.version.ID, "err", err)
+		}
+		return
 	case err != nil:
 		p.failures++
 		// The same code fails the same way: there is no hurry to try again.
@@ -202,15 +253,29 @@ func (p *pool) launch(s *start) {
 		e.loops.Go(func() { <-c.proc.Done(); c.gone() })
 		return
 	}
-	old := p.cell
-	p.cell, p.failure = c, nil
-	e.loops.Go(func() { <-c.proc.Done(); p.ended(c) })
-	if old != nil {
-		p.drain(old)
+	stay := p.cells[:0:0]
+	for _, old := range p.cells {
+		if s.further && old != s.instead {
+			stay = append(stay, old)
+		} else {
+			p.drain(old)
+		}
 	}
+	p.cells, p.failure = append(stay, c), nil
+	e.loops.Go(func() { <-c.proc.Done(); p.ended(c) })
 	if c.generation != p.w.generation.Load() && !p.retired {
 		p.launchLocked() // what it should have was decided while it started
 	}
+}
+
+// withdrawLocked takes c from the cells that get requests; false: it is none.
+func (p *pool) withdrawLocked(c *cell) bool {
+	i := slices.Index(p.cells, c)
+	if i < 0 {
+		return false
+	}
+	p.cells = slices.Delete(p.cells, i, i+1)
+	return true
 }
 
 // drain lets c finish and stops it, in the background.
@@ -229,10 +294,9 @@ func (p *pool) ended(c *cell) {
 
 func (p *pool) endedLocked(c *cell) {
 	e := p.w.e
-	if p.cell != c {
+	if !p.withdrawLocked(c) {
 		return // it was drained, or the end is known
 	}
-	p.cell = nil
 	if p.retired {
 		return
 	}
@@ -271,25 +335,24 @@ func (p *pool) endedLocked(c *cell) {
 func (p *pool) stopIdle(c *cell) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.cell == c && p.start == nil && c.inFlight.Load() == 0 {
-		p.cell = nil
+	if p.start == nil && c.inFlight.Load() == 0 && p.withdrawLocked(c) {
 		c.calm = true
 		p.drain(c)
 	}
 }
 
-// retire ends the pool: its cell drains and no other starts.
+// retire ends the pool: its cells drain and no other starts.
 func (p *pool) retire() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.retired = true
-	if c := p.cell; c != nil {
-		p.cell = nil
+	for _, c := range p.cells {
 		if p.standIn {
 			c.proc.Kill() // all it does is throw
 		}
 		p.drain(c)
 	}
+	p.cells = nil
 }
 
 // startFault is what a request is told when its cell did not start.

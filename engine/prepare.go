@@ -218,7 +218,7 @@ func largest(shares []config.Share) int {
 	return best
 }
 
-// hold drains the pool's cell and starts no other until release is called;
+// hold drains the pool's cells and starts no other until release is called;
 // requests wait meanwhile. If a cell ran, release starts one.
 func (p *pool) hold(ctx context.Context) (release func(), err error) {
 	p.mu.Lock()
@@ -236,10 +236,10 @@ func (p *pool) hold(ctx context.Context) (release func(), err error) {
 	// looks again.
 	s := &start{done: make(chan struct{})}
 	p.start = s
-	c := p.cell
-	p.cell = nil
+	cells := p.cells
+	p.cells = nil
 	p.mu.Unlock()
-	if c != nil {
+	for _, c := range cells {
 		c.drain()
 	}
 	return func() {
@@ -247,7 +247,7 @@ func (p *pool) hold(ctx context.Context) (release func(), err error) {
 		p.start = nil
 		close(s.done)
 		p.mu.Unlock()
-		if c != nil {
+		if len(cells) > 0 {
 			p.begin()
 		}
 	}, nil

@@ -32,8 +32,7 @@ func (e *Engine) stopFat(cells []*cell) {
 func (p *pool) stop(c *cell) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.cell == c {
-		p.cell = nil
+	if p.withdrawLocked(c) {
 		c.calm = true
 		p.drain(c)
 	}

@@ -18,7 +18,15 @@ type watched struct {
 	lastActive time.Time
 	busy       bool  // at the last look
 	memory     int64 // resident, at the last look
-	ping       *ping // unanswered; nil when none is out
+	last       *ping // see unanswered
+}
+
+// unanswered is the ping to which no answer has come, nil when none is out.
+func (w *watched) unanswered() *ping {
+	if w.last != nil && w.last.answered.Load() {
+		w.last = nil
+	}
+	return w.last
 }
 
 // ping is a question to the cell's JavaScript thread.
@@ -28,11 +36,16 @@ type ping struct {
 	answered atomic.Bool
 }
 
+// loadInterval is how often the load of cells is looked at.
+const loadInterval = 100 * time.Millisecond
+
 // watch looks at every cell in turn until the engine closes.
 func (e *Engine) watch() {
-	ticks, stop := e.o.clock.every(min(max(e.o.StuckAfter/8, 20*time.Millisecond), time.Second))
+	interval := min(max(e.o.StuckAfter/8, 20*time.Millisecond), time.Second)
+	tick := min(interval, loadInterval)
+	ticks, stop := e.o.clock.every(tick)
 	defer stop()
-	measured := e.o.clock.now()
+	measured, looked := e.o.clock.now(), time.Time{}
 	for {
 		select {
 		case <-e.ctx.Done():
@@ -44,14 +57,18 @@ func (e *Engine) watch() {
 				cells = append(cells, c)
 			}
 			e.mu.Unlock()
-			for _, c := range cells {
-				c.check(now)
+			if now.Sub(looked) > interval-tick/2 { // ticks are not exact
+				looked = now
+				for _, c := range cells {
+					c.check(now)
+				}
+				e.thin(cells)
 			}
-			e.thin(cells)
 			if now.Sub(measured) >= measureEvery {
 				measured = now
 				e.stopFat(cells)
 			}
+			e.scale(now, cells)
 		}
 	}
 }
@@ -74,13 +91,9 @@ func (c *cell) check(now time.Time) {
 		c.kill(memoryExceeded)
 		return
 	}
-	if p := w.ping; p != nil && p.answered.Load() {
-		w.ping = nil
-	}
-	switch p := w.ping; {
+	switch p := w.unanswered(); {
 	case p == nil && busy:
-		w.ping = &ping{sent: now, cpu: u.CPU}
-		go c.send(w.ping, o.StuckAfter)
+		c.ping(now, u.CPU)
 	case p == nil:
 	case c.version.Limits.CPU > 0 && u.CPU-p.cpu > c.version.Limits.CPU:
 		c.kill(cpuExceeded)
@@ -100,6 +113,13 @@ func (c *cell) check(now time.Time) {
 }
 
 var cpuExceeded = fault.ExceededCPU.With("The Worker exceeded its CPU time limit.", nil)
+
+// ping sends the cell a question when none is out. cpu is the processor time it
+// has used so far.
+func (c *cell) ping(now time.Time, cpu time.Duration) {
+	c.watch.last = &ping{sent: now, cpu: cpu}
+	go c.send(c.watch.last, c.pool.w.e.o.StuckAfter)
+}
 
 // send asks the shim for a sign of life. An answer that does not come leaves
 // the ping unanswered; the process's end makes that meaningless.
