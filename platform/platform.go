@@ -91,6 +91,8 @@ type Options struct {
 	StuckAfter time.Duration
 	// MaxMemory bounds the resident memory of a cell, in bytes. Default 512 MiB.
 	MaxMemory int64
+	// MaxCells bounds the cells of one version. Default: one for each processor.
+	MaxCells int
 	// CallMemory bounds what calls of bindings take of this process's memory at
 	// once, in bytes; one Worker has at most a quarter. UploadMemory bounds what
 	// requests of the REST API take; one token has at most half. Defaults:
@@ -207,6 +209,7 @@ func (p *Platform) open(ctx context.Context, o Options) (err error) {
 		MapStack:      o.MapStack,
 		StuckAfter:    o.StuckAfter,
 		MaxMemory:     o.MaxMemory,
+		Cells:         o.MaxCells,
 		CellsMemory:   o.CellsMemory,
 		ObjectsQuota:  o.Quotas["durable_object"],
 		Cgroups:       o.Cgroups,

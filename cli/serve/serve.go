@@ -103,7 +103,7 @@ func (s *server) open(ctx context.Context, l *listeners) (err error) {
 		Crons: true, Origins: c.Origins, AllowPrivate: c.AllowPrivate, Trusted: c.TrustedProxies, Normalization: c.Normalization,
 		MaxConns: c.MaxConns, MaxConnsPerClient: c.MaxConnsPerClient, BodyTimeout: c.BodyTimeout,
 		Stages: []edge.Stage{s.limits}, NoCompression: !c.Compression,
-		StuckAfter: c.MaxCPU, MaxMemory: c.MaxMemory, CellsMemory: c.CellsMemory, CallMemory: c.CallMemory, UploadMemory: c.UploadMemory, Quotas: c.Quotas, Cgroups: s.cgroups(c),
+		StuckAfter: c.MaxCPU, MaxMemory: c.MaxMemory, CellsMemory: c.CellsMemory, MaxCells: c.MaxCells, CallMemory: c.CallMemory, UploadMemory: c.UploadMemory, Quotas: c.Quotas, Cgroups: s.cgroups(c),
 		Lines: s.line, Requests: s.request, Calls: s.call, Metrics: s.metrics,
 		Progress: s.options.Stderr, Logger: s.log,
 	}

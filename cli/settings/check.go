@@ -43,6 +43,7 @@ func (f *File) Settings() (*Settings, error) {
 		MaxCPU:            c.duration("limits.cpu", f.Limits.CPU, 30*time.Second, time.Hour),
 		// A cell that serves nothing has about 60 MB resident, shared pages included.
 		MaxMemory:    c.size("limits.memory", f.Limits.Memory, 512<<20, 128<<20),
+		MaxCells:     c.count("limits.cells", f.Limits.Cells, 0),
 		CellsMemory:  c.size("limits.cells_memory", f.Limits.CellsMemory, 0, 128<<20),
 		CallMemory:   c.size("limits.call_memory", f.Limits.CallMemory, 512<<20, 64<<20),
 		UploadMemory: c.size("limits.upload_memory", f.Limits.UploadMemory, 512<<20, 64<<20),

@@ -169,7 +169,7 @@ var known = map[string][]string{
 	"egress":             {"allow_private"},
 	"email":              {"relay", "tls", "username", "password_file", "domains", "timeout"},
 	"url_normalization":  {"type", "scope"},
-	"limits":             {"body", "wall_time", "cpu", "connections", "connections_per_client", "body_timeout", "memory", "cells_memory", "call_memory", "upload_memory"},
+	"limits":             {"body", "wall_time", "cpu", "connections", "connections_per_client", "body_timeout", "memory", "cells", "cells_memory", "call_memory", "upload_memory"},
 	"quotas":             {"d1_database", "d1", "kv", "durable_object", "code"},
 	"log":                {"level", "format", "requests", "workers"},
 }

@@ -131,6 +131,9 @@ type Limits struct {
 	BodyTimeout string `toml:"body_timeout"`
 	// Memory bounds one Worker's process. Default "512MiB".
 	Memory string `toml:"memory"`
+	// Cells is how many processes one Worker's version may have. Default: the
+	// number of processors.
+	Cells *int `toml:"cells"`
 	// CellsMemory is the resident memory of all of them, above which those stop
 	// that have been idle longest. Default: three quarters of the machine's.
 	CellsMemory string `toml:"cells_memory"`
@@ -213,6 +216,9 @@ type Settings struct {
 	MaxConns, MaxConnsPerClient int
 	BodyTimeout                 time.Duration
 
+	// MaxCells zero is one for each processor.
+	MaxCells int
+
 	// MaxBody and MaxMemory are in bytes. MaxWall zero is no bound.
 	MaxBody, MaxMemory int64
 	// So are these. CellsMemory zero is what the machine has to give.
@@ -252,6 +258,7 @@ func (s *Settings) Fixed(next *Settings) []string {
 	check("limits.body_timeout", s.BodyTimeout == next.BodyTimeout)
 	check("limits.cpu", s.MaxCPU == next.MaxCPU)
 	check("limits.memory", s.MaxMemory == next.MaxMemory)
+	check("limits.cells", s.MaxCells == next.MaxCells)
 	check("limits.cells_memory", s.CellsMemory == next.CellsMemory)
 	check("limits.call_memory", s.CallMemory == next.CallMemory)
 	check("limits.upload_memory", s.UploadMemory == next.UploadMemory)

@@ -42,7 +42,7 @@ func TestEveryKey(t *testing.T) {
 		Normalization: config.Normalization{Type: config.NormalizeRFC3986, Scope: config.NormalizeNothing},
 		MaxConns:      5000, MaxConnsPerClient: 50, BodyTimeout: 10 * time.Second,
 		MaxBody: 50e6, MaxMemory: 256 << 20, Quotas: map[string]int64{"d1_database": 1 << 30, "d1": 100 << 30, "kv": 50 << 30, "durable_object": 2 << 30, "code": 20 << 30},
-		CellsMemory: 4 << 30, CallMemory: 100 << 20, UploadMemory: 200 << 20, MaxWall: time.Minute, MaxCPU: 10 * time.Second,
+		MaxCells: 3, CellsMemory: 4 << 30, CallMemory: 100 << 20, UploadMemory: 200 << 20, MaxWall: time.Minute, MaxCPU: 10 * time.Second,
 		LogLevel: slog.LevelWarn, LogJSON: true, LogRequests: true,
 	}
 	if !reflect.DeepEqual(s, want) {
@@ -56,7 +56,7 @@ func TestDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	if s.Data != ".selvage" || s.WorkersDomain != "localhost" || s.HTTP[0] != ":8080" || s.Admin != "127.0.0.1:8081" ||
-		s.MaxBody != 100<<20 || s.MaxWall != 0 || s.MaxCPU != 30*time.Second || s.MaxMemory != 512<<20 || s.MaxConns != 16384 || s.MaxConnsPerClient != 1024 || s.BodyTimeout != time.Minute || !s.Compression || !s.LogWorkers {
+		s.MaxBody != 100<<20 || s.MaxWall != 0 || s.MaxCPU != 30*time.Second || s.MaxMemory != 512<<20 || s.MaxCells != 0 || s.MaxConns != 16384 || s.MaxConnsPerClient != 1024 || s.BodyTimeout != time.Minute || !s.Compression || !s.LogWorkers {
 		t.Errorf("%+v", s)
 	}
 	f, err := Parse("empty.toml", nil)
@@ -85,6 +85,7 @@ func TestProblems(t *testing.T) {
 		{"duration", "drain_timeout = '3'", `s.toml:1: drain_timeout: "3" is not a duration`},
 		{"normalization type", "[url_normalization]\ntype = 'rfc'", `s.toml:2: url_normalization.type: type "rfc": use "cloudflare" or "rfc3986"`},
 		{"normalization scope", "[url_normalization]\nscope = 'all'", `s.toml:2: url_normalization.scope: scope "all": use "incoming", "both" or "none"`},
+		{"no cells", "[limits]\ncells = 0", "s.toml:2: limits.cells: 0 is not a number from 1 to 1000000"},
 		{"no connections", "[limits]\nconnections = 0", "s.toml:2: limits.connections: 0 is not a number from 1 to 1000000"},
 		{"not a number", "[limits]\nconnections_per_client = 'ten'", "s.toml:2: limits.connections_per_client: the value must be a whole number"},
 		{"no body timeout", "[limits]\nbody_timeout = '0s'", "s.toml:2: limits.body_timeout: it must not be zero"},
