@@ -23,7 +23,7 @@ import (
 
 func main() {
 	sides := flag.String("sides", "selvage,workerd,wrangler", "which sides to measure")
-	rows := flag.String("rows", "hello,kv-get,kv-put,d1-read,d1-insert,queue-send,queue-through,service-fetch,service-rpc", "which rows to measure")
+	rows := flag.String("rows", "hello,compute,kv-get,kv-put,d1-read,d1-insert,queue-send,queue-through,service-fetch,service-rpc", "which rows to measure")
 	conns := flag.Int("connections", 32, "connections that send requests one after another")
 	seconds := flag.Float64("seconds", 3, "length of one measurement")
 	rounds := flag.Int("rounds", 3, "measurements of each row on each side")
