@@ -61,7 +61,7 @@ func TestProblems(t *testing.T) {
 		{"a TOML key twice", "wrangler.toml", "name = 'w'\nname = 'v'", `wrangler.toml:2:1: not valid TOML: `},
 		{"broken JSON", "wrangler.json", "{\n  \"name\" 1\n}", `wrangler.json:2:10: not valid JSON: `},
 		{"not an object", "wrangler.json", "[]", `wrangler.json:1:1: expected an object, got []`},
-		{"a queue with two consumers", "wrangler.toml", head + "[[queues.consumers]]\nqueue='q'\n[[queues.consumers]]\nqueue='q'", `wrangler.toml:6:3: queues.consumers[1]: the queue "q" has a consumer already; it can have one`},
+		{"a queue with two consumers", "wrangler.toml", head + "[[queues.consumers]]\nqueue='q'\n[[queues.consumers]]\nqueue='q'", `wrangler.toml:6:10: queues.consumers[1]: the queue "q" has a consumer already; it can have one`},
 		{"a batch that is too large", "wrangler.toml", head + "[[queues.consumers]]\nqueue='q'\nmax_batch_size=101", `wrangler.toml:6:1: queues.consumers[0].max_batch_size: expected a whole number from 1 to 100, got 101`},
 		{"a batch that waits too long", "wrangler.toml", head + "[[queues.consumers]]\nqueue='q'\nmax_batch_timeout=60.5", `wrangler.toml:6:1: queues.consumers[0].max_batch_timeout: expected 0 to 60 (seconds), got 60.5`},
 		{"half a retry", "wrangler.toml", head + "[[queues.consumers]]\nqueue='q'\nmax_retries=1.5", `wrangler.toml:6:1: queues.consumers[0].max_retries: expected a whole number from 0 to 100, got 1.5`},
