@@ -7,8 +7,8 @@
 // one, which handler answers workerd's requests. The engine adds the socket,
 // the capability and the isolation.
 //
-// What else there is to know of a kind it tells by small interfaces, such as
-// [Referrer], [Secretive] or [Router]; optional.go has them all.
+// A kind tells everything else by small interfaces, such as [Referrer],
+// [Secretive] or [Router]. All of them are in optional.go.
 package binding
 
 import (

@@ -5,14 +5,13 @@
 //
 //  1. an origin that the operator mapped to its host (Options.Origins),
 //  2. ourselves, when the host is served here (Options.Local),
-//  3. the host itself, on any port, unless its address is not public, or is one
-//     of this machine's own: there fetch() reaches the edge and nothing else, and
-//     connect() nothing, as Cloudflare's own addresses are closed to it.
+//  3. the host itself, on any port, if its address is public and not one of this
+//     machine's own. At this machine's addresses fetch() reaches only the edge, and
+//     connect() nothing, as Cloudflare's own addresses are closed to connect().
 //
-// Addresses are judged after the name was resolved, and the address that was
-// judged is the one that is dialled, so neither a redirect (workerd follows
-// those, and each comes through here again) nor a name that changes its mind
-// gets around it. TLS certificates are always verified.
+// An address is judged after its name was resolved, and exactly this address is
+// dialled. So a name that changes its address does not get around it. A redirect
+// does not either: workerd follows it by a request that comes through here again. TLS certificates are always verified.
 //
 // A subrequest that fails is answered with the status Cloudflare uses and the
 // reason as text; see failure.go. Requests do not say which request of the

@@ -1,6 +1,6 @@
 // Package npm keeps packages of the npm registry in the user's cache
 // directory. Each is pinned to a version and to the digest of its tarball, so
-// that what was tested is what runs.
+// that exactly what was tested runs.
 package npm
 
 import (

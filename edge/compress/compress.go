@@ -1,6 +1,6 @@
-// Package compress is the stage of the edge that compresses responses for the
-// clients that take it, as Cloudflare does: the media types, statuses and sizes
-// of its list, with gzip, Brotli or Zstandard.
+// Package compress is the stage of the edge that compresses responses for
+// clients that accept it, with gzip, Brotli or Zstandard. The media types,
+// statuses and sizes are those of Cloudflare's list.
 //
 // What a Worker or an origin has encoded itself (a Worker sets Content-Encoding,
 // with encodeBody "automatic" or "manual") stays as it is for clients that take

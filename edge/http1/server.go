@@ -1,8 +1,9 @@
-// Package http1 serves the connections of the edge: HTTP/1 strictly, so that
-// what is malformed ends before a handler sees it (wire.go), plain requests by
-// a loop of its own (short.go, reply.go), and everything else by net/http, which
-// is told what it does not refuse for reasons of its own (target.go; h2.go for
-// HTTP/2).
+// Package http1 serves the connections of the edge.
+//
+// It reads HTTP/1 strictly: a malformed request ends before a handler sees it
+// (wire.go). A loop of its own serves plain requests (short.go, reply.go);
+// net/http serves everything else. Some valid requests net/http would refuse.
+// These go through it in another form (target.go; h2.go for HTTP/2).
 //
 // It knows nothing of Workers: the edge gives it a handler.
 package http1

@@ -1,11 +1,11 @@
-// Package cgroup bounds the memory of processes by the kernel's own means: each
-// is born in a control group (cgroup v2) of its own, which the kernel holds to
-// a limit from the first instruction on.
+// Package cgroup lets the kernel bound the memory of processes. Each starts in a
+// control group (cgroup v2) of its own, so the kernel holds it to a limit from
+// its first instruction on.
 //
-// A process may make groups only where it has been told that it may: systemd's
-// Delegate=yes, root, or a container that leaves its hierarchy writable. [Take]
-// finds that out, and says what to change where it is not so; callers must then
-// do without.
+// A process may make groups only where it is allowed to: by systemd's
+// Delegate=yes, as root, or in a container whose hierarchy is writable. [Take]
+// finds out whether it is, and says what to change if it is not; the caller then
+// goes on without groups.
 //
 // Source: https://docs.kernel.org/admin-guide/cgroup-v2.html and
 // https://systemd.io/CGROUP_DELEGATION/

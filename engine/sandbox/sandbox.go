@@ -5,26 +5,27 @@
 // Restrictions of this kind cannot be taken back, so they are never applied to
 // the server itself: [Policy.Prepare] makes a command start this same program
 // as a launcher, which restricts itself and then becomes the command (see
-// launch_linux.go). What the kernel does not offer is left out, and [Probe]
-// says what that is.
+// launch_linux.go). A measure that the kernel does not offer is left out, and
+// [Probe] says which.
 //
 // A Worker that breaks out of V8 is a process of the server's own user. What
 // stands between it and the rest, each kept by the kernel:
 //
-//   - Files: Landlock (ABI 1). The data directory, the secret of the local API in
-//     it and the folders of sockets are out of sight; of /proc two files are seen,
-//     so neither the list of sockets nor another process's environment is.
-//   - Processes: a Landlock domain may not trace what is outside of it, and the
-//     filter of system calls lets a process signal, limit and schedule itself
-//     alone, on every kernel.
-//   - Sockets: only unix ones can be made. Abstract ones lead nowhere (ABI 6). A
-//     connection to one that has a path is judged from ABI 9 on (Linux 7.1);
-//     before, what keeps a cell from other cells' sockets is that their names are
-//     secrets of 130 bits, in a folder that it can neither list nor watch. A
-//     socket of another program whose path is known, and which the user may
-//     open, can be connected to: the server should run as a user of its own.
-//   - What Landlock does not judge, modes, owners, attributes and watches of
-//     files, System V memory and messages, is refused by the filter.
+//   - Files: Landlock (ABI 1). A cell sees neither the data directory, with the
+//     secret of the local API in it, nor the folders of sockets. It sees two files
+//     of /proc, so neither the list of sockets nor another process's environment.
+//   - Processes: a Landlock domain may not trace what is outside of it. The filter
+//     of system calls lets a process signal, limit and schedule only itself, on
+//     every kernel.
+//   - Sockets: a cell can make only unix ones. Abstract ones lead nowhere (ABI 6).
+//     From ABI 9 on (Linux 7.1) the kernel judges a connection to a socket with a
+//     path. Before, the sockets of other cells are out of reach because their names
+//     are secrets of 130 bits, in a folder that a cell can neither list nor watch.
+//     A cell can then connect to a socket of another program if it knows the path
+//     and the server's user may open it, so the server should run as a user of its
+//     own.
+//   - Some things Landlock does not judge: modes, owners, attributes and watches of
+//     files, System V memory and messages. The filter refuses them.
 package sandbox
 
 import (

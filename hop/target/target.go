@@ -2,8 +2,8 @@
 //
 // The URL standard, and with it every browser and workerd, lets a percent sign
 // stand alone ("/sale-100%"); package url does not. A [url.URL] of ours then has
-// the path as written in RawPath, and in Path what can be decoded of it. Whoever
-// needs the path as written asks [Path], never URL.EscapedPath.
+// the path as written in RawPath, and what can be decoded of it in Path. To get
+// the path as written, call [Path], never URL.EscapedPath.
 package target
 
 import (

@@ -1,5 +1,5 @@
-// Package poll waits in tests for what happens on its own: a process that
-// ends, a row that is written behind an answer.
+// Package poll waits in tests for what happens on its own: a process that ends,
+// a row that is written after an answer.
 package poll
 
 import (

@@ -1,7 +1,6 @@
-// Package bundle makes the modules of a Worker out of a project, with
-// esbuild, and means by everything what wrangler means by it: conditions,
-// external modules, module rules, content-hashed side modules, aliases,
-// definitions, source maps.
+// Package bundle makes the modules of a Worker out of a project, with esbuild.
+// Everything means what it means to wrangler: conditions, external modules,
+// module rules, content-hashed side modules, aliases, definitions, source maps.
 //
 // Nothing is written to disk. A [Bundler] keeps what esbuild learned, so that
 // building again after a change is a matter of milliseconds.

@@ -1,7 +1,7 @@
 // Package nodecompat knows what wrangler puts in place of Node.js when it
 // bundles a Worker: which of Node's modules and globals the runtime has at a
-// compatibility date and which the packages unenv and @cloudflare/unenv-preset
-// stand in for.
+// compatibility date, and for which ones the packages unenv and
+// @cloudflare/unenv-preset stand in.
 //
 // Source: https://developers.cloudflare.com/workers/runtime-apis/nodejs/
 package nodecompat

@@ -1,5 +1,5 @@
-// Package budget divides memory among many calls: a total for all of them, and a
-// share for each tenant, so that one tenant at its share keeps no other out.
+// Package budget divides memory among many calls. There is a total for all of
+// them and a share for each tenant, so a tenant at its share keeps no other out.
 //
 // # Promises
 //

@@ -19,9 +19,9 @@
 // # Durability
 //
 // A bookmark means the same state for as long as it is kept, through kill -9 at
-// any moment. After a power failure a history may begin anew (it does whenever
-// a state cannot be proven to follow from the ones before), with Options.Sync
-// it does not. Damage to a history never reaches its database: what is restored
+// any moment. After a power failure a history may begin anew: it does when a
+// state cannot be proven to follow from the ones before. With Options.Sync it
+// does not. Damage to a history never reaches its database: what is restored
 // is built in a file of its own and checked first.
 //
 // # Concurrency
