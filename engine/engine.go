@@ -8,10 +8,11 @@
 //
 // What a request sees:
 //   - [Engine.Dispatch] picks the version by the deployment's percentages.
-//   - The version's least busy cell takes it. If there is none, it is started
-//     first. A deployment that was made with [Engine.Prepare] has its cells already; one
-//     that just comes in a snapshot has not, and then the previous version takes
-//     the request, if it still runs, until the new one listens.
+//   - The version's least busy cell takes it. If there is none, one is started
+//     first. A deployment that was made with [Engine.Prepare] has its cells
+//     already. One that comes in a snapshot without it has none yet: then the
+//     previous version, if it still runs, takes the requests until the new one
+//     listens.
 //   - A Worker with Durable Objects is never run twice at once: the old cell is
 //     drained fully before the new one starts, and requests wait.
 //
