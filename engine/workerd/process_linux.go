@@ -133,8 +133,8 @@ const userHZ = 10 * time.Millisecond
 func parseThreadStat(text []byte) (time.Duration, error) {
 	if i := bytes.LastIndexByte(text, ')'); i >= 0 {
 		if fields := bytes.Fields(text[i+1:]); len(fields) > 12 {
-			user, err := strconv.ParseUint(string(fields[11]), 10, 40)
-			system, err2 := strconv.ParseUint(string(fields[12]), 10, 40)
+			user, err := strconv.ParseUint(string(fields[11]), 10, 38)
+			system, err2 := strconv.ParseUint(string(fields[12]), 10, 38)
 			if err = errors.Join(err, err2); err == nil {
 				return time.Duration(user+system) * userHZ, nil
 			}
