@@ -1,6 +1,7 @@
 package state
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -46,11 +47,12 @@ func (s *Store) ModuleData(m Module) ([]byte, error) {
 		return nil, fmt.Errorf("module %s: %w", m.Name, err)
 	}
 	defer r.Close()
-	data, err := io.ReadAll(r)
-	if err != nil {
+	var data bytes.Buffer
+	data.Grow(int(r.Size()) + bytes.MinRead) // or reading would need twice the memory
+	if _, err := data.ReadFrom(r); err != nil {
 		return nil, fmt.Errorf("module %s: %w", m.Name, err)
 	}
-	return data, nil
+	return data.Bytes(), nil
 }
 
 func openBlob(blobs *blob.Store, digest string) (*blob.Reader, error) {

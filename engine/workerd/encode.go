@@ -1,23 +1,37 @@
 package workerd
 
 import (
+	"bufio"
 	"fmt"
+	"io"
+	"slices"
 	"strings"
 )
 
-// Text renders c as the Cap'n Proto text that `workerd serve` reads; the
-// constant is named "config".
+// Write renders c as the Cap'n Proto text that `workerd serve` reads; the
+// constant is named "config". It holds no copy of the modules: a Worker may have
+// 64 MB of them.
 //
 // Source: https://github.com/cloudflare/workerd/blob/main/src/workerd/server/workerd.capnp
-func (c *Config) Text() string { return c.text(&encoder{}) }
+func (c *Config) Write(w io.Writer) error {
+	e := &encoder{Writer: bufio.NewWriterSize(w, 64<<10)}
+	c.encode(e)
+	return e.Flush()
+}
 
-// Outline is Text for people: how the process is put together, with everything
-// left out that may be a secret. Contents of modules, values of env that are
-// text, JSON or bytes, keys, props and headers are words about what is missing
-// in their place.
-func (c *Config) Outline() string { return c.text(&encoder{outline: true}) }
+// Outline is the text of Write for people: how the process is put together, with
+// everything left out that may be a secret. Contents of modules, values of env
+// that are text, JSON or bytes, keys, props and headers are words about what is
+// missing in their place.
+func (c *Config) Outline() string {
+	var b strings.Builder
+	e := &encoder{Writer: bufio.NewWriter(&b), outline: true}
+	c.encode(e)
+	e.Flush() // into memory
+	return b.String()
+}
 
-func (c *Config) text(e *encoder) string {
+func (c *Config) encode(e *encoder) {
 	e.WriteString("using Workerd = import \"/workerd/workerd.capnp\";\n\nconst config :Workerd.Config = (\n")
 	e.WriteString("  logging = (structuredLogging = true, stdoutPrefix = \"\", stderrPrefix = \"\"),\n")
 	e.WriteString("  services = [\n")
@@ -48,20 +62,19 @@ func (c *Config) text(e *encoder) string {
 			e.WriteString("    (name = ")
 			e.quote(m.Name)
 			fmt.Fprintf(e, ", internal = %t, esModule = ", m.Internal)
-			e.code(m.Source)
+			e.code([]byte(m.Source))
 			e.WriteString("),\n")
 		}
 		e.WriteString("  ]) ],\n")
 	}
 	e.WriteString(");\n")
-	return e.String()
 }
 
 // encoder writes Cap'n Proto text. Values always follow "= " because "=."
 // would lex as one operator.
 type encoder struct {
-	strings.Builder
-	outline bool
+	*bufio.Writer // keeps the first error, so that nothing else has to look for one
+	outline       bool
 }
 
 // leftOut stands for a value in an outline.
@@ -85,17 +98,28 @@ func (e *encoder) privateBytes(data []byte) {
 }
 
 // code writes the content of a module; an outline has its size.
-func (e *encoder) code(s string) {
+func (e *encoder) code(data []byte) {
 	if e.outline {
-		s = fmt.Sprintf("(%d bytes left out)", len(s))
+		e.quote(fmt.Sprintf("(%d bytes left out)", len(data)))
+		return
 	}
-	e.quote(s)
+	e.WriteByte('"')
+	for part := range slices.Chunk(data, 32<<10) {
+		e.escape(string(part))
+	}
+	e.WriteByte('"')
 }
 
 func (e *encoder) quote(s string) {
-	const hex = "0123456789abcdef"
-	e.Grow(len(s) + len(s)/16 + 2) // a module of 1 MB, with its line ends
 	e.WriteByte('"')
+	e.escape(s)
+	e.WriteByte('"')
+}
+
+// escape writes what is between the quotes. Each byte is escaped by itself, so a
+// text may come in parts.
+func (e *encoder) escape(s string) {
+	const hex = "0123456789abcdef"
 	from := 0
 	for i := 0; i < len(s); i++ {
 		b := s[i]
@@ -117,7 +141,6 @@ func (e *encoder) quote(s string) {
 		}
 	}
 	e.WriteString(s[from:])
-	e.WriteByte('"')
 }
 
 // bytes writes a Data literal. Cap'n Proto has no 0x"" but takes a string.
@@ -127,7 +150,6 @@ func (e *encoder) bytes(data []byte) {
 		return
 	}
 	const hex = "0123456789abcdef"
-	e.Grow(2*len(data) + 4)
 	e.WriteString(`0x"`)
 	for _, b := range data {
 		e.WriteByte(hex[b>>4])
@@ -172,7 +194,7 @@ func (e *encoder) worker(w *Worker) {
 	e.WriteByte('(')
 	if w.Script != "" {
 		e.WriteString("serviceWorkerScript = ")
-		e.code(w.Script)
+		e.code([]byte(w.Script))
 	} else {
 		e.WriteString("modules = [")
 		for _, m := range w.Modules {
@@ -182,7 +204,7 @@ func (e *encoder) worker(w *Worker) {
 			if m.Kind == Data || m.Kind == Wasm {
 				e.privateBytes(m.Data)
 			} else {
-				e.code(string(m.Data))
+				e.code(m.Data)
 			}
 			e.WriteString("),")
 		}

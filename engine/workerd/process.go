@@ -97,7 +97,7 @@ func Start(ctx context.Context, o Options) (*Process, error) {
 		}
 	}()
 
-	config, err := configFile(o.Config.Text())
+	config, err := configFile(o.Config)
 	if err != nil {
 		return nil, fmt.Errorf("start workerd: write configuration: %w", err)
 	}

@@ -20,13 +20,13 @@ const fdFolder = "/proc/self/fd"
 
 // configFile returns an anonymous file in memory: the configuration holds the
 // Worker's secrets and never touches a disk.
-func configFile(text string) (*os.File, error) {
+func configFile(c *Config) (*os.File, error) {
 	fd, err := unix.MemfdCreate("selvage-config", unix.MFD_CLOEXEC)
 	if err != nil {
 		return nil, err
 	}
 	f := os.NewFile(uintptr(fd), "selvage-config")
-	if _, err := f.WriteString(text); err != nil {
+	if err := c.Write(f); err != nil {
 		f.Close()
 		return nil, err
 	}

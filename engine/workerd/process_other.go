@@ -14,13 +14,13 @@ const fdFolder = "/dev/fd"
 
 // configFile returns a file that has no name any more: the configuration holds
 // the Worker's secrets.
-func configFile(text string) (*os.File, error) {
+func configFile(c *Config) (*os.File, error) {
 	f, err := os.CreateTemp("", "selvage-config")
 	if err != nil {
 		return nil, err
 	}
 	os.Remove(f.Name())
-	if _, err := f.WriteString(text); err != nil {
+	if err := c.Write(f); err != nil {
 		f.Close()
 		return nil, err
 	}

@@ -59,7 +59,9 @@ func Run(t testing.TB, source string, mounts map[string]func(service string) bin
 		cfg.Services = append(cfg.Services, workerd.Service{Name: service, External: &workerd.External{Address: "unix:" + path}})
 	}
 	cfg.Services = append(cfg.Services, workerd.Service{Name: "user", Worker: user})
-	return Start(t, dir, cfg.Text())
+	var text strings.Builder
+	cfg.Write(&text) // into memory
+	return Start(t, dir, text.String())
 }
 
 // Cell is a running workerd.
