@@ -258,6 +258,7 @@ func (c *cell) line(l workerd.Line) {
 	if !l.Runtime {
 		var uncaught bool
 		if l.Message, ray, uncaught = c.plan.mark.line(l.Message); uncaught {
+			l.Message = cutLog(l.Message)
 			if c.uncaught = append(c.uncaught, headOfStack(l.Message)); len(c.uncaught) > maxUncaught {
 				c.uncaught = c.uncaught[1:]
 			}
@@ -281,14 +282,14 @@ func (c *cell) line(l workerd.Line) {
 		l.Message = plainException(l.Message)
 		// The runtime's line about an exception that we have already told of,
 		// with its stack.
-		if i := slices.Index(c.uncaught, strings.TrimPrefix(l.Message, "Uncaught ")); i >= 0 {
+		if i := slices.Index(c.uncaught, cutLog(strings.TrimPrefix(l.Message, "Uncaught "))); i >= 0 {
 			c.uncaught = slices.Delete(c.uncaught, i, i+1)
 			return
 		}
 		l.Message = e.o.MapStack(c.version, l.Message)
 	}
 	e.o.Lines(telemetry.Line{
-		Time: l.Time, Worker: c.version.Worker, Version: c.version.ID, Ray: ray, Level: l.Level, Message: l.Message, Runtime: l.Runtime,
+		Time: l.Time, Worker: c.version.Worker, Version: c.version.ID, Ray: ray, Level: l.Level, Message: cutLog(l.Message), Runtime: l.Runtime,
 	})
 }
 

@@ -1,5 +1,7 @@
 package engine
 
+import "strings"
+
 // maxLogBytes is how much text an invocation may log. The runtime bounds tail
 // events in the same way and sets their truncated.
 //
@@ -10,6 +12,15 @@ const maxLogBytes = 256 << 10
 // in the words of tail events.
 const logLimitExceeded = "Log size limit exceeded: More than 256KB of data (across console.log statements, exception, request metadata and headers) was logged during a single request. " +
 	"Subsequent data for this request will not be recorded in logs, appear when tailing this Worker's logs, or in Tail Workers."
+
+// cutLog is the start of a text, at most maxLogBytes of it: exceptions, and what
+// is logged without a Ray ID, may be longer.
+func cutLog(text string) string {
+	if len(text) <= maxLogBytes {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxLogBytes], "")
+}
 
 // maxLogging is of how many invocations of a cell it is known what they have
 // logged. Those that logged first are forgotten first.

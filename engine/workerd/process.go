@@ -75,8 +75,9 @@ type Process struct {
 	ready  bool
 }
 
-// maxLineBytes bounds one line of output; what is longer is cut.
-const maxLineBytes = 256 << 10
+// maxLineBytes bounds one line of output; what is longer is cut. 256 KiB of text
+// always fit, also where each byte is escaped: that is what an invocation may log.
+const maxLineBytes = 6*(256<<10) + 4<<10
 
 // maxStartErrors bounds the runtime messages kept for a StartError.
 const maxStartErrors = 50
@@ -242,17 +243,22 @@ func (p *Process) read(f *os.File) {
 	defer f.Close()
 	r := bufio.NewReaderSize(f, 64<<10)
 	var long []byte
+	cut := false
 	for {
 		chunk, err := r.ReadSlice('\n')
-		if len(long)+len(chunk) <= maxLineBytes {
-			long = append(long, chunk...)
-		}
+		room := maxLineBytes - len(long)
+		cut = cut || len(chunk) > room
+		long = append(long, chunk[:min(room, len(chunk))]...)
 		if errors.Is(err, bufio.ErrBufferFull) {
 			continue
+		}
+		if cut {
+			long = closeLine(long)
 		}
 		if text := bytes.TrimRight(long, "\r\n"); len(text) > 0 {
 			p.line(ParseLine(text))
 		}
+		cut = false
 		if long = long[:0]; cap(long) > 64<<10 {
 			long = nil
 		}
@@ -260,6 +266,18 @@ func (p *Process) read(f *os.File) {
 			return
 		}
 	}
+}
+
+// closeLine ends a line of the structured log that was cut within its message,
+// so that the message is still whose it was. The message is its last long field.
+func closeLine(cut []byte) []byte {
+	const longestEscape = len(`\u0000`)
+	for n := range min(longestEscape, len(cut)) {
+		if line := append(cut[:len(cut)-n:len(cut)-n], `"}`...); json.Valid(line) {
+			return line
+		}
+	}
+	return cut
 }
 
 func (p *Process) line(l Line) {

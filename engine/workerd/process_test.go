@@ -222,12 +222,40 @@ func running(pid int) bool {
 	return !strings.HasPrefix(rest, "Z") && !strings.HasPrefix(rest, "X")
 }
 
+// A line of the structured log that is too long keeps its level and the start of
+// its message, wherever it is cut, and the next line is whole again.
+func TestLongLines(t *testing.T) {
+	const head = `{"timestamp":1795218587965,"level":"log","message":"`
+	for _, unit := range []string{`x`, `é`, `\\`, `\"`, `\u001f`, `\ud83d\ude00`} {
+		for shift := range 12 {
+			r, w, err := os.Pipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []Line
+			p := &Process{ready: true, output: func(l Line) { got = append(got, l) }}
+			done := make(chan struct{})
+			go func() {
+				p.read(r)
+				close(done)
+			}()
+			io.WriteString(w, head+strings.Repeat("y", shift)+strings.Repeat(unit, 2*maxLineBytes/len(unit))+"\"}\n"+head+"next\"}\n")
+			w.Close()
+			<-done
+			if len(got) != 2 || got[0].Runtime || got[0].Level != "log" || len(got[0].Message) <= 256<<10 || strings.Contains(got[0].Message, "timestamp") || got[1].Message != "next" {
+				t.Fatalf("unit %s after %d: %d lines, first %.80q", unit, shift, len(got), got[0].Message)
+			}
+		}
+	}
+}
+
 func FuzzParseLine(f *testing.F) {
 	f.Add(`{"timestamp":1795218587965,"level":"log","message":"hi"}`)
 	f.Add(`{"timestamp":"1795218587965","level":"error","source":"a.rs:1","message":"service user: Uncaught Error: x\n  at index.js:2:31","context_depth":0}`)
 	f.Add(`# Fatal error in v8`)
 	f.Add(`{"timestamp":{},"level":"log","message":"x"}`)
 	f.Fuzz(func(t *testing.T, s string) {
+		ParseLine(closeLine([]byte(s)))
 		l := ParseLine([]byte(s))
 		if l.Level == "" || l.Time.IsZero() {
 			t.Errorf("%+v", l)
