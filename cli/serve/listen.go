@@ -73,12 +73,11 @@ func (l *listeners) close() {
 	}
 }
 
-// public is the scheme of the first listener and its port, with a colon, where
-// it is not the scheme's own.
-func (l *listeners) public() (scheme, port string) {
-	first := l.edge[0]
-	scheme, port = "http", portOf(first)
-	if first.tls != nil {
+// at is the scheme of a listener and its port, with a colon, where it is not the
+// scheme's own.
+func (l edgeListener) at() (scheme, port string) {
+	scheme, port = "http", portOf(l)
+	if l.tls != nil {
 		scheme = "https"
 	}
 	if scheme == "http" && port == "80" || scheme == "https" && port == "443" {
@@ -87,17 +86,23 @@ func (l *listeners) public() (scheme, port string) {
 	return scheme, ":" + port
 }
 
-// reached is public as clients see it: trusted proxies, which they come through,
-// are taken to speak HTTPS on its own port.
+// reached is where clients reach Workers: the first listener that speaks HTTPS,
+// which is all that wrangler prints, or the first of all. Trusted proxies, which
+// they come through, are taken to speak HTTPS on its own port.
 func (l *listeners) reached(c *settings.Settings) (scheme, port string) {
 	if len(c.TrustedProxies) > 0 {
 		return "https", ""
 	}
-	return l.public()
+	for _, x := range l.edge {
+		if x.tls != nil {
+			return x.at()
+		}
+	}
+	return l.edge[0].at()
 }
 
 func (l *listeners) url() string {
-	scheme, port := l.public()
+	scheme, port := l.edge[0].at()
 	return scheme + "://" + hostOf(l.edge[0]) + port
 }
 

@@ -89,6 +89,10 @@ func TestAddresses(t *testing.T) {
 	if scheme, port := l.reached(s); scheme != "http" || port != ":"+portOf(l.edge[0]) {
 		t.Errorf("%s %s", scheme, port)
 	}
+	l.edge = append(l.edge, edgeListener{l.edge[0].Listener, &tls.Config{}})
+	if scheme, port := l.reached(s); scheme != "https" || port != ":"+portOf(l.edge[1]) {
+		t.Errorf("with HTTPS beside it: %s %s", scheme, port)
+	}
 	s.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
 	if scheme, port := l.reached(s); scheme != "https" || port != "" {
 		t.Errorf("behind a proxy: %s %s", scheme, port)
