@@ -116,7 +116,10 @@ func parseUpload(contentType string, body io.Reader) (*upload, error) {
 			return nil, formError(err)
 		}
 		name := part.FormName()
-		if name == "metadata" && part.FileName() == "" {
+		// A file, as curl sends what it reads from one, is the metadata unless a
+		// module has that name.
+		typ := part.Header.Get("Content-Type")
+		if name == "metadata" && (part.FileName() == "" || !haveMetadata && strings.HasPrefix(typ, "application/json")) {
 			data, err := readPart(part, maxMetadataBytes)
 			if err != nil {
 				return nil, err
@@ -142,14 +145,14 @@ func parseUpload(contentType string, body io.Reader) (*upload, error) {
 			return nil, err
 		}
 		total += len(data)
-		typ := moduleType(name, part.Header.Get("Content-Type"))
-		if typ == config.SourceMap {
+		module := moduleType(name, typ)
+		if module == config.SourceMap {
 			continue
 		}
 		if len(u.modules) == MaxModules {
 			return nil, refused("an upload has at most %d modules", MaxModules)
 		}
-		u.modules = append(u.modules, config.Module{Name: name, Type: typ, Data: data})
+		u.modules = append(u.modules, config.Module{Name: name, Type: module, Data: data})
 	}
 	if !haveMetadata {
 		return nil, badRequest(10001, "the form has no metadata part")

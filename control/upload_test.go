@@ -55,6 +55,11 @@ func TestParseUpload(t *testing.T) {
 			t.Errorf("%s: got error %v, want %s", c.name, err, c.want)
 		}
 	}
+	file := strings.ReplaceAll("--x\nContent-Disposition: form-data; name=\"metadata\"; filename=\"meta.json\"\nContent-Type: application/json\n\n"+
+		"{\"main_module\":\"metadata\"}\n--x\nContent-Disposition: form-data; name=\"metadata\"; filename=\"metadata\"\nContent-Type: application/json\n\n1\n--x--\n", "\n", "\r\n")
+	if u, err := parseUpload("multipart/form-data; boundary=x", strings.NewReader(file)); err != nil || u.MainModule != "metadata" || len(u.modules) != 1 {
+		t.Errorf("metadata from a file, a module of that name: %v", err)
+	}
 	if _, err := parseUpload("application/json", strings.NewReader("{}")); err == nil || !strings.Contains(err.Error(), "multipart/form-data") {
 		t.Errorf("a body that is no form: %v", err)
 	}
