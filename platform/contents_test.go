@@ -79,6 +79,7 @@ func TestLost(t *testing.T) {
 		{"missing", remove, "blob", false, "is missing, but this directory had it"},
 		{"missing", remove, "d1/databases.db", false, "d1/databases.db is missing, but this directory had it"},
 		{"empty", empty, "d1/databases.db", false, "d1/databases.db is empty, but this directory had it"},
+		{"missing with all else but KV and code", onlyBulk, "format", true, "format is missing, but this is no new directory"},
 		{"missing", remove, "format", true, "format is missing, but this is no new directory"},
 	} {
 		for _, older := range []bool{false, true} {
@@ -110,6 +111,15 @@ func TestLost(t *testing.T) {
 					}
 				}
 			})
+		}
+	}
+}
+
+// onlyBulk leaves of the directory what is large and may be on a disk of its own.
+func onlyBulk(t *testing.T, format string) {
+	for _, name := range []string{"format", contentsFile, stateFile, stateFile + "-wal", stateFile + "-shm", "secret.key"} {
+		if err := os.RemoveAll(filepath.Join(filepath.Dir(format), name)); err != nil {
+			t.Fatal(err)
 		}
 	}
 }

@@ -39,7 +39,7 @@ func checkFormat(dir string) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		contents := filepath.Join(dir, contentsFile)
 		info, err := os.Stat(contents)
-		if _, state := os.Stat(filepath.Join(dir, stateFile)); err == nil && info.Size() > 0 || err != nil && state == nil {
+		if err == nil && info.Size() > 0 || err != nil && hasData(dir) {
 			return fmt.Errorf("%s is missing, but this is no new directory: put it back, or restore a backup into a new directory (selvage restore)", path)
 		}
 		if err := writeFile(contents, ""); err != nil {
@@ -59,4 +59,18 @@ func checkFormat(dir string) error {
 		return fmt.Errorf("its format %d was written by a newer program (this one knows %d): upgrade selvage", n, dataFormat)
 	}
 	return nil
+}
+
+// hasData reports whether the directory holds any of what a first start makes
+// after the format file. Folders that are empty may be mounts that wait for it.
+func hasData(dir string) bool {
+	if _, err := os.Stat(filepath.Join(dir, stateFile)); err == nil {
+		return true
+	}
+	for _, folder := range []string{keyedFolder, blobFolder} {
+		if entries, _ := os.ReadDir(filepath.Join(dir, folder)); len(entries) > 0 {
+			return true
+		}
+	}
+	return false
 }

@@ -3,6 +3,7 @@ package platform
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -56,10 +57,10 @@ func TestFullDisk(t *testing.T) {
 		stores, _, err := OpenStores(t.Context(), StoreOptions{Dir: dir, Logger: slog.New(telemetry.Thin(slog.NewTextHandler(&log, nil)))})
 		return stores, err
 	}
-	refused := func(when string) {
+	refused := func(when string, mib int) {
 		t.Helper()
 		_, err := open()
-		if !errors.Is(err, syscall.ENOSPC) || strings.Count(err.Error(), "\n") > 0 || !strings.Contains(err.Error(), "a start needs 16 MiB: free 14 MiB or more") {
+		if !errors.Is(err, syscall.ENOSPC) || strings.Count(err.Error(), "\n") > 0 || !strings.Contains(err.Error(), fmt.Sprintf("a start needs 16 MiB: free %d MiB or more", mib)) {
 			t.Errorf("%s: %v", when, err)
 		}
 		if log.Len() > 0 {
@@ -67,7 +68,7 @@ func TestFullDisk(t *testing.T) {
 		}
 	}
 	fill(3<<20 - 64<<10)
-	refused("the first start")
+	refused("the first start", 14)
 	if left, _ := filepath.Glob(filepath.Join(dir, "*")); len(left) != 1 { // the lock
 		t.Errorf("it left %v", left)
 	}
@@ -89,7 +90,13 @@ func TestFullDisk(t *testing.T) {
 	log.Reset()
 	free()
 	fill(3<<20 - 64<<10)
-	refused("a later start")
+	refused("a later start", 14)
+	free()
+	if err := os.Remove(filepath.Join(dir, "lock")); err != nil { // as in a directory that was copied
+		t.Fatal(err)
+	}
+	fill(0)
+	refused("a later start without any room", 17)
 	free()
 	if stores, err = open(); err != nil {
 		t.Fatal(err)

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/selvage-edge/selvage/api"
@@ -90,6 +91,11 @@ func OpenStores(ctx context.Context, o StoreOptions) (stores *Stores, holder Hol
 		o.UploadMemory = DefaultUploadMemory
 	}
 	lock, holder, err := Acquire(o.Dir)
+	if errors.Is(err, syscall.ENOSPC) {
+		if full := keyed.RoomToStart(o.Dir); full != nil { // says how much to free
+			err = fmt.Errorf("open data directory %s: %w", o.Dir, full)
+		}
+	}
 	if err != nil {
 		return nil, holder, err
 	}
