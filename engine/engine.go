@@ -111,6 +111,9 @@ type Options struct {
 	// Worker is stopped and not started; see measureEvery. Default 10 GB, which is
 	// Cloudflare's.
 	ObjectsQuota int64
+	// WorkerObjectsQuota is the same for all Durable Objects of one Worker
+	// together. Zero: no bound.
+	WorkerObjectsQuota int64
 	// Cgroups, when not nil, bound the memory of cells by the kernel, too, a
 	// little above MaxMemory; see kernelRoom.
 	Cgroups *cgroup.Tree

@@ -14,8 +14,9 @@ import (
 // takes no bound from us.
 const measureEvery = time.Minute
 
-// stopFat stops the cells of Workers of whose Durable Objects one is larger than
-// ObjectsQuota. They do not start again before it no longer is.
+// stopFat stops the cells of Workers whose Durable Objects are larger than
+// ObjectsQuota or WorkerObjectsQuota. They do not start again before they no
+// longer are.
 func (e *Engine) stopFat(cells []*cell) {
 	for _, c := range cells {
 		if !c.pool.durable() {
@@ -38,10 +39,11 @@ func (p *pool) stop(c *cell) {
 	}
 }
 
-// overQuota says that one of a Worker's Durable Objects is too large.
+// overQuota says that one of a Worker's Durable Objects is too large, or all of
+// them together are.
 func (e *Engine) overQuota(worker string) error {
-	quota := e.o.ObjectsQuota
-	return filepath.WalkDir(e.objectsDir(worker), func(path string, d fs.DirEntry, err error) error {
+	var sum int64
+	err := filepath.WalkDir(e.objectsDir(worker), func(path string, d fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil // none yet, or deleted meanwhile
 		}
@@ -49,10 +51,19 @@ func (e *Engine) overQuota(worker string) error {
 			return err
 		}
 		info, err := d.Info()
-		if err != nil || info.Size() <= quota {
+		if err != nil {
 			return nil
 		}
-		return fmt.Errorf("a Durable Object of the Worker takes %d bytes and the quota is %d: raise quotas.durable_object, and let the Worker delete what it does not need (%s)",
-			info.Size(), quota, filepath.Base(path))
+		sum += info.Size()
+		if info.Size() > e.o.ObjectsQuota {
+			return fmt.Errorf("a Durable Object of the Worker takes %d bytes and the quota is %d: raise quotas.durable_object, and let the Worker delete what it does not need (%s)",
+				info.Size(), e.o.ObjectsQuota, filepath.Base(path))
+		}
+		return nil
 	})
+	if quota := e.o.WorkerObjectsQuota; err == nil && quota > 0 && sum > quota {
+		err = fmt.Errorf("the Durable Objects of the Worker take %d bytes and the quota is %d: raise quotas.worker_durable_objects, and let the Worker delete what it does not need",
+			sum, quota)
+	}
+	return err
 }

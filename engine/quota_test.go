@@ -45,6 +45,41 @@ func TestObjectsQuota(t *testing.T) {
 	b.want("/do/", "3")
 }
 
+// All Durable Objects of a Worker share a bound: with one byte over it the Worker
+// does not start.
+func TestWorkerObjectsQuota(t *testing.T) {
+	clock := newTestClock()
+	b := newBench(t, func(o *Options) { clock.use(o); o.WorkerObjectsQuota = 2 << 20 })
+	write := func(class string, size int) string {
+		t.Helper()
+		path := filepath.Join(b.objectsDir("do"), class, strings.Repeat("f", 64)+".sqlite")
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, make([]byte, size), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	write("do-One", 1<<20)
+	other := write("do-Other", 1<<20)
+	if err := b.overQuota("do"); err != nil {
+		t.Errorf("at the bound: %v", err)
+	}
+	write("do-Other", 1<<20+1)
+	b.deploy(b.counter(0))
+	_, body, err := b.ask("/do/")
+	if text := body + errText(err); !strings.Contains(text, "take 2097153 bytes and the quota is 2097152: raise quotas.worker_durable_objects") {
+		t.Errorf("over the quota: %s", text)
+	}
+	if err := os.Remove(other); err != nil {
+		t.Fatal(err)
+	}
+	clock.advance(time.Minute) // whatever the wait for the next try is
+	clock.advance(time.Second)
+	b.want("/do/", "1")
+}
+
 func errText(err error) string {
 	if err == nil {
 		return ""
