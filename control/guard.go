@@ -53,6 +53,9 @@ func (s *server) guard(route api.Route, foreign bool) http.Handler {
 		if e == nil && errors.Is(err, state.ErrQuota) {
 			err = badRequest(10021, "%v: delete Workers, or raise quotas.code", state.ErrQuota)
 		}
+		if e == nil && errors.Is(err, state.ErrWorkerQuota) {
+			err = badRequest(10021, "%v: delete the Worker, or raise quotas.worker_code", state.ErrWorkerQuota)
+		}
 		if e == nil && sqlite.DiskFull(err) {
 			err = api.Errorf(http.StatusInsufficientStorage, 10013, "the server cannot write to its data directory: the disk is full, or failing. Nothing was changed; its log has the details")
 		}

@@ -40,6 +40,52 @@ func (s *Store) measure(ctx context.Context) error {
 	return err
 }
 
+// CodeSize is what a Worker's versions refer to, modules and static files, each
+// content counted once.
+type CodeSize struct {
+	Worker string `json:"name"`
+	Bytes  int64  `json:"bytes"`
+}
+
+// selectCode adds up a Worker's code, without that of the version ?2.
+const selectCode = `SELECT coalesce(sum(size), 0) FROM (
+	SELECT m.value->>'$.digest', m.value->>'$.size' AS size FROM versions v, json_each(v.data, '$.modules') m
+		WHERE v.worker = ?1 AND v.id <> ?2
+	UNION
+	SELECT f.value->>'$.digest', f.value->>'$.size' FROM asset_manifests a, json_each(a.data) f
+		WHERE a.id IN (SELECT v.data->>'$.assets.manifest' FROM versions v WHERE v.worker = ?1 AND v.id <> ?2))`
+
+// checkCode refuses a version that brings code or static files beyond what its
+// Worker may have.
+func (tx *Tx) checkCode(v *Version) error {
+	if tx.s.each <= 0 {
+		return nil
+	}
+	var all, before int64
+	if err := tx.one(selectCode, []any{v.Worker, ""}, &all); err != nil || all <= tx.s.each {
+		return err
+	}
+	if err := tx.one(selectCode, []any{v.Worker, v.ID}, &before); err != nil || all == before {
+		return err
+	}
+	return fmt.Errorf("%w: it may store %d bytes, and would have %d", ErrWorkerQuota, tx.s.each, all)
+}
+
+// LargestCode is the Worker with the most code; the zero value if there is none.
+func (tx *Tx) LargestCode() (largest CodeSize, err error) {
+	workers, err := tx.column("SELECT name FROM workers")
+	for _, name := range workers {
+		size := CodeSize{Worker: name}
+		if err := tx.one(selectCode, []any{name, ""}, &size.Bytes); err != nil {
+			return largest, err
+		}
+		if size.Bytes > largest.Bytes {
+			largest = size
+		}
+	}
+	return largest, err
+}
+
 // ModuleData reads the contents of a module.
 func (s *Store) ModuleData(m Module) ([]byte, error) {
 	r, err := openBlob(s.blobs, m.Digest)

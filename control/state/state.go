@@ -48,6 +48,9 @@ var ErrNotFound = errors.New("not found")
 // ErrQuota says that the account's modules and static files take all that they may.
 var ErrQuota = errors.New("the code and static files of the account are over the quota")
 
+// ErrWorkerQuota says that a version does not fit beside the others of its Worker.
+var ErrWorkerQuota = errors.New("the code and static files of all versions of the Worker are over the quota")
+
 // Options say where a Store is and how it behaves.
 type Options struct {
 	// Dir is the data directory, which must exist. The database is Dir/state.db
@@ -64,6 +67,8 @@ type Options struct {
 	// Quota bounds the modules and static files of all Workers in bytes, each
 	// content counted once. Zero: no bound.
 	Quota int64
+	// WorkerQuota is the same for all versions of one Worker.
+	WorkerQuota int64
 	// Secrets names, for each type of binding that holds a secret, the fields
 	// that are one. Required with Blobs.
 	Secrets map[string][]string
@@ -94,6 +99,7 @@ type Store struct {
 	now     func() time.Time
 	quota   int64
 	used    atomic.Int64 // bytes, if there is a quota
+	each    int64        // WorkerQuota
 
 	mu     sync.Mutex // one update at a time, from its first read to the new snapshot
 	source config.Value
@@ -126,7 +132,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
-	s := &Store{db: db, blobs: o.Blobs, sealer: key, secrets: o.Secrets, domain: o.WorkersDomain, log: o.Log, now: o.Now, quota: o.Quota}
+	s := &Store{db: db, blobs: o.Blobs, sealer: key, secrets: o.Secrets, domain: o.WorkersDomain, log: o.Log, now: o.Now, quota: o.Quota, each: o.WorkerQuota}
 	if err := errors.Join(s.start(ctx, o), s.measure(ctx)); err != nil {
 		db.Close()
 		return nil, fmt.Errorf("open %s: %w", path, err)

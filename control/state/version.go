@@ -142,6 +142,8 @@ func (tx *Tx) NameVersion(v *Version) error {
 
 // AddVersion stores v as the newest version of its Worker, which must exist. It
 // names it, unless NameVersion has, and seals the secrets among the bindings.
+// The error is ErrWorkerQuota if its modules and static files do not fit; one
+// that brings none of its own always does.
 func (tx *Tx) AddVersion(v *Version) error {
 	if err := tx.touch(v.Worker); err != nil {
 		return err
@@ -167,7 +169,7 @@ func (tx *Tx) AddVersion(v *Version) error {
 			return err
 		}
 	}
-	return nil
+	return tx.checkCode(v)
 }
 
 func newUUID() string { return uuid.NewString() }
