@@ -27,7 +27,7 @@ func (k *Kind) Open(home binding.Home) error {
 	if err != nil {
 		return err
 	}
-	k.store, err = OpenStore(home.Keyed, values, Options{Now: home.Now, Memory: home.Memory, Quota: home.Quota("kv"), Logger: home.Log})
+	k.store, err = OpenStore(home.Keyed, values, Options{Now: home.Now, Memory: home.Memory, Quota: home.Quota("kv"), NamespaceQuota: home.Quota("kv_namespace"), Logger: home.Log})
 	return err
 }
 
@@ -50,7 +50,7 @@ func (k *Kind) Make(_ context.Context, b config.Binding) error {
 // key, leave large values behind that have no key.
 func (k *Kind) Sweep(ctx context.Context) (int, error) {
 	n, err := k.store.SweepBlobs(ctx)
-	if k.store.quota.max > 0 {
+	if k.store.quota.counts() {
 		_, wrong := k.store.Measure(ctx)
 		err = errors.Join(err, wrong)
 	}
@@ -64,7 +64,8 @@ func (k *Kind) Measure(m *telemetry.Metrics) { m.Depth("kv writes", k.store.db.W
 func (k *Kind) Routes() []api.Route { return k.store.Routes() }
 
 // LocalRoutes implements binding.LocalRouter: a namespace that a project's
-// configuration names exists before any Worker has used it.
+// configuration names exists before any Worker has used it, and the largest
+// namespace is asked for.
 func (k *Kind) LocalRoutes() []api.Route {
 	return []api.Route{
 		{Method: http.MethodPut, Path: "/local/kv/{id}", Edit: true, Handle: func(w http.ResponseWriter, r *http.Request) error {
@@ -72,6 +73,13 @@ func (k *Kind) LocalRoutes() []api.Route {
 				return err
 			}
 			return api.Write(w, nil)
+		}},
+		{Method: http.MethodGet, Path: "/local/kv", Handle: func(w http.ResponseWriter, r *http.Request) error {
+			largest, err := k.store.Largest(r.Context())
+			if err != nil {
+				return err
+			}
+			return api.Write(w, largest)
 		}},
 	}
 }

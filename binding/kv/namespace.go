@@ -183,8 +183,12 @@ func (n *Namespace) put(ctx context.Context, key string, r io.Reader, size int64
 	if size > MaxValueBytes {
 		return refuseValue(size)
 	}
-	if err := n.store.quota.full(); err != nil {
-		return err
+	row := valueRow(sc.key[:0], n.number, key)
+	if full := n.store.quota.full(n.number); full != nil {
+		// A smaller value in the place of a larger one still fits.
+		if _, err := n.store.lookup(row, nil); errors.Is(err, ErrNotFound) {
+			return full
+		}
 	}
 	start := len(rec)
 	got, err := fill(rec[start:start+InlineBytes+1], r)
@@ -208,7 +212,6 @@ func (n *Namespace) put(ctx context.Context, key string, r io.Reader, size int64
 		}()
 		rec = appendBlob(rec[:start], pin.Digest, pin.Size)
 	}
-	row := valueRow(sc.key[:0], n.number, key)
 	b := n.store.db.Batch()
 	defer b.Close()
 	var dropped *blob.Digest
@@ -265,7 +268,9 @@ func (n *Namespace) write(b keyed.Batch, stage func(grown *int64) (*blob.Digest,
 		err = b.Commit()
 	}
 	if err != nil {
-		n.store.quota.used.Add(-grown)
+		if grown != 0 {
+			n.store.quota.count(n.number, -grown)
+		}
 		return nil, err
 	}
 	return dropped, nil

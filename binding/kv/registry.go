@@ -251,6 +251,7 @@ func (s *Store) DeleteNamespace(ctx context.Context, id string) error {
 		return fmt.Errorf("delete namespace %s: %w", id, err)
 	}
 	n.deleted.Store(true)
+	s.quota.namespaces.Delete(n.number)
 	delete(s.open, id)
 	select {
 	case s.unreferenced <- struct{}{}:

@@ -20,6 +20,8 @@ type Options struct {
 	// Quota bounds keys, values and metadata of all namespaces in bytes. Zero: no
 	// bound.
 	Quota int64
+	// NamespaceQuota is the same for one namespace.
+	NamespaceQuota int64
 	// Memory is what calls of Workers take their memory from. Nil: no bound.
 	Memory *budget.Budget
 	// SweepInterval is the pause between two reclamations of expired keys.
@@ -65,10 +67,11 @@ func OpenStore(db *keyed.DB, blobs *blob.Store, o Options) (*Store, error) {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	s := &Store{
-		db: db, blobs: blobs, mem: o.Memory, quota: quota{max: o.Quota}, now: o.Now, log: o.Logger.With("store", "kv"),
+		db: db, blobs: blobs, mem: o.Memory, now: o.Now, log: o.Logger.With("store", "kv"),
 		open: map[string]*Namespace{}, unreferenced: make(chan struct{}, 1), stop: stop,
 	}
-	if o.Quota > 0 {
+	s.quota.max, s.quota.each = o.Quota, o.NamespaceQuota
+	if s.quota.counts() {
 		if _, err := s.Measure(ctx); err != nil {
 			stop()
 			return nil, err
@@ -139,7 +142,7 @@ func (s *Store) stage(b keyed.Batch, number uint64, row []byte, rec []byte, expi
 	if err != nil {
 		return nil, err
 	}
-	if s.quota.max > 0 {
+	if s.quota.counts() {
 		bytes := int64(0)
 		if rec != nil {
 			bytes = rowBytes(row, rec)
@@ -147,7 +150,7 @@ func (s *Store) stage(b keyed.Batch, number uint64, row []byte, rec []byte, expi
 		if found {
 			bytes -= rowBytes(row, v.Bytes)
 		}
-		if err := s.quota.add(bytes); err != nil {
+		if err := s.quota.add(number, bytes); err != nil {
 			v.Release()
 			return nil, err
 		}

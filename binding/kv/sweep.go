@@ -99,7 +99,7 @@ func (s *Store) sweepOnce(ctx context.Context) (removed int, more bool, err erro
 
 // forget reclaims what a deleted namespace had.
 func (s *Store) forget(ctx context.Context) (int, error) {
-	if s.quota.max > 0 {
+	if s.quota.counts() {
 		if _, err := s.Measure(ctx); err != nil {
 			return 0, err
 		}
