@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"os"
 	"os/exec"
 	"strings"
@@ -53,9 +54,10 @@ func (d *doctorCommand) Run(ctx context.Context, streams IO) error {
 	if err != nil {
 		list = append(list, finding{"configuration", stateFailed, err.Error()})
 	} else {
-		var found []finding
-		found, server = examineData(s.Data)
-		list = append(list, append(found, examineQuotas(s, s.Data)...)...)
+		found, holder := examineData(s.Data)
+		list = append(list, found...)
+		list = append(list, examineQuotas(s, s.Data, asking(ctx, holder))...)
+		server = holder.PID
 	}
 	list = append(list, examineEngine(ctx), examineFiles(), examineMemory(server))
 	for _, m := range sandbox.Probe() {
@@ -86,11 +88,28 @@ func (d *doctorCommand) Run(ctx context.Context, streams IO) error {
 	return err
 }
 
-// examineData also says which process serves from the directory; 0 for none.
-func examineData(dir string) (list []finding, server int) {
+// asking calls the API of the server that holds the data directory; it is nil when
+// none does.
+func asking(ctx context.Context, holder platform.Holder) func(path string, result any) error {
+	if holder.Socket == "" {
+		return nil
+	}
+	return func(path string, result any) error {
+		server, err := dial(ctx, holder.Socket, holder.Secret)
+		if err != nil {
+			return err
+		}
+		defer server.close()
+		return server.call(ctx, http.MethodGet, path, nil, result)
+	}
+}
+
+// examineData also says which process serves from the directory; the zero value
+// for none.
+func examineData(dir string) (list []finding, holder platform.Holder) {
 	i, err := platform.Inspect(dir)
 	if err != nil {
-		return []finding{{"data directory", stateFailed, err.Error()}}, 0
+		return []finding{{"data directory", stateFailed, err.Error()}}, holder
 	}
 	data := finding{"data directory", stateOK, dir}
 	switch {
@@ -115,9 +134,9 @@ func examineData(dir string) (list []finding, server int) {
 		disk.State = stateFailed
 	}
 	if i.InUse {
-		server = i.Holder.PID
+		holder = i.Holder
 	}
-	return []finding{data, disk}, server
+	return []finding{data, disk}, holder
 }
 
 // examineEngine starts the engine, if it has been fetched.

@@ -19,10 +19,24 @@ func (s *Stores) listResources(w http.ResponseWriter, r *http.Request) error {
 	return api.Write(w, list)
 }
 
+// largestCode tells of the Worker with the most code.
+func (s *Stores) largestCode(w http.ResponseWriter, r *http.Request) error {
+	var largest state.CodeSize
+	err := s.State.View(r.Context(), func(tx *state.Tx) (err error) {
+		largest, err = tx.LargestCode()
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return api.Write(w, largest)
+}
+
 // localRoutes are what the command line needs beyond Cloudflare's API.
 func (s *Stores) localRoutes() []api.Route {
 	routes := []api.Route{
 		{Method: http.MethodGet, Path: "/local/resources", Handle: s.listResources},
+		{Method: http.MethodGet, Path: "/local/code", Handle: s.largestCode},
 		{Method: http.MethodGet, Path: "/local/backup", Handle: s.backup},
 		{Method: http.MethodPost, Path: "/local/tokens", Edit: true, Handle: s.createToken},
 		{Method: http.MethodGet, Path: "/local/tokens", Handle: s.listTokens},

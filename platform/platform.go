@@ -206,12 +206,12 @@ func (p *Platform) open(ctx context.Context, o Options) (err error) {
 				o.Invocations(i)
 			}
 		},
-		MapStack:      o.MapStack,
-		StuckAfter:    o.StuckAfter,
-		MaxMemory:     o.MaxMemory,
-		Cells:         o.MaxCells,
-		CellsMemory:   o.CellsMemory,
-		ObjectsQuota:  o.Quotas["durable_object"],
+		MapStack:     o.MapStack,
+		StuckAfter:   o.StuckAfter,
+		MaxMemory:    o.MaxMemory,
+		Cells:        o.MaxCells,
+		CellsMemory:  o.CellsMemory,
+		ObjectsQuota: o.Quotas["durable_object"], WorkerObjectsQuota: o.Quotas["worker_durable_objects"],
 		Cgroups:       o.Cgroups,
 		Confine:       true,
 		Calls:         calls(o.Metrics, o.Calls),

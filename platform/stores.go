@@ -122,7 +122,7 @@ func (s *Stores) open(ctx context.Context, o StoreOptions) (err error) {
 	}
 	s.State, err = state.Open(ctx, state.Options{
 		Dir: s.Dir, Blobs: s.code, Secrets: secretFields(s.Kinds), WorkersDomain: o.WorkersDomain, Log: s.log,
-		MustExist: s.contents.had(stateFile), Quota: o.Quotas["code"],
+		MustExist: s.contents.had(stateFile), Quota: o.Quotas["code"], WorkerQuota: o.Quotas["worker_code"],
 	})
 	if err != nil {
 		return err

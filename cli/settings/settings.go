@@ -152,13 +152,19 @@ type Quotas struct {
 	// "1TiB".
 	D1Database string `toml:"d1_database"`
 	D1         string `toml:"d1"`
-	// KV is the size of all keys, values and metadata. Default: no bound.
-	KV string `toml:"kv"`
+	// KV is the size of all keys, values and metadata, KVNamespace of those of one
+	// namespace. Default: no bound.
+	KV          string `toml:"kv"`
+	KVNamespace string `toml:"kv_namespace"`
 	// DurableObject is the size of one object. Default "10GiB".
 	DurableObject string `toml:"durable_object"`
-	// Code is the size of all modules and static files, each content counted
-	// once. Default: no bound.
-	Code string `toml:"code"`
+	// WorkerDurableObjects is the size of all objects of one Worker. Default: no
+	// bound.
+	WorkerDurableObjects string `toml:"worker_durable_objects"`
+	// Code is the size of all modules and static files, WorkerCode of those of all
+	// versions of one Worker, each content counted once. Default: no bound.
+	Code       string `toml:"code"`
+	WorkerCode string `toml:"worker_code"`
 }
 
 // Log is the table [log].

@@ -28,6 +28,10 @@ var mayImport = map[string]string{
 var mayName = map[string]string{
 	"project/manifest": "the table of a project's keys and their types",
 	"*.go":             "the library's options",
+	// A quota may be called like the type of what it bounds.
+	"cli/settings/check.go": "the keys of the table [quotas]",
+	"cli/settings/parse.go": "the keys of the table [quotas]",
+	"cli/quota.go":          "the keys of the table [quotas]",
 }
 
 // listed reports whether list has a file, its folder, or the root's files.
