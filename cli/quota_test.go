@@ -142,3 +142,25 @@ func TestQuotasOfARunningServer(t *testing.T) {
 		}
 	}
 }
+
+// `selvage doctor` finds the server and its quotas by the configuration alone.
+func TestDoctorAsksTheServer(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	config := filepath.Join(dir, "selvage.toml")
+	if err := os.WriteFile(config, []byte("data = 'data'\n[quotas]\nkv_namespace = '3MiB'\nworker_code = '4MiB'\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	want := func(texts ...string) {
+		t.Helper()
+		_, stdout, stderr := call(t, "doctor", "--config", config) // which may fail, depending on the machine
+		for _, text := range texts {
+			if !strings.Contains(stdout, text) {
+				t.Errorf("no %q in:\n%s%s", text, stdout, stderr)
+			}
+		}
+	}
+	want("at most 3 MiB (quotas.kv_namespace); a server", "at most 4 MiB (quotas.worker_code); a server")
+	run(t, "serve", "--config", config, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
+	want("0 of 3 MiB (quotas.kv_namespace)", "0 of 4 MiB (quotas.worker_code)")
+}
