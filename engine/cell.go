@@ -271,7 +271,7 @@ func (c *cell) line(l workerd.Line) {
 				return
 			}
 			if last {
-				l.Level, l.Message = "warn", logLimitExceeded
+				l.Level, l.Message = "warn", telemetry.LogLimitExceeded
 			}
 		}
 	} else {

@@ -1,25 +1,18 @@
 package engine
 
-import "strings"
+import (
+	"strings"
 
-// maxLogBytes is how much text an invocation may log. The runtime bounds tail
-// events in the same way and sets their truncated.
-//
-// Source: https://developers.cloudflare.com/workers/platform/limits/#log-size
-const maxLogBytes = 256 << 10
+	"github.com/selvage-edge/selvage/telemetry"
+)
 
-// logLimitExceeded takes the place of what an invocation logs beyond the limit,
-// in the words of tail events.
-const logLimitExceeded = "Log size limit exceeded: More than 256KB of data (across console.log statements, exception, request metadata and headers) was logged during a single request. " +
-	"Subsequent data for this request will not be recorded in logs, appear when tailing this Worker's logs, or in Tail Workers."
-
-// cutLog is the start of a text, at most maxLogBytes of it: exceptions, and what
+// cutLog is the start of a text, at most telemetry.MaxLogBytes of it: exceptions, and what
 // is logged without a Ray ID, may be longer.
 func cutLog(text string) string {
-	if len(text) <= maxLogBytes {
+	if len(text) <= telemetry.MaxLogBytes {
 		return text
 	}
-	return strings.ToValidUTF8(text[:maxLogBytes], "")
+	return strings.ToValidUTF8(text[:telemetry.MaxLogBytes], "")
 }
 
 // maxLogging is of how many invocations of a cell it is known what they have
@@ -50,10 +43,10 @@ func (l *logLimit) add(ray string, n int) (ok, last bool) {
 		}
 		l.order = append(l.order, ray)
 	}
-	if before > maxLogBytes {
+	if before > telemetry.MaxLogBytes {
 		return false, false
 	}
 	l.bytes[ray] = before + n
-	ok = before+n <= maxLogBytes
+	ok = before+n <= telemetry.MaxLogBytes
 	return ok, !ok
 }

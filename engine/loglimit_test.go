@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/selvage-edge/selvage/internal/poll"
+	"github.com/selvage-edge/selvage/telemetry"
 )
 
 func TestLogLimit(t *testing.T) {
@@ -16,8 +17,8 @@ func TestLogLimit(t *testing.T) {
 		bytes    int
 		ok, last bool
 	}{
-		{"a", maxLogBytes - 1, true, false}, {"b", 5, true, false}, {"a", 1, true, false}, {"a", 1, false, true}, {"a", 1, false, false},
-		{"b", 5, true, false}, {"", maxLogBytes + 1, true, false}, {"", 1, true, false}, {"c", maxLogBytes + 1, false, true}, {"c", 1, false, false},
+		{"a", telemetry.MaxLogBytes - 1, true, false}, {"b", 5, true, false}, {"a", 1, true, false}, {"a", 1, false, true}, {"a", 1, false, false},
+		{"b", 5, true, false}, {"", telemetry.MaxLogBytes + 1, true, false}, {"", 1, true, false}, {"c", telemetry.MaxLogBytes + 1, false, true}, {"c", 1, false, false},
 	} {
 		if ok, last := l.add(s.ray, s.bytes); ok != s.ok || last != s.last {
 			t.Errorf("%d bytes of %q: %v, %v", s.bytes, s.ray, ok, last)
@@ -60,7 +61,7 @@ func TestLogsAreBounded(t *testing.T) {
 			case l.Runtime && strings.Contains(l.Message, "OOM"):
 				t.Errorf("what a Worker logs passes for the runtime's")
 			case l.Runtime:
-			case l.Message == logLimitExceeded:
+			case l.Message == telemetry.LogLimitExceeded:
 				told[l.Ray]++
 			default:
 				bytes[l.Ray] += len(l.Message)
@@ -74,7 +75,7 @@ func TestLogsAreBounded(t *testing.T) {
 		}
 		return ended && len(truncated) == 2
 	})
-	if bytes[much] != maxLogBytes/1000*1000 || told[much] != 1 || bytes[little] != 1000+len("end of /little") || told[little] != 0 ||
+	if bytes[much] != telemetry.MaxLogBytes/1000*1000 || told[much] != 1 || bytes[little] != 1000+len("end of /little") || told[little] != 0 ||
 		bytes[once] != 0 || told[once] != 1 || bytes[""] != 0 {
 		t.Errorf("bytes %v, told %v", bytes, told)
 	}
@@ -111,7 +112,7 @@ func TestLongExceptionsAreCut(t *testing.T) {
 		}
 		return false
 	})
-	if !slices.Equal(lengths, []int{maxLogBytes, maxLogBytes}) {
-		t.Errorf("lines of %v bytes, want two of %d", lengths, maxLogBytes)
+	if !slices.Equal(lengths, []int{telemetry.MaxLogBytes, telemetry.MaxLogBytes}) {
+		t.Errorf("lines of %v bytes, want two of %d", lengths, telemetry.MaxLogBytes)
 	}
 }

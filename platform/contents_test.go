@@ -52,6 +52,12 @@ func TestLost(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	garbage := func(t *testing.T, path string) {
+		empty(t, path)
+		if err := os.WriteFile(path, []byte(strings.Repeat("no database ", 1000)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	pebbleGone := func(t *testing.T, path string) { // all but a stray file
 		emptyFolder(t, path)
 		if err := os.WriteFile(filepath.Join(path, "lost+found"), []byte("x"), 0o600); err != nil {
@@ -69,6 +75,7 @@ func TestLost(t *testing.T) {
 		{"missing", remove, "state.db", true, "state.db is missing, but this directory had it"},
 		{"empty", empty, "state.db", true, "state.db is empty, but this directory had it"},
 		{"without tables", tableless, "state.db", true, "has no account, in a directory that had one"},
+		{"garbage", garbage, "state.db", true, "state.db is damaged: restore a backup"},
 		{"missing", remove, "secret.key", true, "secret.key is lost"},
 		{"empty", empty, "secret.key", true, "secret.key is lost"},
 		{"missing", remove, "keyed", true, "keyed is missing, but this directory had it"},

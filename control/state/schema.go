@@ -101,6 +101,9 @@ func openDatabase(ctx context.Context, path string) (*sql.DB, error) {
 	}
 	if err := upgrade(ctx, db); err != nil {
 		db.Close()
+		if sqlite.Damaged(err) {
+			err = fmt.Errorf("%s is damaged: restore a backup into a new directory (selvage restore): %w", path, err)
+		}
 		return nil, err
 	}
 	return db, nil

@@ -9,11 +9,6 @@ import (
 	"github.com/selvage-edge/selvage/telemetry"
 )
 
-// maxLogBytes bounds the console lines of one invocation in its tail event.
-//
-// Source: https://developers.cloudflare.com/workers/platform/limits/#log-size
-const maxLogBytes = 256 << 10
-
 // logHandler makes lines of a Worker's log of slog's records.
 type logHandler struct {
 	run *run
@@ -39,16 +34,23 @@ func (h *logHandler) Handle(_ context.Context, record slog.Record) error {
 	case record.Level >= slog.LevelInfo:
 		level = "info"
 	}
-	r := h.run
-	if r.observed {
-		message, _ := json.Marshal([]string{b.String()})
-		r.mu.Lock()
-		if r.logBytes += len(message); r.logBytes <= maxLogBytes {
-			r.logs = append(r.logs, telemetry.Log{Timestamp: record.Time.UnixMilli(), Level: level, Message: message})
-		}
-		r.mu.Unlock()
+	r, text := h.run, b.String()
+	r.mu.Lock()
+	before := r.logBytes
+	r.logBytes += len(text)
+	within := r.logBytes <= telemetry.MaxLogBytes
+	if within && r.observed {
+		message, _ := json.Marshal([]string{text})
+		r.logs = append(r.logs, telemetry.Log{Timestamp: record.Time.UnixMilli(), Level: level, Message: message})
 	}
-	r.p.o.Lines(telemetry.Line{Time: record.Time, Worker: r.Worker, Version: r.Version.ID, Ray: r.ray(), Level: level, Message: b.String()})
+	r.mu.Unlock()
+	if !within {
+		if before > telemetry.MaxLogBytes {
+			return nil // it has been told
+		}
+		level, text = "warn", telemetry.LogLimitExceeded
+	}
+	r.p.o.Lines(telemetry.Line{Time: record.Time, Worker: r.Worker, Version: r.Version.ID, Ray: r.ray(), Level: level, Message: text})
 	return nil
 }
 

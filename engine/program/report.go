@@ -27,7 +27,7 @@ func (r *run) report() {
 		ScriptVersion: &telemetry.ScriptVersion{ID: r.Version.ID, Tag: r.Version.Tag, Message: r.Version.Message},
 		Outcome:       outcome, Event: event, Ray: r.ray(), EventTimestamp: r.start.UnixMilli(),
 		Logs: slices.Clone(r.logs), Exceptions: slices.Clone(r.exceptions), ExecutionModel: "stateless",
-		Truncated: r.logBytes > maxLogBytes, WallTime: float64(time.Since(r.start).Microseconds()) / 1000,
+		Truncated: r.logBytes > telemetry.MaxLogBytes, WallTime: float64(time.Since(r.start).Microseconds()) / 1000,
 	}
 	r.mu.Unlock()
 	if i.Logs == nil {

@@ -53,6 +53,12 @@ func Peek(path, query string) (found bool, err error) {
 	return found, s.Err()
 }
 
+// Damaged reports that an error says that a file is no database, or not a whole
+// one.
+func Damaged(err error) bool {
+	return errors.Is(err, sqlite3.NOTADB) || errors.Is(err, sqlite3.CORRUPT)
+}
+
 // DiskFull reports that an error says that the disk is full, or failing: SQLite
 // tells a full disk in several ways, of which some can also be a broken one.
 func DiskFull(err error) bool {
