@@ -22,7 +22,7 @@ import (
 
 // Opener is a Kind that has something to open: its store. Until Open has
 // returned, only Type, Validate, Imply and the methods of Referrer, Deployer,
-// Secretive, Filer and Absentee may be called. If it is an io.Closer it is
+// Secretive, Filer, Bounded and Absentee may be called. If it is an io.Closer it is
 // closed after everything that uses it, in the reverse order of opening.
 type Opener interface {
 	Open(home Home) error
@@ -110,6 +110,43 @@ type Files struct {
 	// OwnCheckpoints is as in sqlite.Options, for all of them.
 	OwnCheckpoints bool
 }
+
+// Bounded is a Kind of which the settings may bound what is stored. It asks
+// Home.Quota for the bounds, and refuses what would exceed them.
+type Bounded interface {
+	Quotas() []Quota
+}
+
+// Quota is a bound on stored bytes, and where an operator sees what is used of
+// it.
+type Quota struct {
+	// Key is its name in the table [quotas] of the settings.
+	Key string
+	// Name is what it bounds, for people: "largest D1 database".
+	Name string
+	// Folders of the data directory have the files that count, at any depth: those
+	// whose names end in Suffix. Their sizes may differ a little from what is
+	// counted when something is stored.
+	Folders []string
+	Suffix  string
+	// Of is what of the files it bounds.
+	Of Part
+	// Ask, where the files do not tell, is the path of the local API that does. The
+	// answer is {"name": …, "bytes": …}, of who has most.
+	Ask string
+}
+
+// Part is a part of what is in folders.
+type Part int
+
+const (
+	// All is all files together.
+	All Part = iota
+	// EachFile is the largest file.
+	EachFile
+	// EachFolder is the largest folder, with all that is below it.
+	EachFolder
+)
 
 // Sweeper is a Kind whose store keeps things for a while that nothing uses any
 // more: what an interrupted call left behind.

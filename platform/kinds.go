@@ -28,6 +28,20 @@ var products = []func() []binding.Kind{
 	unsupported.Kinds,
 }
 
+// Quotas lists every bound on what is stored: those of the kinds and those of the
+// control plane.
+func Quotas() []binding.Quota {
+	var list []binding.Quota
+	for _, k := range Kinds() {
+		if b, ok := k.(binding.Bounded); ok {
+			list = append(list, b.Quotas()...)
+		}
+	}
+	return append(list,
+		binding.Quota{Key: "code", Name: "code and static files", Folders: []string{blobFolder + "/control"}},
+		binding.Quota{Key: "worker_code", Name: "largest code of a Worker", Ask: "/local/code"})
+}
+
 // Kinds returns every kind of binding, none of them open: see binding.Opener for
 // what they can be asked.
 func Kinds() []binding.Kind {

@@ -39,6 +39,15 @@ func (*kind) Files() binding.Files {
 	return binding.Files{First: []string{folder + "/" + registryFile}, Folder: folder, OwnCheckpoints: true}
 }
 
+// Quotas implements binding.Bounded. The files have less than is counted by what
+// is still in their logs.
+func (*kind) Quotas() []binding.Quota {
+	return []binding.Quota{
+		{Key: "d1", Name: "D1 databases", Folders: []string{folder}, Suffix: ".sqlite"},
+		{Key: "d1_database", Name: "largest D1 database", Folders: []string{folder}, Suffix: ".sqlite", Of: binding.EachFile},
+	}
+}
+
 // Make implements binding.Maker.
 func (k *kind) Make(ctx context.Context, b config.Binding) error {
 	if err := k.Validate(b); err != nil {

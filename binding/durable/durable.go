@@ -75,7 +75,19 @@ func (Kind) Refer(b config.Binding) []binding.Reference {
 
 // Files implements binding.Filer. workerd writes them, into the folder that the
 // engine gives each Worker's cell.
-func (Kind) Files() binding.Files { return binding.Files{Folder: "do"} }
+func (Kind) Files() binding.Files { return binding.Files{Folder: folder} }
+
+// folder has a folder for each Worker.
+const folder = "do"
+
+// Quotas implements binding.Bounded. The engine measures the files, because
+// workerd writes them.
+func (Kind) Quotas() []binding.Quota {
+	return []binding.Quota{
+		{Key: "durable_object", Name: "largest Durable Object", Folders: []string{folder}, Suffix: ".sqlite", Of: binding.EachFile},
+		{Key: "worker_durable_objects", Name: "largest Durable Objects of a Worker", Folders: []string{folder}, Suffix: ".sqlite", Of: binding.EachFolder},
+	}
+}
 
 // Deployable implements binding.Deployer: a class of another Worker is refused.
 // Under `selvage dev` such a binding only throws when used.

@@ -15,6 +15,7 @@ import (
 var (
 	_ binding.Opener      = (*Kind)(nil)
 	_ binding.Maker       = (*Kind)(nil)
+	_ binding.Bounded     = (*Kind)(nil)
 	_ binding.Sweeper     = (*Kind)(nil)
 	_ binding.Measurer    = (*Kind)(nil)
 	_ binding.Router      = (*Kind)(nil)
@@ -33,6 +34,15 @@ func (k *Kind) Open(home binding.Home) error {
 
 // Close implements io.Closer.
 func (k *Kind) Close() error { return k.store.Close() }
+
+// Quotas implements binding.Bounded. The files have more than is counted: the
+// keyed store is shared, and keeps old values for a while.
+func (*Kind) Quotas() []binding.Quota {
+	return []binding.Quota{
+		{Key: "kv", Name: "KV", Folders: []string{"keyed", "blob/kv"}},
+		{Key: "kv_namespace", Name: "largest KV namespace", Ask: "/local/kv"},
+	}
+}
 
 // Make implements binding.Maker.
 func (k *Kind) Make(_ context.Context, b config.Binding) error {

@@ -31,7 +31,6 @@ var mayName = map[string]string{
 	// A quota may be called like the type of what it bounds.
 	"cli/settings/check.go": "the keys of the table [quotas]",
 	"cli/settings/parse.go": "the keys of the table [quotas]",
-	"cli/quota.go":          "the keys of the table [quotas]",
 }
 
 // listed reports whether list has a file, its folder, or the root's files.
