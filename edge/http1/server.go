@@ -130,8 +130,14 @@ func (v *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			panic(http.ErrAbortHandler) // the connection was closed while this request came
 		}
 	}
-	if v.options.BodyTimeout > 0 && r.Body != nil && r.Body != http.NoBody {
-		r.Body = newPatient(w, r.Body, v.options.BodyTimeout)
+	if r.Body != nil && r.Body != http.NoBody {
+		// A copy, for us and the stages to wrap its body: net/http looks at its own
+		// afterwards, and lingers if it was not read to the end. Otherwise a client
+		// that still sends would see a reset in place of the answer.
+		r = r.WithContext(r.Context())
+		if v.options.BodyTimeout > 0 {
+			r.Body = newPatient(w, r.Body, v.options.BodyTimeout)
+		}
 	}
 	if state, ok := r.Context().Value(tlsKey{}).(*tls.ConnectionState); ok && r.TLS == nil {
 		r.TLS = state
