@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httputil"
-	"net/url"
 	"slices"
 	"strconv"
 	"sync"
@@ -36,14 +35,28 @@ type result struct {
 	cpu, engine, load time.Duration
 }
 
-// run measures GET requests for a row of s after a short warm-up.
-func (l load) run(ctx context.Context, s *side, row string) (result, error) {
+// target is an address and what is sent to it, in turns.
+type target struct {
+	addr     string
+	requests [][]byte
+}
+
+// request is one with a Host and, if it is a POST, a body.
+func request(host, path, body string) []byte {
+	if body == "" {
+		return fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: %s\r\n\r\n", path, host)
+	}
+	return fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", path, host, len(body), body)
+}
+
+// run measures requests to the targets of a row of s after a short warm-up.
+func (l load) run(ctx context.Context, s *side, targets []target) (result, error) {
 	warm := load{connections: l.connections, duration: l.duration / 6}
-	if _, err := warm.once(ctx, s.url(row)); err != nil {
+	if _, err := warm.once(ctx, targets); err != nil {
 		return result{}, err
 	}
 	all, engine, own := s.cpu()
-	r, err := l.once(ctx, s.url(row))
+	r, err := l.once(ctx, targets)
 	if err != nil {
 		return result{}, err
 	}
@@ -53,11 +66,8 @@ func (l load) run(ctx context.Context, s *side, row string) (result, error) {
 	return r, nil
 }
 
-func (l load) once(ctx context.Context, target string) (result, error) {
-	u, err := url.Parse(target)
-	if err != nil {
-		return result{}, err
-	}
+// once divides the connections among the targets.
+func (l load) once(ctx context.Context, targets []target) (result, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.duration)
 	defer cancel()
 	var (
@@ -68,9 +78,10 @@ func (l load) once(ctx context.Context, target string) (result, error) {
 		wg        sync.WaitGroup
 	)
 	start := time.Now()
-	for range l.connections {
+	for i := range l.connections {
 		wg.Go(func() {
-			mine, bad, err := oneConnection(ctx, u)
+			t := targets[i%len(targets)]
+			mine, bad, err := t.oneConnection(ctx, i%len(t.requests))
 			mu.Lock()
 			defer mu.Unlock()
 			latencies = append(latencies, mine...)
@@ -96,10 +107,10 @@ func (l load) once(ctx context.Context, target string) (result, error) {
 	}, nil
 }
 
-// oneConnection keeps one connection busy. It writes requests and reads answers
+// oneConnection keeps one connection busy, from the request at next on. It writes requests and reads answers
 // by hand: the load generator shares the cores with what it measures.
-func oneConnection(ctx context.Context, u *url.URL) (latencies []time.Duration, failed int, err error) {
-	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", u.Host)
+func (t target) oneConnection(ctx context.Context, next int) (latencies []time.Duration, failed int, err error) {
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", t.addr)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -107,11 +118,10 @@ func oneConnection(ctx context.Context, u *url.URL) (latencies []time.Duration, 
 	if end, ok := ctx.Deadline(); ok {
 		conn.SetDeadline(end.Add(10 * time.Second)) // longer than any answer should take
 	}
-	request := []byte("GET " + u.RequestURI() + " HTTP/1.1\r\nHost: " + u.Host + "\r\n\r\n")
 	reader := bufio.NewReader(conn)
-	for ctx.Err() == nil {
+	for ; ctx.Err() == nil; next = (next + 1) % len(t.requests) {
 		start := time.Now()
-		if _, err := conn.Write(request); err != nil {
+		if _, err := conn.Write(t.requests[next]); err != nil {
 			return latencies, failed, err
 		}
 		status, err := readAnswer(reader)

@@ -1,6 +1,7 @@
 // Command bench measures Selvage beside its peers, in one run, on one machine:
 // the same Worker behind `selvage dev --no-observe`, on bare workerd with the
-// bindings that workerd bundles, and under `wrangler dev`.
+// bindings that workerd bundles, and under `wrangler dev`; static files beside
+// nginx, too. rows.go has the list of what is measured.
 //
 //	go run ./bench                       the table of bench/README.md
 //	go run ./bench -sides selvage,workerd -rows hello,kv-get -seconds 2
@@ -22,18 +23,26 @@ import (
 )
 
 func main() {
-	sides := flag.String("sides", "selvage,workerd,wrangler", "which sides to measure")
-	rows := flag.String("rows", "hello,compute,kv-get,kv-put,d1-read,d1-insert,queue-send,queue-through,service-fetch,service-rpc", "which rows to measure")
+	var all []string
+	for _, r := range rows {
+		all = append(all, r.name)
+	}
+	sides := flag.String("sides", "selvage,workerd,wrangler,nginx", "which sides to measure")
+	names := flag.String("rows", strings.Join(all, ","), "which rows to measure")
 	conns := flag.Int("connections", 32, "connections that send requests one after another")
 	seconds := flag.Float64("seconds", 3, "length of one measurement")
 	rounds := flag.Int("rounds", 3, "measurements of each row on each side")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	err := run(ctx, os.Stdout, options{
-		sides: strings.Split(*sides, ","), rows: strings.Split(*rows, ","),
-		load: load{connections: *conns, duration: time.Duration(*seconds * float64(time.Second))}, rounds: *rounds,
-	})
+	list, unknown := find(strings.Split(*names, ","))
+	err := fmt.Errorf("no row %q: have %s", unknown, strings.Join(all, ", "))
+	if unknown == "" {
+		err = run(ctx, os.Stdout, options{
+			sides: strings.Split(*sides, ","), rows: list,
+			load: load{connections: *conns, duration: time.Duration(*seconds * float64(time.Second))}, rounds: *rounds,
+		})
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
@@ -41,9 +50,10 @@ func main() {
 }
 
 type options struct {
-	sides, rows []string
-	load        load
-	rounds      int
+	sides  []string
+	rows   []row
+	load   load
+	rounds int
 }
 
 func run(ctx context.Context, out io.Writer, o options) error {
@@ -61,33 +71,27 @@ func run(ctx context.Context, out io.Writer, o options) error {
 	for _, name := range o.sides {
 		start, ok := starters[name]
 		if !ok {
-			return fmt.Errorf("no side %q: have selvage, workerd, wrangler", name)
+			return fmt.Errorf("no side %q: have selvage, workerd, wrangler, nginx", name)
+		}
+		if !slices.ContainsFunc(o.rows, func(r row) bool { return r.on(name) }) {
+			continue
 		}
 		fmt.Fprintf(os.Stderr, "starting %s\n", name)
 		s, err := start(ctx, dir)
+		if s != nil {
+			running = append(running, s)
+		}
 		if err != nil {
 			return fmt.Errorf("start %s: %w", name, err)
-		}
-		running = append(running, s)
-		if err := s.prepare(ctx); err != nil {
-			return fmt.Errorf("prepare %s: %w", name, err)
 		}
 	}
 	t := &table{sides: running}
 	for _, row := range o.rows {
-		results := make([][]result, len(running))
-		for round := range o.rounds {
-			for i := range running {
-				i = (i + round) % len(running) // nobody always goes first
-				fmt.Fprintf(os.Stderr, "%s: round %d, %s\n", row, round+1, running[i].name)
-				r, err := o.load.run(ctx, running[i], row)
-				if err != nil {
-					return fmt.Errorf("%s on %s: %w", row, running[i].name, err)
-				}
-				results[i] = append(results[i], r)
-			}
+		results, err := o.measure(ctx, row, running)
+		if err != nil {
+			return err
 		}
-		t.add(row, results)
+		t.add(row.name, results)
 	}
 	for _, s := range running {
 		t.memory = append(t.memory, s.memory())
@@ -96,7 +100,40 @@ func run(ctx context.Context, out io.Writer, o options) error {
 	return nil
 }
 
-// median returns the result with the middle rate.
+// measure returns what the rounds of a row gave on each side; nothing for a
+// side that does not have it.
+func (o options) measure(ctx context.Context, row row, sides []*side) ([][]result, error) {
+	results := make([][]result, len(sides))
+	targets := make([][]target, len(sides))
+	for i, s := range sides {
+		if !row.on(s.name) {
+			continue
+		}
+		started := len(s.processes)
+		defer func() { s.stopAfter(started) }()
+		var err error
+		if targets[i], err = s.targets(ctx, row); err != nil {
+			return nil, fmt.Errorf("prepare %s on %s: %w", row.name, s.name, err)
+		}
+	}
+	for round := range o.rounds {
+		for i := range sides {
+			i = (i + round) % len(sides) // nobody always goes first
+			if targets[i] == nil {
+				continue
+			}
+			fmt.Fprintf(os.Stderr, "%s: round %d, %s\n", row.name, round+1, sides[i].name)
+			r, err := o.load.run(ctx, sides[i], targets[i])
+			if err != nil {
+				return nil, fmt.Errorf("%s on %s: %w", row.name, sides[i].name, err)
+			}
+			results[i] = append(results[i], r)
+		}
+	}
+	return results, nil
+}
+
+// median returns the result with the middle rate; nothing of nothing.
 func median(list []result) result {
 	sorted := slices.Clone(list)
 	slices.SortFunc(sorted, func(a, b result) int {
@@ -108,5 +145,8 @@ func median(list []result) result {
 		}
 		return 0
 	})
+	if len(sorted) == 0 {
+		return result{}
+	}
 	return sorted[len(sorted)/2]
 }

@@ -45,6 +45,10 @@ func (t *table) print(out io.Writer, o options) {
 	for _, row := range t.rows {
 		fmt.Fprintf(out, "| %s |", row.name)
 		for _, c := range row.cells {
+			if c.requests == 0 {
+				fmt.Fprint(out, " – |")
+				continue
+			}
 			fmt.Fprintf(out, " %.0f (%s / %s)", c.rate, milliseconds(c.p50), milliseconds(c.p99))
 			if c.failed > 0 {
 				fmt.Fprintf(out, " %d failed", c.failed)
@@ -52,6 +56,10 @@ func (t *table) print(out io.Writer, o options) {
 			fmt.Fprint(out, " |")
 		}
 		for _, c := range row.cells[1:] {
+			if c.requests == 0 || row.cells[0].requests == 0 {
+				fmt.Fprint(out, " – |")
+				continue
+			}
 			fmt.Fprintf(out, " %.2f |", row.cells[0].rate/c.rate)
 		}
 		fmt.Fprintln(out)
@@ -67,7 +75,9 @@ func (t *table) print(out io.Writer, o options) {
 	t.printCPU(out)
 	fmt.Fprintln(out, "\nWhat an acknowledged write means on each side:")
 	for _, s := range t.sides {
-		fmt.Fprintf(out, "- %s: %s\n", s.name, s.promise)
+		if s.promise != "" {
+			fmt.Fprintf(out, "- %s: %s\n", s.name, s.promise)
+		}
 	}
 }
 
@@ -86,6 +96,10 @@ func (t *table) printCPU(out io.Writer) {
 	for _, row := range t.rows {
 		fmt.Fprintf(out, "| %s |", row.name)
 		for _, c := range row.cells {
+			if c.requests == 0 {
+				fmt.Fprint(out, " – |")
+				continue
+			}
 			fmt.Fprintf(out, " %d (%d) |", c.cpu.Microseconds(), c.engine.Microseconds())
 		}
 		fmt.Fprintf(out, " %d |\n", row.cells[0].load.Microseconds())

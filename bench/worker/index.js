@@ -15,6 +15,8 @@ export default {
     switch (pathname) {
       case "/hello":
         return new Response("hello");
+      case "/post":
+        return new Response((await request.json()).name);
       case "/compute": {
         // About 2 ms on the machine of bench/README.md, whoever waits for a processor.
         let x = 1;
