@@ -73,6 +73,9 @@ func TestMalformedRequestsOverHTTP2(t *testing.T) {
 			request("*"),
 			request("http://a.example/"),
 			request(""),
+			request("/a\x00%"),
+			request("/a\n%zz"),
+			request("/\x7f?%"),
 			{":method", "GET"},
 		} {
 			if got := c.outcome(c.open(true, header)); got != "reset PROTOCOL_ERROR" {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"strings"
 
+	"golang.org/x/net/http/httpguts"
 	"golang.org/x/net/http2/hpack"
 )
 
@@ -32,6 +33,9 @@ func (b *block) judge() []hpack.HeaderField {
 	}
 	if path != nil {
 		if !strings.HasPrefix(path.Value, "/") && (path.Value != "*" || method != "OPTIONS") {
+			return malformed
+		}
+		if !httpguts.ValidHeaderFieldValue(path.Value) { // a disguise would hide it from net/http
 			return malformed
 		}
 		if needsDisguise(path.Value) {
