@@ -184,14 +184,17 @@ func (p *pool) refresh() {
 	}
 }
 
-// grow starts one more cell, or one in the place of instead.
-func (p *pool) grow(instead *cell) {
+// grow starts one more cell, or one in the place of instead. It reports whether
+// it could.
+func (p *pool) grow(instead *cell) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.cells) > 0 && p.start == nil && !p.retired && !p.w.e.o.clock.now().Before(p.retryAt) {
-		s := p.launchLocked()
-		s.further, s.instead = true, instead
+	if len(p.cells) == 0 || p.start != nil || p.retired || p.w.e.o.clock.now().Before(p.retryAt) {
+		return false
 	}
+	s := p.launchLocked()
+	s.further, s.instead = true, instead
+	return true
 }
 
 // shrink stops the youngest cell but one that has WebSockets, unless it is the last.

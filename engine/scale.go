@@ -159,8 +159,8 @@ func (e *Engine) scale(now time.Time, cells []*cell) {
 		case shrink:
 			p.shrink()
 		default:
-			if c := p.scaling.unshared(now, byPool[p]); c != nil {
-				p.grow(c)
+			if c := p.scaling.unshared(now, byPool[p]); c != nil && p.grow(c) {
+				p.scaling.replaced(now, d.cells)
 			}
 		}
 	}
@@ -179,9 +179,10 @@ const (
 type scaling struct {
 	surplus time.Time // since when there are more cells than allowed
 	// shared is the number of cells that have all been found to work, or for
-	// which something was done about it, last at that time.
+	// which all was tried.
 	shared int
-	at     time.Time
+	tries  int       // to share among more
+	at     time.Time // of the last one
 }
 
 // step compares the cells of d with how many are allowed.
@@ -208,34 +209,48 @@ func (s *scaling) step(now time.Time, d demand, allowed int) step {
 const (
 	// shareAfter is how long a further cell of a called Worker has to get work.
 	shareAfter = 2 * time.Second
-	// shareAgain is the least time between two such cares.
+	// shareAgain is the least time between two tries, shareTries is their number
+	// for each further cell: one connection, over which all calls go, stays one.
 	shareAgain = time.Minute
+	shareTries = 3
 )
 
-// unshared finds out whether a further cell has nothing to do while others are
-// busy, and names the busiest of those. Cells that call keep their connections,
-// so the new one gets calls only when another one ends and they connect anew.
+// unshared finds out whether a cell has nothing to do while others are busy, and
+// names the busiest of those. Cells that call keep their connections, so a new
+// one gets calls only when another one ends and they connect anew.
 func (s *scaling) unshared(now time.Time, cells []*cell) *cell {
-	s.shared = min(s.shared, len(cells))
-	youngest, busiest := cells[0], cells[0]
+	if s.shared > len(cells) {
+		s.shared, s.tries = len(cells), 0
+	}
+	if len(cells) <= max(s.shared, 1) {
+		return nil
+	}
+	idlest, busiest := cells[0], cells[0]
 	for _, c := range cells {
-		if !c.plan.called {
+		if !c.plan.called || now.Sub(c.started) < shareAfter {
 			return nil
 		}
-		if c.started.After(youngest.started) {
-			youngest = c
+		if c.load.busy < idlest.load.busy {
+			idlest = c
 		}
 		if c.load.busy > busiest.load.busy {
 			busiest = c
 		}
 	}
-	if len(cells) <= max(s.shared, 1) || now.Sub(youngest.started) < shareAfter {
-		return nil
+	switch {
+	case idlest.load.busy > growAt/8:
+		s.shared, s.tries = len(cells), 0
+	case busiest.load.busy >= growAt && now.Sub(s.at) >= shareAgain:
+		return busiest
 	}
-	s.shared = len(cells)
-	if youngest.load.busy > growAt/8 || busiest.load.busy < growAt || now.Sub(s.at) < shareAgain {
-		return nil
-	}
+	return nil
+}
+
+// replaced notes that a cell has been replaced because another one had nothing
+// to do.
+func (s *scaling) replaced(now time.Time, cells int) {
 	s.at = now
-	return busiest
+	if s.tries++; s.tries == shareTries {
+		s.shared, s.tries = cells, 0
+	}
 }

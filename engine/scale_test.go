@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // How many cells suit a load: percent are the shares of a processor that the
@@ -136,4 +137,42 @@ func TestLeastBusy(t *testing.T) {
 	if leastBusy(nil) != nil {
 		t.Error("a cell from nowhere")
 	}
+}
+
+// A cell that gets no calls is cared for a few times, a while apart, and a start
+// that was refused is no try.
+func TestUnshared(t *testing.T) {
+	var s scaling
+	now := time.Unix(1e9, 0)
+	called := &plan{called: true}
+	cells := []*cell{{plan: called, started: now, load: load{busy: 1}}, {plan: called, started: now}}
+	expect := func(what string, want *cell) {
+		t.Helper()
+		if got := s.unshared(now, cells); got != want {
+			t.Errorf("%s: %p, want %p", what, got, want)
+		}
+	}
+	expect("it has just started", nil)
+	now = now.Add(shareAfter)
+	for range shareTries {
+		expect("one has nothing to do", cells[0])
+		expect("and nothing was done about it", cells[0])
+		s.replaced(now, len(cells))
+		expect("at once", nil)
+		now = now.Add(shareAgain)
+	}
+	expect("all was tried", nil)
+	cells = append(cells, &cell{plan: called, started: now.Add(-shareAfter)})
+	expect("one more", cells[0])
+	for _, c := range cells {
+		c.load.busy = 1
+	}
+	expect("all work", nil)
+	cells[0].load.busy = 0
+	expect("all worked", nil)
+	cells = cells[:2]
+	expect("one less", nil)
+	cells[0].plan = &plan{}
+	cells = append(cells, cells[1])
+	expect("requests come from us", nil)
 }
