@@ -70,7 +70,8 @@ func (h *Handler) resolve(r *http.Request, p, notFound string) answer {
 	return answer{status: status, file: file, hasFile: true}
 }
 
-// write sends the answer, with the headers of _headers.
+// write sends the answer, with the headers of _headers. If it can't send all of
+// the file it panics with [http.ErrAbortHandler].
 func (h *Handler) write(w http.ResponseWriter, r *http.Request, p string, a answer) {
 	header := http.Header{}
 	status := a.status
@@ -95,8 +96,10 @@ func (h *Handler) write(w http.ResponseWriter, r *http.Request, p string, a answ
 	if a.hasFile && r.Method != http.MethodHead {
 		var err error
 		if body, err = h.files.Open(a.file); err != nil {
-			// The file went away after it was found: only in a live directory.
 			status, a.hasFile, header = http.StatusNotFound, false, http.Header{}
+			if a.file.Digest != "" { // in a live directory it went away after it was found
+				status = http.StatusInternalServerError
+			}
 		} else {
 			defer body.Close()
 		}
@@ -126,9 +129,11 @@ func (h *Handler) write(w http.ResponseWriter, r *http.Request, p string, a answ
 	}
 	w.WriteHeader(status)
 	if body != nil {
-		// A failure here is the client's leaving, or a file that shrank under
-		// our hands; net/http then cuts the connection, as it should.
-		_, _ = io.CopyN(w, body, a.file.Size)
+		// A failure here is the client's leaving, a file that shrank under our
+		// hands, or damage: what was sent is not whole, in any coding.
+		if _, err := io.CopyN(w, body, a.file.Size); err != nil {
+			panic(http.ErrAbortHandler)
+		}
 	}
 }
 

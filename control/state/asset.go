@@ -5,7 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -37,7 +38,8 @@ type AssetSession struct {
 const AssetSessionLife = time.Hour
 
 // StartAssets begins a session for paths and returns it with the hashes that
-// are not stored yet. Sessions that have ended are forgotten.
+// are not stored yet, or found to be damaged or lost. Sessions that have ended
+// are forgotten.
 func (tx *Tx) StartAssets(worker string, paths map[string]string) (session AssetSession, missing []string, err error) {
 	session = AssetSession{ID: NewID(), Worker: worker, Created: tx.Now(), Paths: paths}
 	if err := tx.exec("DELETE FROM asset_sessions WHERE created < ?", session.Created.Add(-2*AssetSessionLife).Unix()); err != nil {
@@ -51,6 +53,13 @@ func (tx *Tx) StartAssets(worker string, paths map[string]string) (session Asset
 		WHERE s.id = ? AND path.type = 'text' AND NOT EXISTS (SELECT 1 FROM asset_files WHERE hash = path.value)`, session.ID)
 	if err != nil {
 		return session, nil, err
+	}
+	for _, digest := range tx.s.broken.list() {
+		err := tx.exec(`INSERT OR IGNORE INTO asset_missing (session, hash) SELECT DISTINCT s.id, f.hash FROM asset_sessions s, json_each(s.data, '$.paths') path, asset_files f
+			WHERE s.id = ? AND f.hash = path.value AND f.digest = ?`, session.ID, digest)
+		if err != nil {
+			return session, nil, err
+		}
 	}
 	missing, err = tx.column("SELECT hash FROM asset_missing WHERE session = ? ORDER BY hash", session.ID)
 	return session, missing, err
@@ -188,23 +197,59 @@ func (f *files) Open(file config.AssetFile) (io.ReadSeekCloser, error) {
 	}
 	r, err := openBlob(f.s.blobs, a.Digest)
 	if err != nil {
+		f.s.brokenFile(a.Digest, file.Path, err)
 		return nil, err
 	}
-	return watched{r, f.s.log, file.Path}, nil
+	return watched{r, f.s, a.Digest, file.Path}, nil
 }
 
-// watched logs damage that is found while a static file is sent: the response
+// watched notes damage that is found while a static file is sent: the response
 // has begun, so the client can only be cut off.
 type watched struct {
 	*blob.Reader
-	log  *slog.Logger
-	path string
+	s            *Store
+	digest, path string
 }
 
 func (w watched) Read(p []byte) (int, error) {
 	n, err := w.Reader.Read(p)
 	if errors.Is(err, blob.ErrDamaged) {
-		w.log.Error("static file", "path", w.path, "err", err)
+		w.s.brokenFile(w.digest, w.path, err)
 	}
 	return n, err
+}
+
+// brokenFile tells the log, and remembers that the next upload is to bring the
+// file again.
+func (s *Store) brokenFile(digest, path string, err error) {
+	s.broken.add(digest)
+	s.log.Error("static file: deploy again to repair it", "path", path, "err", err)
+}
+
+// broken are the digests of static files that could not be read since the store
+// was opened and have not been stored again. It is safe for concurrent use.
+type broken struct {
+	mu  sync.Mutex
+	all map[string]bool
+}
+
+func (b *broken) add(digest string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.all == nil {
+		b.all = map[string]bool{}
+	}
+	b.all[digest] = true
+}
+
+func (b *broken) mend(digest string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.all, digest)
+}
+
+func (b *broken) list() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Collect(maps.Keys(b.all))
 }

@@ -24,6 +24,7 @@ func (s *Store) PutBlob(r io.Reader) (*blob.Pin, error) {
 	pin, err := s.blobs.Put(r)
 	if err == nil {
 		s.used.Add(pin.Size)
+		s.broken.mend(pin.Digest.String())
 	}
 	return pin, err
 }

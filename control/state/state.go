@@ -100,6 +100,7 @@ type Store struct {
 	quota   int64
 	used    atomic.Int64 // bytes, if there is a quota
 	each    int64        // WorkerQuota
+	broken  broken
 
 	mu     sync.Mutex // one update at a time, from its first read to the new snapshot
 	source config.Value
