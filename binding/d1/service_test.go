@@ -11,8 +11,8 @@ import (
 
 	"github.com/selvage-edge/selvage/binding"
 	"github.com/selvage-edge/selvage/binding/d1"
-	"github.com/selvage-edge/selvage/internal/poll"
 	"github.com/selvage-edge/selvage/config"
+	"github.com/selvage-edge/selvage/internal/poll"
 )
 
 // TestService pins the answers to workerd's requests, and to requests that
