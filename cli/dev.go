@@ -22,7 +22,7 @@ type devCommand struct {
 	Allow   []string          `name:"allow-host" help:"Answer requests for this host, too, as that of a tunnel: NAME, .NAME for all below it, or all; may be given several times." placeholder:"HOST" sep:"none"`
 	Inspect string            `help:"Address on which DevTools can attach, for example 127.0.0.1:9229." placeholder:"ADDR"`
 	HTTPS   bool              `help:"Serve HTTPS with a self-signed certificate."`
-	Observe bool              `default:"true" negatable:"" help:"Report uncaught exceptions in every handler; --no-observe is faster."`
+	Observe bool              `default:"true" negatable:"" help:"Print each request, and exceptions that nobody catches also in waitUntil() and timers."`
 	Stuck   time.Duration     `name:"stuck-after" default:"30s" help:"Replace a Worker's process that does not yield for so long."`
 }
 

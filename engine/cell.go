@@ -59,9 +59,10 @@ type cell struct {
 	outOfMemory atomic.Bool
 	// ended is what launch gave.
 	ended func() cgroup.Events
-	// uncaught are the exceptions that the Worker's own process has told of and
-	// the runtime has not yet. Only line uses it.
-	uncaught []string
+	// uncaught are the exceptions that were told of and come once more, in the
+	// runtime's line of level error; noted those that invocation.js has told of
+	// and the runtime's note has not. Only line uses them.
+	uncaught, noted heads
 	// logged is what its invocations have. Only line uses it.
 	logged logLimit
 
@@ -121,7 +122,7 @@ func tryCell(ctx context.Context, p *pool, binary string, lock *os.File) (_ *cel
 			pl.discard()
 		}
 	}()
-	options := workerd.Options{Binary: binary, Config: pl.config, Sockets: pl.sockets, Lines: c.line, InspectorAddr: inspector}
+	options := workerd.Options{Binary: binary, Config: pl.config, Sockets: pl.sockets, Lines: c.line, InspectorAddr: inspector, Exceptions: e.o.Exceptions}
 	if lock != nil {
 		options.ExtraFiles = append(options.ExtraFiles, lock)
 	}
@@ -248,8 +249,27 @@ func (c *cell) cause() error {
 
 var memoryExceeded = fault.ExceededCPU.With("The Worker exceeded its memory limit.", nil)
 
-// maxUncaught bounds cell.uncaught.
-const maxUncaught = 64
+// heads are the first lines of stacks. It is not safe for concurrent use.
+type heads []string
+
+// maxHeads bounds heads; the oldest are forgotten first.
+const maxHeads = 64
+
+func (h *heads) add(text string) {
+	if *h = append(*h, headOfStack(text)); len(*h) > maxHeads {
+		*h = (*h)[1:]
+	}
+}
+
+// take removes the head of text, and reports whether it was there.
+func (h *heads) take(text string) bool {
+	i := slices.Index(*h, headOfStack(text))
+	if i < 0 {
+		return false
+	}
+	*h = slices.Delete(*h, i, i+1)
+	return true
+}
 
 // line takes one line of the process's output.
 func (c *cell) line(l workerd.Line) {
@@ -259,8 +279,9 @@ func (c *cell) line(l workerd.Line) {
 		var uncaught bool
 		if l.Message, ray, uncaught = c.plan.mark.line(l.Message); uncaught {
 			l.Message = cutLog(l.Message)
-			if c.uncaught = append(c.uncaught, headOfStack(l.Message)); len(c.uncaught) > maxUncaught {
-				c.uncaught = c.uncaught[1:]
+			c.uncaught.add(l.Message)
+			if e.o.Exceptions {
+				c.noted.add(l.Message)
 			}
 			l.Runtime, l.Message = true, e.o.MapStack(c.version, "Uncaught "+l.Message)
 		}
@@ -274,6 +295,15 @@ func (c *cell) line(l workerd.Line) {
 				l.Level, l.Message = "warn", telemetry.LogLimitExceeded
 			}
 		}
+	} else if text, ok := l.Exception(); ok {
+		text = withoutOwnFrames(cutLog(text))
+		if c.noted.take(text) {
+			return
+		}
+		c.uncaught.add(text)
+		l.Level, l.Message = "error", e.o.MapStack(c.version, "Uncaught "+text)
+	} else if l.Level == "info" {
+		return // a note for the runtime's developers
 	} else {
 		// workerd's own text when V8 gives up.
 		if strings.Contains(l.Message, "heap out of memory") || strings.Contains(l.Message, "OOM") {
@@ -282,8 +312,8 @@ func (c *cell) line(l workerd.Line) {
 		l.Message = plainException(l.Message)
 		// The runtime's line about an exception that we have already told of,
 		// with its stack.
-		if i := slices.Index(c.uncaught, cutLog(strings.TrimPrefix(l.Message, "Uncaught "))); i >= 0 {
-			c.uncaught = slices.Delete(c.uncaught, i, i+1)
+		told := cutLog(strings.TrimPrefix(l.Message, "Uncaught "))
+		if c.uncaught.take(told) || c.uncaught.take(strings.TrimPrefix(told, "Error: ")) { // what is no Error becomes one
 			return
 		}
 		l.Message = e.o.MapStack(c.version, l.Message)

@@ -68,9 +68,12 @@ type Options struct {
 	// (cacheApiOutbound). Nil: nothing is ever found, as on workers.dev.
 	Cache func(v *config.Version) http.Handler
 	// Observe gives every cell a tail Worker, so that Invocations is always
-	// told; otherwise only while Engine.Observe asks, because it halves the
-	// throughput of small requests.
+	// told; otherwise only while Engine.Observe asks, because it costs the cell
+	// about as much as a small request.
 	Observe bool
+	// Exceptions tells Lines of each exception that a Worker does not catch, also
+	// of those that end no handler: of waitUntil(), timers and listeners.
+	Exceptions bool
 	// Lines receives what Workers and cells write. May be nil.
 	Lines func(telemetry.Line)
 	// Invocations receives tail events. May be nil.

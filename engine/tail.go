@@ -1,6 +1,7 @@
 package engine
 
 import (
+	_ "embed"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -10,15 +11,11 @@ import (
 	"github.com/selvage-edge/selvage/telemetry"
 )
 
-// tailSource reports each invocation of the user's Worker to us.
-const tailSource = `export default {
-  tail(events, env, ctx) {
-    ctx.waitUntil(env.SINK.fetch("http://tail/", { method: "POST", body: JSON.stringify(events) }));
-  },
-};
-`
+//go:embed tail.js
+var tailSource string
 
-// maxTailBytes bounds one report of tail events.
+// maxTailBytes bounds one report of tail events. tail.js collects a megabyte,
+// or what one invocation has.
 const maxTailBytes = 16 << 20
 
 // tail is the tail Worker of a cell of v.

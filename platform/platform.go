@@ -49,8 +49,8 @@ type Options struct {
 	// Resources list what the projects that run here name, so that commands
 	// beside them need no configuration. May be nil.
 	Resources func() []manifest.Resource
-	// Observe tells Invocations of every run of a handler; it costs throughput.
-	Observe bool
+	// Exceptions tells Lines of every exception that a Worker does not catch.
+	Exceptions bool
 	// Crons fires the Workers' cron triggers.
 	Crons bool
 	// Inspect gives each cell a DevTools port on loopback.
@@ -198,7 +198,7 @@ func (p *Platform) open(ctx context.Context, o Options) (err error) {
 		MakeMissing: o.CreateMissing,
 		Programs:    programs(o.Builtins),
 		Egress:      p.egress.For,
-		Observe:     o.Observe,
+		Exceptions:  o.Exceptions,
 		Lines:       o.Lines,
 		Invocations: func(i telemetry.Invocation) {
 			p.tails.Publish(i)

@@ -21,13 +21,12 @@ type console struct {
 	color bool
 	// names: several projects run, so each line says which one it is from.
 	names bool
-	// exceptions: invocations are reported, and with them uncaught exceptions.
-	exceptions bool
 }
 
-func newConsole(out io.Writer) *console {
+// colors reports whether what is written to out may have colors.
+func colors(out io.Writer) bool {
 	f, ok := out.(*os.File)
-	return &console{out: out, color: ok && term.IsTerminal(int(f.Fd())) && os.Getenv("NO_COLOR") == ""}
+	return ok && term.IsTerminal(int(f.Fd())) && os.Getenv("NO_COLOR") == ""
 }
 
 const (
@@ -58,11 +57,8 @@ func (c *console) print(worker, color, text string) {
 
 // line prints a console.* call of a Worker.
 func (c *console) line(l telemetry.Line) {
-	switch {
-	case l.Runtime && l.Level != "error":
+	if l.Runtime && l.Level != "error" {
 		return // workerd's own notes are for its developers
-	case l.Runtime && c.exceptions && strings.HasPrefix(l.Message, "Uncaught "):
-		return // comes again as part of the invocation, with its stack
 	}
 	switch l.Level {
 	case "error":
@@ -76,9 +72,9 @@ func (c *console) line(l telemetry.Line) {
 	}
 }
 
-// invocation prints the uncaught exceptions of an invocation. Its console
-// lines were printed as they came.
-func (c *console) invocation(i telemetry.Invocation) {
+// exceptions prints the exceptions of an invocation. Its console lines were
+// printed as they came.
+func (c *console) exceptions(i telemetry.Invocation) {
 	for _, e := range i.Exceptions {
 		text := e.Stack
 		if !strings.Contains(text, e.Message) {

@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -54,8 +55,9 @@ type Options struct {
 	Inspect string
 	// HTTPS serves TLS with a self-signed certificate.
 	HTTPS bool
-	// Observe reports uncaught exceptions of every kind of event. It costs
-	// throughput; without it only console lines and failed requests are seen.
+	// Observe prints every request, and every exception that a Worker does not
+	// catch. Without it only console lines, failed requests and the exceptions
+	// that end a handler are seen.
 	Observe bool
 	// StuckAfter is how long a Worker may block its process; default 30 s.
 	StuckAfter time.Duration
@@ -85,7 +87,11 @@ type server struct {
 // Run serves until ctx ends. It prints a line that starts with "Ready on" once
 // it answers.
 func Run(ctx context.Context, o Options) error {
-	s := &server{options: o, console: newConsole(o.Stdout)}
+	color := colors(o.Stdout)
+	out := newPrinter(o.Stdout)
+	defer out.flush()
+	o.Stdout = out
+	s := &server{options: o, console: &console{out: out, color: color}}
 	var err error
 	if s.names, err = hostNamesOf(o); err != nil {
 		return err
@@ -110,13 +116,13 @@ func Run(ctx context.Context, o Options) error {
 	log := slog.New(telemetry.Thin(slog.NewTextHandler(o.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
 	options := platform.Options{
 		Data: s.options.Data, Source: &s.source, Logger: log,
-		Dev: true, CreateMissing: true, Observe: o.Observe,
+		Dev: true, CreateMissing: true, Exceptions: o.Observe,
 		Resources: func() []manifest.Resource { return *s.resources.Load() },
 		Hosts:     hosts(listener), Origins: o.Origins, StuckAfter: o.StuckAfter, Inspect: o.Inspect != "",
 		Stages:      s.stages(),
 		Lines:       s.console.line,
 		Requests:    s.requests(),
-		Invocations: s.console.invocation,
+		Invocations: s.invocation,
 		MapStack:    s.mapStack,
 		Mail:        &mail.Outbox{Dir: filepath.Join(s.options.Data, "email"), Print: func(text string) { s.console.print("", "", text) }},
 		Progress:    o.Stderr,
@@ -269,7 +275,6 @@ func (s *server) loadAll() error {
 	s.projects = all
 	s.list()
 	s.console.names = len(all) > 1
-	s.console.exceptions = s.options.Observe
 	return err
 }
 
@@ -367,6 +372,14 @@ func (s *server) reload(ctx context.Context, w *watcher, paths map[string]bool) 
 		for _, name := range rebuilt {
 			s.console.note(name, "Reloaded in "+strconv.FormatInt(time.Since(start).Milliseconds(), 10)+"ms")
 		}
+	}
+}
+
+// invocation prints the exceptions of Workers in Go. Those of projects come as
+// lines.
+func (s *server) invocation(i telemetry.Invocation) {
+	if !slices.ContainsFunc(s.projects, func(p *project) bool { return p.Manifest.Name == i.ScriptName }) {
+		s.console.exceptions(i)
 	}
 }
 

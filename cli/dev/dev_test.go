@@ -147,12 +147,13 @@ SECRET="hush"
 import { greet } from "./greet";
 interface Env { WHO: string; SECRET: string }
 export default {
-  async fetch(request: Request, env: Env): Promise<Response> {
+  async fetch(request: Request, env: Env, ctx: { waitUntil(p: Promise<unknown>): void }): Promise<Response> {
     const { pathname } = new URL(request.url);
     if (pathname === "/log") console.log("a line", { n: 1 });
     if (pathname === "/throw") {
       throw new Error("on purpose");
     }
+    if (pathname === "/later") ctx.waitUntil(Promise.reject(new Error("later on purpose")));
     if (pathname === "/secret") return new Response(env.SECRET);
     return new Response(greet(env.WHO));
   },
@@ -197,6 +198,11 @@ func TestLogsAndErrors(t *testing.T) {
 	r.expect("/throw", 500, "1101")
 	r.printed("Uncaught Error: on purpose")
 	r.printed("src/index.ts:8") // mapped to the line of the source
+	r.expect("/later", 200, "hello")
+	r.printed("Uncaught Error: later on purpose")
+	if n := strings.Count(r.screen.String(), "Uncaught"); n != 2 {
+		t.Errorf("%d exceptions are printed, want 2", n)
+	}
 }
 
 func TestScheduledByHand(t *testing.T) {

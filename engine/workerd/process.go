@@ -33,6 +33,9 @@ type Options struct {
 	// DebugPort, when not empty, is the address ("unix:/path") of the RPC port
 	// that reaches every service of the process. It has no authentication.
 	DebugPort string
+	// Exceptions makes the process write a line of level info for each exception
+	// that the Worker's code does not catch; see [Line.Exception].
+	Exceptions bool
 	// ExtraFiles are inherited for the life of the process, a lock for example.
 	ExtraFiles []*os.File
 	// Lines receives what the process writes; called from one goroutine at a
@@ -54,6 +57,26 @@ type Line struct {
 	Message string
 	// Runtime: workerd wrote it, not the Worker's code.
 	Runtime bool
+}
+
+// Exception is the exception that the line tells of, with its stack where it has
+// one; ok is false for a line that tells of none. Of the runtime's notes, which
+// [Options.Exceptions] lets through, these are the only ones for a Worker's
+// author.
+func (l Line) Exception() (text string, ok bool) {
+	if !l.Runtime || l.Level != "info" {
+		return "", false
+	}
+	rest, ok := strings.CutPrefix(l.Message, "uncaught exception; source = ")
+	if !ok {
+		return "", false
+	}
+	for _, field := range []string{"; stack = ", "; exception = "} {
+		if _, text, ok = strings.Cut(rest, field); ok {
+			return text, true
+		}
+	}
+	return "", false
 }
 
 // Process is a running workerd. Its methods are safe for concurrent use.
@@ -145,6 +168,9 @@ func Start(ctx context.Context, o Options) (*Process, error) {
 	if o.DebugPort != "" {
 		cmd.Args = append(cmd.Args, "--debug-port="+o.DebugPort)
 		expected["debug-port"] = true
+	}
+	if o.Exceptions {
+		cmd.Args = append(cmd.Args, "--verbose")
 	}
 	for _, f := range o.ExtraFiles {
 		inherit(f)
@@ -286,6 +312,9 @@ func (p *Process) line(l Line) {
 	if !p.ready && l.Runtime && l.Level == "error" && len(p.errors) < maxStartErrors {
 		p.errors = append(p.errors, l.Message)
 		return
+	}
+	if !p.ready && l.Runtime && l.Level == "info" {
+		return // what keeps it from starting comes again as an error
 	}
 	if p.output != nil {
 		p.output(l)

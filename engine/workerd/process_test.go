@@ -249,6 +249,24 @@ func TestLongLines(t *testing.T) {
 	}
 }
 
+func TestException(t *testing.T) {
+	for _, c := range []struct {
+		line Line
+		want string
+	}{
+		{Line{Runtime: true, Level: "info", Message: "uncaught exception; source = Uncaught (in promise); stack = Error: a; b\n    at f (i.js:1:2)"}, "Error: a; b\n    at f (i.js:1:2)"},
+		{Line{Runtime: true, Level: "info", Message: "uncaught exception; source = Uncaught; exception = text"}, "text"},
+		{Line{Runtime: true, Level: "info", Message: "uncaught exception; exception = a.h:1: failed: jsg.Error: x"}, ""},
+		{Line{Runtime: true, Level: "info", Message: "uncaught exception; source = Uncaught"}, ""},
+		{Line{Runtime: true, Level: "error", Message: "uncaught exception; source = Uncaught; exception = text"}, ""},
+		{Line{Level: "info", Message: "uncaught exception; source = Uncaught; exception = text"}, ""}, // the Worker's own words
+	} {
+		if got, ok := c.line.Exception(); got != c.want || ok != (got != "") {
+			t.Errorf("%+v: %q, %v", c.line, got, ok)
+		}
+	}
+}
+
 func FuzzParseLine(f *testing.F) {
 	f.Add(`{"timestamp":1795218587965,"level":"log","message":"hi"}`)
 	f.Add(`{"timestamp":"1795218587965","level":"error","source":"a.rs:1","message":"service user: Uncaught Error: x\n  at index.js:2:31","context_depth":0}`)
@@ -257,6 +275,7 @@ func FuzzParseLine(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		ParseLine(closeLine([]byte(s)))
 		l := ParseLine([]byte(s))
+		l.Exception()
 		if l.Level == "" || l.Time.IsZero() {
 			t.Errorf("%+v", l)
 		}
