@@ -20,11 +20,12 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-// direct is the short way to a single upstream for requests without a body:
-// the request is written and its response read by the goroutine that asks.
-// http.Transport hands both to goroutines of the connection, which costs more
-// than everything else on the way; it stays in charge of bodies, upgrades and
-// whatever else needs to read and write at once.
+// direct is the short way to a single upstream for requests without a body, or
+// with a small one that is in memory: the request is written and its response
+// read by the goroutine that asks. http.Transport hands both to goroutines of the
+// connection, which costs more than everything else on the way; it stays in
+// charge of other bodies, upgrades and whatever else needs to read and write at
+// once.
 type direct struct {
 	dial          func(context.Context) (net.Conn, error)
 	maxIdle       int
@@ -53,7 +54,24 @@ type upstreamConn struct {
 // suits reports whether a request may take the short way.
 func (d *direct) suits(r *http.Request, c *Call, up string) bool {
 	return up == "" && (c.Scheme == "" || c.Scheme == "http") && len(r.Trailer) == 0 &&
-		(r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0)
+		(r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 || len(held(r)) > 0)
+}
+
+// maxHeld bounds a body that is written before its response is read. A socket
+// takes as much at once, so that an upstream that does not read holds up nobody.
+const maxHeld = 16 << 10
+
+// held is the body of a request whose server has it in memory, unread: then
+// r.Body has a method Held. Nil for others, and for one of unknown length.
+func held(r *http.Request) []byte {
+	b, ok := r.Body.(interface{ Held() []byte })
+	if !ok || r.ContentLength <= 0 || r.ContentLength > maxHeld {
+		return nil
+	}
+	if data := b.Held(); int64(len(data)) == r.ContentLength {
+		return data
+	}
+	return nil
 }
 
 // take returns an idle connection, or nil. One that has anything to read was
@@ -179,6 +197,7 @@ func (d *direct) roundTrip(w http.ResponseWriter, r *http.Request, c *Call, head
 			}
 		}
 	}
+	body := held(r)
 	for {
 		conn := d.take()
 		if reused = conn != nil; !reused {
@@ -187,7 +206,7 @@ func (d *direct) roundTrip(w http.ResponseWriter, r *http.Request, c *Call, head
 			}
 		}
 		stop := context.AfterFunc(ctx, func() { conn.Close() })
-		n, err := conn.send(r.Method, uri, r.Host, header)
+		n, err := conn.send(r.Method, uri, r.Host, header, body)
 		begun := false
 		if err == nil {
 			res, begun, err = conn.receive(w, r)
@@ -202,7 +221,7 @@ func (d *direct) roundTrip(w http.ResponseWriter, r *http.Request, c *Call, head
 		// once more is safe if it has seen nothing, or if twice does not matter.
 		var timeout net.Error
 		late := errors.As(err, &timeout) && timeout.Timeout()
-		if reused && !begun && !late && ctx.Err() == nil && (n == 0 || repeatable(r.Method)) {
+		if reused && !begun && !late && ctx.Err() == nil && (n == 0 || body == nil && repeatable(r.Method)) {
 			continue
 		}
 		return nil, reused, true, err
@@ -228,8 +247,8 @@ func plain(s string) bool {
 	return true
 }
 
-// send writes a request whose parts are valid.
-func (c *upstreamConn) send(method, uri, host string, header http.Header) (int, error) {
+// send writes a request whose parts are valid, and returns how much of it.
+func (c *upstreamConn) send(method, uri, host string, header http.Header, body []byte) (int, error) {
 	b := append(c.out[:0], method...)
 	b = append(append(append(b, ' '), uri...), " HTTP/1.1\r\nHost: "...)
 	b = append(append(b, host...), "\r\n"...)
@@ -242,10 +261,11 @@ func (c *upstreamConn) send(method, uri, host string, header http.Header) (int, 
 			b = append(append(b, textproto.TrimString(v)...), "\r\n"...)
 		}
 	}
-	if method == http.MethodPost || method == http.MethodPut || method == http.MethodPatch {
-		b = append(b, "Content-Length: 0\r\n"...)
+	if len(body) > 0 || method == http.MethodPost || method == http.MethodPut || method == http.MethodPatch {
+		b = strconv.AppendInt(append(b, "Content-Length: "...), int64(len(body)), 10)
+		b = append(b, "\r\n"...)
 	}
-	b = append(b, "\r\n"...)
+	b = append(append(b, "\r\n"...), body...)
 	if c.out = b; cap(b) > 16<<10 {
 		c.out = nil
 	}

@@ -275,3 +275,68 @@ func FuzzParseHead(f *testing.F) {
 		}
 	})
 }
+
+// inMemory is a body that its server has as a whole.
+type inMemory struct{ *strings.Reader }
+
+func (b inMemory) Close() error { return nil }
+func (b inMemory) Held() []byte { return []byte("hello") }
+
+// A body that is in memory goes the short way, once.
+func TestDirectBody(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make(chan string, 1)
+	upstream := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		got <- fmt.Sprint(r.Method, " ", r.ContentLength, r.TransferEncoding, string(body), err)
+	})}
+	go upstream.Serve(l)
+	t.Cleanup(func() { upstream.Close() })
+	hop := New(Options{Dial: unix(path), Single: true})
+	t.Cleanup(hop.Close)
+	hop.transport.DialContext = nil // whatever takes the other way fails
+	for _, method := range []string{"POST", "PUT", "DELETE", "GET"} {
+		r := httptest.NewRequest(method, "http://example.com/", inMemory{strings.NewReader("hello")})
+		r.ContentLength = 5
+		if _, err := hop.Forward(httptest.NewRecorder(), r, Call{}); err != nil {
+			t.Fatalf("%s: %v", method, err)
+		}
+		if seen, want := <-got, method+" 5 []hello<nil>"; seen != want {
+			t.Errorf("the upstream saw %s, want %s", seen, want)
+		}
+	}
+}
+
+// A request with a body is sent again only if nothing of it was sent before.
+func TestDirectBodyIsSentOnce(t *testing.T) {
+	hop, opened := script(t, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "CLOSE")
+	if _, _, err := ask(hop, "GET"); err != nil {
+		t.Fatal(err)
+	}
+	r := httptest.NewRequest("GET", "http://example.com/", inMemory{strings.NewReader("hello")})
+	r.ContentLength = 5
+	_, err := hop.Forward(httptest.NewRecorder(), r, Call{})
+	if e, ok := err.(*Error); !ok || e.Kind != Broken || opened.Load() != 1 {
+		t.Errorf("%v after %d connections", err, opened.Load())
+	}
+}
+
+// What was read of, or has no length, or is large, goes the other way.
+func TestHeld(t *testing.T) {
+	for _, c := range []struct {
+		length int64
+		body   io.ReadCloser
+		held   bool
+	}{
+		{5, inMemory{}, true}, {4, inMemory{}, false}, {-1, inMemory{}, false}, {0, inMemory{}, false},
+		{5, io.NopCloser(strings.NewReader("hello")), false}, {maxHeld + 1, inMemory{}, false}, {0, nil, false},
+	} {
+		if got := held(&http.Request{ContentLength: c.length, Body: c.body}); (got != nil) != c.held {
+			t.Errorf("%d bytes, %T: %q", c.length, c.body, got)
+		}
+	}
+}

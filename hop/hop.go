@@ -10,7 +10,8 @@
 // Who may ask for what is decided before a request gets here.
 //
 // There are two ways. [http.Transport] knows everything and is always there;
-// requests without a body to a cell take the short one of direct.go.
+// requests to a cell without a body, or with a small one that is in memory, take
+// the short one of direct.go.
 // DESIGN.md in this folder has the reasons and the measurements.
 package hop
 
@@ -49,7 +50,8 @@ type Options struct {
 	// TLS is used for the scheme https. Default: the system's roots.
 	TLS *tls.Config
 	// Single says that Dial leads to the same upstream whatever Call.Host is, as
-	// for a cell. Requests without a body then take a shorter way to it.
+	// for a cell. Requests without a body, or with a small one that is in
+	// memory, then take a shorter way to it.
 	Single bool
 	// HTTP2 lets TLS connections negotiate h2. Cells speak HTTP/1.1 only.
 	HTTP2 bool

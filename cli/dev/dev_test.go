@@ -205,6 +205,47 @@ func TestLogsAndErrors(t *testing.T) {
 	}
 }
 
+// Bodies of every size, read by the Worker or not, leave the connection as it
+// should be.
+func TestPosts(t *testing.T) {
+	r := start(t, `
+-- wrangler.jsonc --
+{"name": "posts", "main": "index.js", "compatibility_date": "2026-11-01"}
+-- index.js --
+export default {
+  async fetch(request) {
+    const { pathname } = new URL(request.url);
+    return new Response(request.method + " " + (pathname === "/read" ? (await request.text()).length : "unread"));
+  }
+}
+`, nil)
+	for _, size := range []int{0, 1, 100, 3000, 4096, 20_000, 200_000} {
+		for _, method := range []string{"POST", "PUT", "PATCH", "DELETE"} {
+			for path, want := range map[string]string{"/read": fmt.Sprint(method, " ", size), "/unread": method + " unread"} {
+				for _, chunked := range []bool{false, true} {
+					var body io.Reader = strings.NewReader(strings.Repeat("x", size))
+					if chunked {
+						body = io.MultiReader(body)
+					}
+					req, err := http.NewRequestWithContext(t.Context(), method, r.url+path, body)
+					if err != nil {
+						t.Fatal(err)
+					}
+					res, err := r.client.Do(req)
+					if err != nil {
+						t.Fatalf("%s %s with %d bytes: %v", method, path, size, err)
+					}
+					text, err := io.ReadAll(res.Body)
+					res.Body.Close()
+					if string(text) != want || err != nil {
+						t.Errorf("%s %s with %d bytes: %q, %v", method, path, size, text, err)
+					}
+				}
+			}
+		}
+	}
+}
+
 func TestScheduledByHand(t *testing.T) {
 	r := start(t, hello, nil)
 	r.expect("/cdn-cgi/handler/scheduled?cron=*+*+*+*+*", 200, "ok")

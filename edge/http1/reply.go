@@ -330,8 +330,9 @@ func (w *reply) SetWriteDeadline(t time.Time) error {
 	return w.short.conn.SetWriteDeadline(t)
 }
 
-// EnableFullDuplex is for http.ResponseController: there is no request body
-// that a response could be in the way of.
+// EnableFullDuplex is for http.ResponseController: no request body is left on
+// the wire that a response could be in the way of. So, other than with net/http,
+// one that nobody reads does not end the connection.
 func (w *reply) EnableFullDuplex() error { return nil }
 
 func first(h http.Header, name string) string {

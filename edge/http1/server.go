@@ -130,7 +130,7 @@ func (v *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			panic(http.ErrAbortHandler) // the connection was closed while this request came
 		}
 	}
-	if r.Body != nil && r.Body != http.NoBody {
+	if _, ok := r.Body.(*held); !ok && r.Body != nil && r.Body != http.NoBody {
 		// A copy, for us and the stages to wrap its body: net/http looks at its own
 		// afterwards, and lingers if it was not read to the end. Otherwise a client
 		// that still sends would see a reset in place of the answer.

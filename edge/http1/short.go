@@ -8,15 +8,17 @@ import (
 	"net"
 	"net/http"
 	"runtime/debug"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
 // short serves a connection without TLS as long as its requests are plain:
-// HTTP/1.1 GET or HEAD without a body, whole when it is first looked at, and
-// with no wish about the connection. Whatever else arrives is handed, with the
-// connection and all that was read of it, to net/http, for good: bodies,
+// HTTP/1.1 with a common method, header and body together small enough for one
+// buffer, and with no wish about the connection. Whatever else arrives is
+// handed, with the connection and all that was read of it, to net/http, for good:
+// large bodies and those that are slow to come or that wait to be asked for,
 // upgrades, HTTP/1.0, HTTP/2, slow and large headers, and everything malformed.
 // So nothing is refused here, and what a request says is decided by wire and
 // http.ReadRequest, as it is there.
@@ -116,8 +118,9 @@ func (s *short) loop() outcome {
 			return end
 		}
 		next := handOver
-		if buffered, _ := s.in.Peek(s.in.Buffered()); plainHead(buffered) {
-			next = s.serve(buffered)
+		buffered, _ := s.in.Peek(s.in.Buffered())
+		if head, length, ok := plainHead(buffered); ok && (length == 0 || s.whole(head, length)) {
+			next = s.serve()
 		}
 		if next != keepOn {
 			return next
@@ -130,11 +133,11 @@ func (s *short) loop() outcome {
 	}
 }
 
-// serve answers the request at the beginning of buffered, which is what s.in
-// holds.
-func (s *short) serve(buffered []byte) outcome {
+// serve answers the request at the beginning of s.in, which is whole.
+func (s *short) serve() outcome {
+	buffered, _ := s.in.Peek(s.in.Buffered())
 	r, err := http.ReadRequest(s.in)
-	if err != nil || r.Body != http.NoBody { // net/http shall see it whole and say so
+	if err != nil || !hold(r) { // net/http shall see it whole and say so
 		s.early = bytes.Clone(buffered)
 		s.in.Discard(s.in.Buffered())
 		return handOver
@@ -222,38 +225,55 @@ func (c *replayConn) Read(p []byte) (int, error) {
 	return c.plainConn.Read(p)
 }
 
+// plainMethods are those that short serves.
+var plainMethods = map[string]bool{
+	http.MethodGet: true, http.MethodHead: true, http.MethodPost: true, http.MethodPut: true,
+	http.MethodPatch: true, http.MethodDelete: true, http.MethodOptions: true,
+}
+
 // plainHead reports whether b, which wire found well-formed, begins with the
-// whole header of a request that short serves.
-func plainHead(b []byte) bool {
-	if !bytes.HasPrefix(b, []byte("GET /")) && !bytes.HasPrefix(b, []byte("HEAD /")) {
-		return false
-	}
+// whole header of a request that short serves: its length in bytes, and that of
+// the body that follows, -1 for one in chunks.
+func plainHead(b []byte) (head int, length int64, ok bool) {
+	all := len(b)
 	line, b, ok := bytes.Cut(b, crlf)
-	if !ok || !bytes.HasSuffix(line, []byte(" HTTP/1.1")) {
-		return false
+	method, target, _ := bytes.Cut(line, []byte(" "))
+	if !ok || !plainMethods[string(method)] || !bytes.HasPrefix(target, []byte("/")) || !bytes.HasSuffix(line, []byte(" HTTP/1.1")) {
+		return 0, 0, false
 	}
 	for {
 		if line, b, ok = bytes.Cut(b, crlf); !ok {
-			return false
+			return 0, 0, false
 		}
 		if len(line) == 0 {
-			return true
+			return all - len(b), length, true
 		}
 		name, value, _ := bytes.Cut(line, []byte(":"))
+		value = bytes.Trim(value, " \t")
 		switch len(name) {
 		case len("Connection"):
-			if equalFold(name, "Connection") && !equalFold(bytes.Trim(value, " \t"), "keep-alive") {
-				return false
+			if equalFold(name, "Connection") && !equalFold(value, "keep-alive") {
+				return 0, 0, false
 			}
 		case len("Expect"):
 			if equalFold(name, "Expect") {
-				return false
+				return 0, 0, false
 			}
-		case len("Upgrade"), len("Content-Length"), len("Transfer-Encoding"):
-			for _, other := range []string{"Upgrade", "Trailer", "Content-Length", "Transfer-Encoding"} {
-				if equalFold(name, other) {
-					return false
+		case len("Content-Length"):
+			if equalFold(name, "Content-Length") {
+				n, err := strconv.ParseInt(string(value), 10, 63)
+				if err != nil {
+					return 0, 0, false
 				}
+				length = n
+			}
+		case len("Transfer-Encoding"): // chunked, says wire, and without a length beside it
+			if equalFold(name, "Transfer-Encoding") {
+				length = -1
+			}
+		case len("Upgrade"):
+			if equalFold(name, "Upgrade") || equalFold(name, "Trailer") {
+				return 0, 0, false
 			}
 		}
 	}

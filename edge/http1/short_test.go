@@ -189,8 +189,31 @@ var answers = map[string]func(w http.ResponseWriter, r *http.Request){
 			panic(err)
 		}
 	},
+	"body read": func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		n, after := r.Body.Read(make([]byte, 1))
+		fmt.Fprintf(w, "%q %v %d %v", body, err, n, after)
+	},
+	"body read in part": func(w http.ResponseWriter, r *http.Request) {
+		n, err := r.Body.Read(make([]byte, 2))
+		fmt.Fprint(w, n, err)
+	},
+	"body closed": func(w http.ResponseWriter, r *http.Request) {
+		closed := r.Body.Close()
+		if r.Body == http.NoBody {
+			return
+		}
+		n, err := r.Body.Read(make([]byte, 2))
+		fmt.Fprint(w, closed, n, err)
+	},
+	"body after the answer": func(w http.ResponseWriter, r *http.Request) {
+		http.NewResponseController(w).EnableFullDuplex()
+		w.(http.Flusher).Flush()
+		io.Copy(w, r.Body)
+	},
 	"deadlines": func(w http.ResponseWriter, r *http.Request) {
 		rc := http.NewResponseController(w)
+		io.Copy(io.Discard, r.Body)
 		fmt.Fprint(w, rc.SetReadDeadline(time.Now().Add(time.Hour)), rc.SetWriteDeadline(time.Now().Add(time.Hour)), rc.EnableFullDuplex())
 	},
 }
@@ -205,11 +228,16 @@ func TestShortIsLikeNetHTTP(t *testing.T) {
 	})
 	small := slices.Index(names, "small")
 	for i, name := range names {
-		for _, method := range []string{"GET", "HEAD"} {
-			request := fmt.Appendf(nil, "%s /%d HTTP/1.1\r\n%s\r\nGET /%d HTTP/1.1\r\n%s\r\n", method, i, okHost, small, okHost)
-			got, want := exchangeAll(t, one, request), exchangeAll(t, two, request)
-			if got != want {
-				t.Errorf("%s %s:\n%q\nfrom net/http:\n%q", method, name, got, want)
+		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"} {
+			for _, body := range []string{"\r\n", "Content-Length: 0\r\n\r\n", "Content-Length: 4\r\n\r\nbody", "Transfer-Encoding: chunked\r\n\r\n3\r\nbod\r\n1\r\ny\r\n0\r\n\r\n"} {
+				if name == "hijacked" && strings.Contains(body, "bod") {
+					continue // who takes a connection over has read its body, or there is none
+				}
+				request := fmt.Appendf(nil, "%s /%d HTTP/1.1\r\n%s%sGET /%d HTTP/1.1\r\n%s\r\n", method, i, okHost, body, small, okHost)
+				got, want := exchangeAll(t, one, request), exchangeAll(t, two, request)
+				if got != want {
+					t.Errorf("%s %s with %q:\n%q\nfrom net/http:\n%q", method, name, body, got, want)
+				}
 			}
 		}
 	}
@@ -256,6 +284,14 @@ func FuzzShort(f *testing.F) {
 		"GET / HTTP/1.1\r\n" + okHost + "Trailer: X-T\r\nTe: trailers\r\n\r\n" + get,
 		"GET / HTTP/1.1\r\n" + okHost + "Upgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings\r\n\r\n" + get,
 		"POST / HTTP/1.1\r\n" + okHost + "Content-Length: 3\r\n\r\nabc" + get,
+		"POST / HTTP/1.1\r\n" + okHost + "Content-Length: 4\r\n\r\nabc", "POST / HTTP/1.1\r\n" + okHost + "Content-Length: 3\r\n\r\nabcd" + get,
+		"POST / HTTP/1.1\r\n" + okHost + "Content-Length: 03\r\n\r\nabc" + get, "PUT / HTTP/1.1\r\n" + okHost + "Content-Length: \t3 \r\n\r\nabc" + get,
+		"POST / HTTP/1.1\r\n" + okHost + "Content-Length: 3\r\nExpect: 100-continue\r\n\r\nabc" + get,
+		"PATCH / HTTP/1.1\r\n" + okHost + "Transfer-Encoding: Chunked\r\n\r\n1;x=y\r\na\r\n02\r\nbc\r\n0\r\n\r\n" + get,
+		"POST / HTTP/1.1\r\n" + okHost + "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + get, "POST / HTTP/1.1\r\n" + okHost + "Transfer-Encoding: chunked\r\n\r\n5\r\nab",
+		"POST / HTTP/1.1\r\n" + okHost + "Transfer-Encoding: chunked\r\nTrailer: X-T\r\n\r\n1\r\na\r\n0\r\nX-T: 1\r\n\r\n" + get,
+		"POST / HTTP/1.1\r\n" + okHost + "Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\nPOST / HTTP/1.1\r\n" + okHost + "Transfer-Encoding: chunked\r\n\r\n1\r\na",
+		"DELETE / HTTP/1.1\r\n" + okHost + "\r\n" + get, "OPTIONS / HTTP/1.1\r\n" + okHost + "\r\n" + get, "MERGE / HTTP/1.1\r\n" + okHost + "\r\n" + get,
 		"GET / HTTP/1.0\r\n" + okHost + "\r\n" + get, "OPTIONS * HTTP/1.1\r\n" + okHost + "\r\n" + get,
 		"GET http://a.example/x HTTP/1.1\r\n" + okHost + "\r\n" + get, "GET //b/c HTTP/1.1\r\n" + okHost + "\r\n" + get,
 		"GET /%zz HTTP/1.1\r\n" + okHost + "\r\n" + get, "GET /%2f?%zz HTTP/1.1\r\n" + okHost + "\r\n" + get,
@@ -301,7 +337,7 @@ func TestShortInPieces(t *testing.T) {
 	served := make(chan error)
 	go func() { served <- v.Serve(t.Context(), l, nil) }()
 	requests := "GET /one%?a HTTP/1.1\r\n" + okHost + "Accept: */*\r\n\r\nHEAD /two HTTP/1.1\r\n" + okHost + "\r\n" +
-		"POST /three HTTP/1.1\r\n" + okHost + "Content-Length: 2\r\n\r\nab" + "GET /four HTTP/1.1\r\n" + okHost + "Connection: close\r\n\r\n"
+		"POST /three HTTP/1.1\r\n" + okHost + "Content-Length: 2\r\n\r\nab" + "PUT /chunks HTTP/1.1\r\n" + okHost + "Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n" + "GET /four HTTP/1.1\r\n" + okHost + "Connection: close\r\n\r\n"
 	answer := func(pieces ...string) string {
 		client, server := net.Pipe()
 		defer client.Close()
@@ -319,7 +355,7 @@ func TestShortInPieces(t *testing.T) {
 		return string(changing.ReplaceAll(text, nil))
 	}
 	want := answer(requests)
-	if n := strings.Count(want, "HTTP/1.1 200 OK"); n != 4 {
+	if n := strings.Count(want, "HTTP/1.1 200 OK"); n != 5 {
 		t.Fatalf("%d answers: %s", n, want)
 	}
 	for i := range requests {
