@@ -243,14 +243,18 @@ func protect(h Handler, w http.ResponseWriter, r *http.Request) (err error) {
 
 // route is the end of the pipeline.
 func (e *Edge) route(w http.ResponseWriter, r *http.Request) error {
+	x, ok := r.Context().Value(exchangeKey{}).(*exchange)
 	host := canonical(r.Host)
-	to, ok := e.table.Load().find(telemetry.RequestFrom(r.Context()).Scheme, host, target.URI(r.URL))
-	if !ok {
+	if ok && x.asked != "" {
+		host = x.asked
+	}
+	to, found := e.table.Load().find(telemetry.RequestFrom(r.Context()).Scheme, host, target.URI(r.URL))
+	if !found {
 		f := fault.NotConfigured.With(fmt.Sprintf("No Worker answers for the host %q.", host), nil)
 		f.Hint = "deploy a Worker with a route or custom domain for this host"
 		return f
 	}
-	if x, ok := r.Context().Value(exchangeKey{}).(*exchange); ok {
+	if ok {
 		x.to = to
 	}
 	return e.options.Target(w, r, to.worker, to.version)

@@ -12,6 +12,7 @@ import (
 type exchange struct {
 	http.ResponseWriter
 	record telemetry.Request
+	asked  string // canonical host that is routed, if the request has another one now
 	to     destination
 	status int // 0: nothing was written yet
 	bytes  int64
@@ -19,6 +20,15 @@ type exchange struct {
 }
 
 type exchangeKey struct{}
+
+// Rename gives a request, which the edge is serving, another host without
+// changing which Worker it goes to. It is for stages.
+func Rename(r *http.Request, host string) {
+	if x, ok := r.Context().Value(exchangeKey{}).(*exchange); ok && x.asked == "" {
+		x.asked = canonical(r.Host)
+	}
+	r.Host = host
+}
 
 // Unwrap is for http.ResponseController.
 func (x *exchange) Unwrap() http.ResponseWriter { return x.ResponseWriter }

@@ -82,6 +82,7 @@ type server struct {
 	platform *platform.Platform
 
 	resources atomic.Pointer[[]manifest.Resource] // of all projects
+	origins   atomic.Pointer[map[string]origin]   // of the Workers that have one; see innerOrigin
 }
 
 // Run serves until ctx ends. It prints a line that starts with "Ready on" once
@@ -310,7 +311,11 @@ func (s *server) publish() {
 	if len(s.projects) > 0 {
 		snapshot.Default = s.projects[0].Manifest.Name
 	}
+	origins := map[string]origin{}
 	for _, p := range s.projects {
+		if o := innerOrigin(p.Manifest); o.host != "" {
+			origins[p.Manifest.Name] = o
+		}
 		// So that a fetch() of a project's host is answered here, as it is where
 		// the project is deployed.
 		snapshot.Routes = append(snapshot.Routes, p.Manifest.Routes...)
@@ -321,6 +326,7 @@ func (s *server) publish() {
 		}
 	}
 	s.list()
+	s.origins.Store(&origins)
 	s.source.Set(snapshot)
 	s.broken.Store(nil)
 }

@@ -154,7 +154,7 @@ export default { secret-of-the-source
 
 func TestAllHosts(t *testing.T) {
 	r := start(t, shop, func(o *Options) { o.AllowHosts = []string{"all"} })
-	if status, _, body := r.ask(r.client, "/", "whatever.example"); status != 200 || body != "the Worker's http://whatever.example/" {
+	if status, _, body := r.ask(r.client, "/", "whatever.example"); status != 200 || body != "the Worker's http://shop.example.invalid/" {
 		t.Errorf("%d %s", status, body)
 	}
 }

@@ -26,6 +26,7 @@ func (s *server) stages() []edge.Stage {
 		stage(s.foreign),   // whoever must not read anything here
 		stage(s.unbuilt),   // nothing below makes sense before the first build
 		stage(s.scheduled), // as wrangler dev has it, on every host that is answered
+		stage(s.located),   // for the Workers alone
 	}
 }
 

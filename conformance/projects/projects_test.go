@@ -44,6 +44,25 @@ const add = "\x00asm\x01\x00\x00\x00" + // magic, version
 	"\x07\x07\x01\x03add\x00\x00" + // exported as "add"
 	"\x0a\x09\x01\x07\x00\x20\x00\x20\x01\x6a\x0b" // local.get 0, local.get 1, i32.add
 
+// addZone makes a zone, for projects with routes in it.
+func addZone(t *testing.T, s *servertest.Server, name string) {
+	t.Helper()
+	body := fmt.Sprintf(`{"name":%q,"account":{"id":%q}}`, name, s.Account)
+	req, err := http.NewRequest("POST", s.API+"/zones", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header = http.Header{"Authorization": {"Bearer " + s.Token}, "Content-Type": {"application/json"}}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if answer, _ := io.ReadAll(res.Body); res.StatusCode != http.StatusOK {
+		t.Fatalf("POST /zones: %s %s", res.Status, answer)
+	}
+}
+
 func TestProjects(t *testing.T) {
 	if testing.Short() {
 		t.Skip("needs Node.js and minutes")
@@ -54,6 +73,7 @@ func TestProjects(t *testing.T) {
 	}
 	wrangler := servertest.Wrangler(t, "../wrangler/old")
 	server := servertest.Start(t)
+	addZone(t, server, "shop.example")
 	archives, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(archives) == 0 {
 		t.Fatal(archives, err)
