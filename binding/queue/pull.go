@@ -133,7 +133,7 @@ func (l lease) String() string {
 
 func parseLease(s string) (l lease, ok bool) {
 	b, err := base64.RawURLEncoding.Strict().DecodeString(s)
-	if err != nil || len(b) != 24 {
+	if err != nil || len(b) != 24 || len(s) != 32 { // line breaks would be skipped
 		return l, false
 	}
 	l.seq = binary.BigEndian.Uint64(b)
