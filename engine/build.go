@@ -17,6 +17,7 @@ import (
 	"github.com/selvage-edge/selvage/config"
 	"github.com/selvage-edge/selvage/engine/workerd"
 	"github.com/selvage-edge/selvage/hop"
+	"github.com/selvage-edge/selvage/hop/ask"
 )
 
 // The names of the services and sockets of a cell.
@@ -48,10 +49,11 @@ var shimSource string
 //go:embed email.js
 var emailSource string
 
-// builtins are modules that the runtime's own import and do not come with it.
-// Nothing compiles them before a Worker imports them.
+// builtins are modules that the runtime's own import and do not come with it, and
+// what our own import. Nothing compiles them before they are imported.
 var builtins = []workerd.ExtensionModule{
 	{Name: "cloudflare-internal:email", Internal: true, Source: emailSource},
+	ask.Module(),
 }
 
 // plan is the configuration of one cell and what it holds outside of it.

@@ -2,23 +2,29 @@
 // handler, a subrequest or a console line belongs to. This module is evaluated
 // before the Worker's own ones, wraps what makes subrequests and console lines,
 // and wraps the handlers so that an AsyncLocalStorage knows the invocation.
+// Modules of ours in the cell know it by hop/ask/ask.js.
 //
 // settings = { subrequests, key, lines, classes }: the limit; a secret that
 // keeps marks from being forged; whether lines are marked and exceptions
 // written with their stacks; the names of the Durable Objects' classes.
-import hooks from "node-internal:async_hooks";
+import { running } from "selvage:ask";
 import context from "cloudflare-internal:env";
 import workers from "cloudflare-internal:workers";
 
-const running = new hooks.AsyncLocalStorage();
-
 class Invocation {
-  subrequests = 0;
+  #subrequests = 0;
   #mark;
   // Of a request no more than the Ray ID is kept: an invocation lives until the
   // collector comes by, and what it holds lives as long.
   constructor(event, handler) {
     this.ray = rayOf(event, handler);
+  }
+  // count counts a subrequest and throws where there is one too many.
+  count() {
+    if (++this.#subrequests > settings.subrequests) {
+      throw new Error("Too many subrequests by single Worker invocation. To configure this limit, " +
+        "refer to https://developers.cloudflare.com/workers/wrangler/configuration/#limits");
+    }
   }
   // mark is how the Ray ID travels in texts; engine/invocation.go reads it.
   get mark() {
@@ -74,9 +80,10 @@ const subrequest = (pass) => (method) =>
   function (...args) {
     const invocation = running.getStore();
     if (invocation === undefined) return method.apply(this, args);
-    if (++invocation.subrequests > settings.subrequests) {
-      return Promise.reject(new Error("Too many subrequests by single Worker invocation. To configure this limit, " +
-        "refer to https://developers.cloudflare.com/workers/wrangler/configuration/#limits"));
+    try {
+      invocation.count();
+    } catch (e) {
+      return Promise.reject(e);
     }
     if (pass !== undefined && invocation.ray !== "") {
       try {
@@ -121,7 +128,7 @@ function asKey(invocation, [key, ...rest]) {
 }
 
 replace(globalThis, "fetch", subrequest(asHeader), Object.hasOwn(globalThis, "fetch") ? globalThis : Object.getPrototypeOf(globalThis));
-replace(workers.ServiceStub.prototype, "fetch", subrequest(asHeader)); // also Durable Objects, assets, D1
+replace(workers.ServiceStub.prototype, "fetch", subrequest(asHeader)); // also Durable Objects, assets
 for (const name of ["match", "put", "delete"]) replace(Cache.prototype, name, subrequest());
 for (const binding of Object.values(context.getCurrentEnv() ?? {})) {
   const type = binding !== null && typeof binding === "object" ? Object.getPrototypeOf(binding) : null;

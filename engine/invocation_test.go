@@ -13,6 +13,7 @@ import (
 	"github.com/selvage-edge/selvage/binding"
 	"github.com/selvage-edge/selvage/config"
 	"github.com/selvage-edge/selvage/engine/workerd"
+	"github.com/selvage-edge/selvage/hop/ask"
 	"github.com/selvage-edge/selvage/internal/poll"
 	"github.com/selvage-edge/selvage/telemetry"
 )
@@ -32,11 +33,31 @@ func (keyKind) Mount(b config.Binding, at binding.Site) (binding.Mount, error) {
 	}, nil
 }
 
+// askKind is an object with a module of ours; it gives back what it is asked.
+type askKind struct{}
+
+func (askKind) Type() string                    { return "ask" }
+func (askKind) Validate(b config.Binding) error { return nil }
+func (askKind) Mount(b config.Binding, at binding.Site) (binding.Mount, error) {
+	return binding.Mount{
+		Value: workerd.WrappedValue{Module: "selvage:asking", Inner: []workerd.Binding{{Name: "service", Value: workerd.ServiceValue{Name: at.Service}}}},
+		Modules: []workerd.ExtensionModule{{Name: "selvage:asking", Internal: true, Source: `import { ask } from "selvage:ask";
+export default ({ service }) => ({ ask: (question) => ask(service, "operation", question) })`}},
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			question, err := ask.Question(r, 1<<20)
+			if err != nil || r.URL.Path != "/operation" {
+				question = []byte(r.URL.Path)
+			}
+			ask.Answer(w, question)
+		}),
+	}, nil
+}
+
 // calls is an engine option that collects what Workers call.
 func collectCalls(calls *[]telemetry.Call) func(*Options) {
 	var mu sync.Mutex
 	return func(o *Options) {
-		o.Kinds = append(o.Kinds, keyKind{})
+		o.Kinds = append(o.Kinds, keyKind{}, askKind{})
 		o.Calls = func(c telemetry.Call) {
 			mu.Lock()
 			defer mu.Unlock()
@@ -64,6 +85,7 @@ const ways = {
   service: (env) => () => env.ECHO.fetch("http://x/"),
   kv: (env) => () => env.KEY.get("key"),
   "kv list": (env) => () => env.KEY.put("key", "value"),
+  ask: (env) => () => env.ASK.ask("question"),
   cache: (env) => () => caches.default.match("http://x/"),
   object: (env) => () => env.OBJECT.get(env.OBJECT.idFromName("a")).fetch("http://x/one"),
   timer: (env) => async () => { await new Promise((r) => setTimeout(r, 1)); await env.KEY.get("key") },
@@ -86,14 +108,14 @@ export class Objects extends DurableObject {
   use() { return until(ways.kv(this.env)) }
 }
 `
-	v := b.version("web", source, bound(t, "ECHO", "echo", nil), bound(t, "KEY", "key", nil),
+	v := b.version("web", source, bound(t, "ECHO", "echo", nil), bound(t, "KEY", "key", nil), bound(t, "ASK", "ask", nil),
 		bound(t, "OBJECT", "durable_object_namespace", map[string]any{"class_name": "Objects"}),
 		bound(t, "SELF", "service", map[string]any{"service": "web", "entrypoint": "Self"}))
 	v.Classes = []config.Class{{Name: "Objects", SQLite: true, Key: "objects"}}
 	v.Limits.Subrequests = 7
 	b.deploy(v)
 	want := "7 " + tooMany
-	for _, way := range []string{"fetch", "fetch a Request", "service", "kv", "kv list", "cache", "object", "timer", "object rpc"} {
+	for _, way := range []string{"fetch", "fetch a Request", "service", "kv", "kv list", "ask", "cache", "object", "timer", "object rpc"} {
 		b.want("/web/"+url.PathEscape(way), want)
 	}
 	b.want("/web/rpc", fmt.Sprintf("[%q,%q]", want, want))
@@ -131,14 +153,15 @@ func TestRay(t *testing.T) {
     await (await env.CALLEE.fetch(new Request("http://x/"), { headers: [["a", "b"]] })).text(),
     await env.KEY.get("a/ü key"), await env.KEY.get("k"), await env.KEY.get("x".repeat(500)) === "x".repeat(500),
     await (await env.ECHO.fetch("http://x/path")).text(),
+    await env.ASK.ask("short"), await env.ASK.ask("long ".repeat(1000)) === "long ".repeat(1000),
   ];
   await fetch("https://example.com/");
   ctx.waitUntil(new Promise((r) => setTimeout(r, 5)).then(() => console.log("later")));
   return Response.json(got);
-} }`, bound(t, "CALLEE", "service", map[string]any{"service": "callee"}), bound(t, "KEY", "key", nil), bound(t, "ECHO", "echo", nil)))
+} }`, bound(t, "CALLEE", "service", map[string]any{"service": "callee"}), bound(t, "KEY", "key", nil), bound(t, "ECHO", "echo", nil), bound(t, "ASK", "ask", nil)))
 	const ray = "0123456789abcdef"
 	head := fmt.Sprintf("%q", ray+"-LOC")
-	b.want("/web/", "["+head+","+head+","+head+","+head+`,"a/ü key","k",true,"web ECHO GET /path "]`, "CF-Ray", ray+"-LOC")
+	b.want("/web/", "["+head+","+head+","+head+","+head+`,"a/ü key","k",true,"web ECHO GET /path ","short",true]`, "CF-Ray", ray+"-LOC")
 
 	var got []string
 	lines := func() []string {
@@ -166,7 +189,7 @@ func TestRay(t *testing.T) {
 		called = append(called, c.Binding+" "+c.Ray)
 	}
 	// Keys that are very short or very long travel without.
-	for _, want := range []string{"KEY " + ray, "ECHO " + ray, "fetch " + ray} {
+	for _, want := range []string{"KEY " + ray, "ECHO " + ray, "ASK " + ray, "fetch " + ray} {
 		if !slices.Contains(called, want) {
 			t.Errorf("no call %q in %q", want, called)
 		}

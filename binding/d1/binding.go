@@ -2,6 +2,7 @@ package d1
 
 import (
 	"context"
+	_ "embed"
 	"errors"
 	"fmt"
 	"slices"
@@ -9,7 +10,14 @@ import (
 	"github.com/selvage-edge/selvage/binding"
 	"github.com/selvage-edge/selvage/config"
 	"github.com/selvage-edge/selvage/engine/workerd"
+	"github.com/selvage-edge/selvage/hop/ask"
 )
+
+//go:embed d1.js
+var source string
+
+// module makes the object that Workers see.
+var module = workerd.ExtensionModule{Name: "selvage:d1", Internal: true, Source: source}
 
 // kind is the binding kind "d1".
 type kind struct{ store *Store }
@@ -58,9 +66,10 @@ func (k *kind) Mount(b config.Binding, at binding.Site) (binding.Mount, error) {
 	}
 	return binding.Mount{
 		Value: workerd.WrappedValue{
-			Module: "cloudflare-internal:d1-api",
+			Module: module.Name,
 			Inner:  []workerd.Binding{{Name: "fetcher", Value: workerd.ServiceValue{Name: at.Service}}},
 		},
+		Modules: []workerd.ExtensionModule{module, ask.Module()},
 		Handler: Service(db, worker),
 	}, nil
 }

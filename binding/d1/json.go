@@ -13,120 +13,12 @@ import (
 	"github.com/selvage-edge/selvage/storage/sqlite"
 )
 
-// format is how results are laid out in JSON.
-type format int
-
-const (
-	objects        format = iota // [{"a":1}]: rows as objects
-	rowsAndColumns               // {"columns":["a"],"rows":[[1]]}
-)
-
-// jsonOutput encodes results as they arise: an array with one element per
-// statement.
-type jsonOutput struct {
-	format format
-	spill
-
-	results int
-	rows    int      // of the current result
-	keys    [][]byte // `"name":` of each column, for objects
-}
-
-// newJSONOutput begins in the memory of buf and goes on in a file in dir.
-// Close it.
-func newJSONOutput(f format, dir string, buf []byte) *jsonOutput {
-	return &jsonOutput{format: f, spill: spill{dir: dir, buf: append(buf[:0], '[')}}
-}
-
-func (o *jsonOutput) reset() {
-	o.spill.reset()
-	o.buf = append(o.buf, '[')
-	o.results, o.rows = 0, 0
-}
-
-// finish ends the array, after which it can be written.
-func (o *jsonOutput) finish() { o.buf = append(o.buf, ']') }
-
-func (o *jsonOutput) row(s *sqlite.Stmt) error {
-	if o.rows == 0 {
-		o.open(s.Columns())
-	} else {
-		o.buf = append(o.buf, ',')
-	}
-	o.rows++
-	n := s.ColumnCount()
-	if o.format == rowsAndColumns {
-		o.buf = append(o.buf, '[')
-	} else {
-		o.buf = append(o.buf, '{')
-	}
-	for i := range n {
-		if i > 0 {
-			o.buf = append(o.buf, ',')
-		}
-		if o.format == objects {
-			o.buf = append(o.buf, o.keys[i]...)
-		}
-		o.buf = appendColumn(o.buf, s, i)
-	}
-	if o.format == rowsAndColumns {
-		o.buf = append(o.buf, ']')
-	} else {
-		o.buf = append(o.buf, '}')
-	}
-	if o.size() > MaxResult {
-		return &Error{Message: textMemory}
-	}
-	return o.settle()
-}
-
-func (o *jsonOutput) open(columns []string) {
-	if o.results > 0 {
-		o.buf = append(o.buf, ',')
-	}
-	o.results++
-	o.buf = append(o.buf, `{"success":true,"results":`...)
-	if o.format == objects {
-		o.keys = o.keys[:0]
-		for _, name := range columns {
-			o.keys = append(o.keys, append(appendString(nil, name), ':'))
-		}
-		o.buf = append(o.buf, '[')
-		return
-	}
-	o.buf = append(o.buf, `{"columns":[`...)
-	for i, name := range columns {
-		if i > 0 {
-			o.buf = append(o.buf, ',')
-		}
-		o.buf = appendString(o.buf, name)
-	}
-	o.buf = append(o.buf, `],"rows":[`...)
-}
-
-func (o *jsonOutput) end(s *sqlite.Stmt, m *Meta) error {
-	if o.rows == 0 {
-		o.open(s.Columns())
-	}
-	o.rows = 0
-	if o.format == rowsAndColumns {
-		o.buf = append(o.buf, "]}"...)
-	} else {
-		o.buf = append(o.buf, ']')
-	}
-	o.buf = append(o.buf, `,"meta":`...)
-	o.buf = m.append(o.buf)
-	o.buf = append(o.buf, '}')
-	return nil
-}
-
 // append encodes the meta object that Workers and wrangler see.
 func (m *Meta) append(b []byte) []byte {
-	ms := float64(m.Duration) / float64(time.Millisecond)
 	b = append(b, `{"served_by":"selvage","served_by_primary":true,"total_attempts":1,"timings":{"sql_duration_ms":`...)
-	b = strconv.AppendFloat(b, ms, 'f', 4, 64)
+	b = m.appendDuration(b)
 	b = append(b, `},"duration":`...)
-	b = strconv.AppendFloat(b, ms, 'f', 4, 64)
+	b = m.appendDuration(b)
 	b = append(b, `,"changes":`...)
 	b = strconv.AppendInt(b, m.Changes, 10)
 	b = append(b, `,"last_row_id":`...)
@@ -140,6 +32,11 @@ func (m *Meta) append(b []byte) []byte {
 	b = append(b, `,"rows_written":`...)
 	b = strconv.AppendInt(b, m.RowsWritten, 10)
 	return append(b, '}')
+}
+
+// appendDuration encodes the duration in milliseconds.
+func (m *Meta) appendDuration(b []byte) []byte {
+	return strconv.AppendFloat(b, float64(m.Duration)/float64(time.Millisecond), 'f', 4, 64)
 }
 
 func appendColumn(b []byte, s *sqlite.Stmt, i int) []byte {

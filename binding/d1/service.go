@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/selvage-edge/selvage/hop/ask"
 )
 
 // bookmarkHeader carries a session's bookmark both ways.
@@ -20,7 +22,17 @@ const bookmarkHeader = "X-Cf-D1-Session-Commit-Token"
 // maxBody bounds the body of one call from a Worker, in bytes.
 const maxBody = 100 << 20
 
-// service answers the requests of workerd's D1 module for one database.
+// service answers the requests of our D1 module, d1.js, for one database.
+//
+//	/all, /raw, /first   one query, {"sql":"…","params":[…]}, or an array of them
+//	/exec                an array of queries
+//	/…/session           the same in a session: the bookmark ends the answer
+//	POST /dump           the database file
+//
+// The answer is an array in one of the formats, or {"error":"…","query":0}.
+//
+// It also answers those of the runtime's own module, /query and /execute, which
+// the tests compare with ours.
 //
 // Source: https://github.com/cloudflare/workerd/blob/main/src/cloudflare/internal/d1-api.ts
 type service struct {
@@ -34,43 +46,107 @@ func Service(d *Database, worker string) http.Handler { return service{d, worker
 // buffers are reused from call to call.
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
-// ServeHTTP answers with status 200 whatever happened: workerd looks only at
-// the body.
+// formats are those of our module's operations.
+var formats = map[string]format{"/all": objects, "/raw": rawRows, "/first": firstRow, "/exec": durations}
+
+// ServeHTTP answers with success whatever happened: the modules look only at
+// the answer's text.
 func (s service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	operation, session := strings.CutSuffix(r.URL.Path, "/session")
+	if f, ok := formats[operation]; ok {
+		s.answer(w, r, f, session)
+		return
+	}
 	h := w.Header()
 	h["Content-Type"] = []string{"application/json"}
 	h["Date"] = nil
-	exec := r.URL.Path == "/execute"
 	switch {
-	case r.URL.Path == "/dump" && r.Method == http.MethodPost:
-		s.dump(w, r)
-		return
-	case !exec && r.URL.Path != "/query", r.Method != http.MethodPost:
+	case r.Method != http.MethodPost:
 		w.WriteHeader(http.StatusNotFound)
 		io.WriteString(w, `{"success":false,"error":"not found"}`)
+	case operation == "/dump":
+		s.dump(w, r)
+	case operation == "/query", operation == "/execute":
+		s.reply(w, r, operation == "/execute")
+	default:
+		w.WriteHeader(http.StatusNotFound)
+		io.WriteString(w, `{"success":false,"error":"not found"}`)
+	}
+}
+
+// answer is what our module gets.
+func (s service) answer(w http.ResponseWriter, r *http.Request, f format, session bool) {
+	_, err := s.run(w, r, f, func(out *jsonOutput) {
+		if session {
+			// Every connection of the database sees every acknowledged write, so the
+			// session's bookmark needs no waiting.
+			out.buf = appendString(append(out.buf, ','), s.db.mark())
+		}
+		out.finish()
+		if out.moved == 0 {
+			ask.Answer(w, out.buf)
+		} else {
+			send(w, out)
+		}
+	})
+	if err != nil {
+		message, query := s.message(r, err)
+		body := appendString([]byte(`{"error":`), message)
+		ask.Answer(w, append(strconv.AppendInt(append(body, `,"query":`...), int64(query), 10), '}'))
+	}
+}
+
+// reply is what the runtime's module gets. For exec, whose queries are lines, an
+// error is put where the line was, so that the Worker's error names it;
+// elsewhere only the first element counts.
+func (s service) reply(w http.ResponseWriter, r *http.Request, exec bool) {
+	f := objects
+	if strings.Contains(r.URL.RawQuery, "resultsFormat=ROWS_AND_COLUMNS") {
+		f = rowsAndColumns
+	}
+	batch, err := s.run(w, r, f, func(out *jsonOutput) {
+		if token := r.Header[bookmarkHeader]; token != nil {
+			w.Header()[bookmarkHeader] = []string{s.db.mark()}
+		}
+		out.finish()
+		send(w, out)
+	})
+	if err == nil {
 		return
 	}
-	in, buf := takeBuffer(), takeBuffer()
-	defer putBuffer(in)
-	defer putBuffer(buf)
-	layout := objects
-	if strings.Contains(r.URL.RawQuery, "resultsFormat=ROWS_AND_COLUMNS") {
-		layout = rowsAndColumns
+	message, query := s.message(r, err)
+	if !exec || !batch || query == 0 {
+		fail(w, message)
+		return
 	}
-	out := newJSONOutput(layout, s.db.store.dir, buf.AvailableBuffer())
+	body := []byte{'['}
+	for range query {
+		body = append(body, `{"success":true,"results":[],"meta":{"duration":0}},`...)
+	}
+	body = append(body, `{"success":false,"error":`...)
+	body = appendString(body, message)
+	w.Write(append(body, "}]"...))
+}
+
+// run runs what a request asks for and gives the results to done, which sends
+// them. batch: there was an array of queries.
+func (s service) run(w http.ResponseWriter, r *http.Request, f format, done func(*jsonOutput)) (batch bool, err error) {
+	buf := takeBuffer()
+	defer putBuffer(buf)
+	out := newJSONOutput(f, s.db.store.dir, buf.AvailableBuffer())
 	defer out.close()
 	of := demand{tenant: s.worker, body: r.ContentLength}
 	if of.body < 0 {
 		of.body = maxBody
 	}
 	var queries []query
-	var batch bool
-	err := s.db.store.withMemory(r.Context(), of, func(heap int64) (err error) {
+	err = s.db.store.withMemory(r.Context(), of, func(heap int64) (err error) {
 		if queries == nil {
-			if _, err := in.ReadFrom(http.MaxBytesReader(w, r.Body, maxBody)); err != nil {
+			question, err := ask.Question(r, maxBody)
+			if err != nil {
 				return &Error{Message: "Can't read from request stream because client disconnected.", cause: err}
 			}
-			if queries, batch, err = decodeQueries(in.Bytes()); err != nil {
+			if queries, batch, err = decodeQueries(question); err != nil {
 				return err
 			}
 		}
@@ -78,24 +154,16 @@ func (s service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if err := s.db.run(r.Context(), heap, queries, false, out); err != nil {
 			return err
 		}
-		s.send(w, r, out) // workerd takes it in its own time
+		done(out) // workerd takes it in its own time
 		return nil
 	})
-	if err != nil {
-		s.failed(w, r, err, exec && batch)
-	}
 	*buf = *bytes.NewBuffer(out.buf[:0]) // the pool gets the memory that the result grew
+	return batch, err
 }
 
-func (s service) send(w http.ResponseWriter, r *http.Request, out *jsonOutput) {
-	h := w.Header()
-	// Every connection of the database sees every acknowledged write, so the
-	// bookmark that came with the request needs no waiting.
-	if token := r.Header[bookmarkHeader]; token != nil {
-		h[bookmarkHeader] = []string{s.db.mark()}
-	}
-	out.finish()
-	h["Content-Length"] = []string{strconv.FormatInt(out.size(), 10)}
+// send sends results in a body.
+func send(w http.ResponseWriter, out *jsonOutput) {
+	w.Header()["Content-Length"] = []string{strconv.FormatInt(out.size(), 10)}
 	out.WriteTo(w) // fails only when workerd has gone
 }
 
@@ -132,33 +200,21 @@ func decodeQueries(body []byte) (list []query, batch bool, err error) {
 	return list, batch, nil
 }
 
-// failed reports err. For exec, whose queries are lines, it is put where the
-// line was, so that the Worker's error names it; elsewhere only the first
-// element counts.
-func (s service) failed(w http.ResponseWriter, r *http.Request, err error, lines bool) {
+// message is what a Worker is told of an error, and which query it is about.
+func (s service) message(r *http.Request, err error) (text string, query int) {
 	var e *Error
-	if !errors.As(err, &e) {
-		if r.Context().Err() == nil {
-			slog.Error("D1 call failed", "database", s.db.id, "error", err)
-		}
-		message := textInternal
-		if errors.Is(err, ErrNotFound) {
-			message = "The database " + s.db.id + " was deleted."
-		}
-		fail(w, message)
-		return
+	if errors.As(err, &e) {
+		return e.Message, e.Query
 	}
-	if !lines || e.Query == 0 {
-		fail(w, e.Message)
-		return
+	if errors.Is(err, ErrNotFound) {
+		text = "The database " + s.db.id + " was deleted."
+	} else {
+		text = textInternal
 	}
-	body := []byte{'['}
-	for range e.Query {
-		body = append(body, `{"success":true,"results":[],"meta":{"duration":0}},`...)
+	if r.Context().Err() == nil {
+		slog.Error("D1 call failed", "database", s.db.id, "error", err)
 	}
-	body = append(body, `{"success":false,"error":`...)
-	body = appendString(body, e.Message)
-	w.Write(append(body, "}]"...))
+	return text, 0
 }
 
 func fail(w http.ResponseWriter, message string) {

@@ -20,8 +20,8 @@ var floors = [][]string{
 	{"config", "fault", "telemetry", "api", "npm", "hop/target"}, // words and tools
 	{"storage/sqlite", "storage/blob", "storage/keyed", "storage/backup", "storage/budget", "hop", "edge/http1",
 		"engine/workerd", "engine/sandbox", "engine/cgroup", "project/nodecompat", "mail"}, // bytes, processes, hops
-	{"storage/history", "project/bundle"},           // storage on storage, bundles with what fills in Node.js
-	{"binding", "project/manifest", "cli/settings"}, // contracts
+	{"storage/history", "project/bundle", "hop/ask"}, // storage on storage, bundles with what fills in Node.js, calls from a cell
+	{"binding", "project/manifest", "cli/settings"},  // contracts
 	{products},         // the kinds of binding
 	{"engine/program"}, // Workers in Go
 	{"engine"},         // which version runs where
