@@ -73,6 +73,7 @@ type Handler struct {
 	redirects  redirects
 	headers    []headerRule
 	warnings   []string
+	hot        *hot // nil: nothing is kept in memory
 }
 
 // New compiles the assets of a version. Of the version it reads Assets, which

@@ -9,13 +9,14 @@ import (
 )
 
 // Kind is the binding kind "assets": env.ASSETS, whose fetch() gives the files
-// of the Worker's own version.
-type Kind struct{}
+// of the Worker's own version. Small files that are asked for stay in memory,
+// unless it is the zero value.
+type Kind struct{ hot *hot }
 
 var _ binding.Fronter = Kind{}
 
 // Kinds returns the kind.
-func Kinds() []binding.Kind { return []binding.Kind{Kind{}} }
+func Kinds() []binding.Kind { return []binding.Kind{Kind{hot: newHot(maxHot)}} }
 
 // Type implements binding.Kind.
 func (Kind) Type() string { return "assets" }
@@ -24,11 +25,11 @@ func (Kind) Type() string { return "assets" }
 func (Kind) Validate(config.Binding) error { return nil }
 
 // Mount implements binding.Kind.
-func (Kind) Mount(b config.Binding, at binding.Site) (binding.Mount, error) {
+func (k Kind) Mount(b config.Binding, at binding.Site) (binding.Mount, error) {
 	if at.Version.Assets == nil {
 		return binding.Mount{}, fmt.Errorf("binding %s: Worker %q has no static assets; set assets.directory in its configuration", b.Name, at.Version.Worker)
 	}
-	h, err := New(at.Version)
+	h, err := k.handler(at.Version)
 	if err != nil {
 		return binding.Mount{}, fmt.Errorf("binding %s: %w", b.Name, err)
 	}
@@ -37,10 +38,19 @@ func (Kind) Mount(b config.Binding, at binding.Site) (binding.Mount, error) {
 
 // Front implements binding.Fronter: the files answer first, unless the version
 // says otherwise.
-func (Kind) Front(v *config.Version) (binding.Front, []string, error) {
-	h, err := New(v)
+func (k Kind) Front(v *config.Version) (binding.Front, []string, error) {
+	h, err := k.handler(v)
 	if err != nil {
 		return nil, nil, err
 	}
 	return h.Serve, h.Warnings(), nil
+}
+
+// handler is New with what k keeps in memory.
+func (k Kind) handler(v *config.Version) (*Handler, error) {
+	h, err := New(v)
+	if h != nil {
+		h.hot = k.hot
+	}
+	return h, err
 }

@@ -1,6 +1,7 @@
 package assets
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -32,15 +33,18 @@ type DirFiles struct {
 
 	mu   sync.Mutex
 	tags map[string]tag // by path; content hashes that were computed
+	kept int64          // bytes of what they keep
 }
 
 var _ config.AssetFiles = (*DirFiles)(nil)
 
-// tag is the ETag of a file that still has this time and size.
+// tag is the ETag of a file that still has this time and size, and the content
+// that it was computed from if that is small.
 type tag struct {
 	modified time.Time
 	size     int64
 	etag     string
+	data     []byte
 }
 
 // metaFiles are read and never served.
@@ -129,6 +133,12 @@ func (d *DirFiles) Lookup(p string) (config.AssetFile, bool) {
 
 // Open implements config.AssetFiles.
 func (d *DirFiles) Open(f config.AssetFile) (io.ReadSeekCloser, error) {
+	d.mu.Lock()
+	known := d.tags[strings.TrimPrefix(f.Path, "/")]
+	d.mu.Unlock()
+	if known.data != nil && known.etag == f.ETag && known.size == f.Size {
+		return inMemory(known.data), nil
+	}
 	file, err := d.root.Open(strings.TrimPrefix(f.Path, "/"))
 	if err != nil {
 		return nil, fmt.Errorf("open asset: %w", err)
@@ -151,13 +161,27 @@ func (d *DirFiles) etag(name string, info fs.FileInfo) (string, error) {
 	}
 	defer file.Close()
 	h := sha256.New()
-	if _, err := io.Copy(h, file); err != nil {
+	content := bytes.NewBuffer(make([]byte, 0, min(info.Size(), maxHotFile)))
+	if _, err := io.Copy(io.MultiWriter(h, &beginning{content}), file); err != nil {
 		return "", err
 	}
 	h.Write([]byte(path.Ext(name)))
-	known = tag{info.ModTime(), info.Size(), hex.EncodeToString(h.Sum(nil)[:16])}
+	fresh := tag{info.ModTime(), info.Size(), hex.EncodeToString(h.Sum(nil)[:16]), nil}
 	d.mu.Lock()
-	d.tags[name] = known
-	d.mu.Unlock()
-	return known.etag, nil
+	defer d.mu.Unlock()
+	d.kept -= int64(len(d.tags[name].data))
+	if n := int64(content.Len()); n == fresh.size && n <= maxHotFile && d.kept+n <= maxHot { // not one that was written to meanwhile
+		fresh.data = content.Bytes()
+		d.kept += n
+	}
+	d.tags[name] = fresh
+	return fresh.etag, nil
+}
+
+// beginning takes what may be kept of a file, and one byte more of a larger one.
+type beginning struct{ *bytes.Buffer }
+
+func (b *beginning) Write(p []byte) (int, error) {
+	b.Buffer.Write(p[:min(len(p), max(0, maxHotFile+1-b.Len()))])
+	return len(p), nil
 }

@@ -95,7 +95,9 @@ func (h *Handler) write(w http.ResponseWriter, r *http.Request, p string, a answ
 	}
 	if a.hasFile && r.Method != http.MethodHead {
 		var err error
-		if body, err = h.files.Open(a.file); err != nil {
+		if data, ok := h.hot.find(a.file.Digest); ok {
+			body = inMemory(data)
+		} else if body, err = h.files.Open(a.file); err != nil {
 			status, a.hasFile, header = http.StatusNotFound, false, http.Header{}
 			if a.file.Digest != "" { // in a live directory it went away after it was found
 				status = http.StatusInternalServerError
@@ -131,7 +133,7 @@ func (h *Handler) write(w http.ResponseWriter, r *http.Request, p string, a answ
 	if body != nil {
 		// A failure here is the client's leaving, a file that shrank under our
 		// hands, or damage: what was sent is not whole, in any coding.
-		if _, err := io.CopyN(w, body, a.file.Size); err != nil {
+		if err := h.hot.send(w, body, a.file.Digest, a.file.Size); err != nil {
 			panic(http.ErrAbortHandler)
 		}
 	}

@@ -105,7 +105,7 @@ func (w *reply) Write(p []byte) (int, error) {
 	case w.hijacked:
 		return 0, http.ErrHijacked
 	case w.done:
-		return 0, errors.New("the handler has returned")
+		return 0, errOver
 	case w.status == 0:
 		w.WriteHeader(http.StatusOK)
 	}
@@ -126,8 +126,13 @@ func bodyAllowed(status int) bool {
 	return status >= 200 && status != http.StatusNoContent && status != http.StatusNotModified
 }
 
+var errOver = errors.New("the handler has returned")
+
 // FlushError is for http.ResponseController.
 func (w *reply) FlushError() error {
+	if w.done {
+		return errOver
+	}
 	if w.status == 0 {
 		w.WriteHeader(http.StatusOK)
 	}

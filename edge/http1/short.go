@@ -30,8 +30,6 @@ type short struct {
 	server *Server
 	conn   *plainConn
 	in     *bufio.Reader
-	out    *bufio.Writer // the response, header and all
-	body   *bufio.Writer // holds back the beginning of a body, to learn its length
 	ctx    context.Context
 	addr   string // the client's
 
@@ -41,6 +39,8 @@ type short struct {
 	mu    sync.Mutex
 	ended sync.Cond // the watch has ended
 	// of the request being served
+	out      *bufio.Writer      // the response, header and all
+	body     *bufio.Writer      // holds back the beginning of a body, to learn its length
 	cancel   context.CancelFunc // nil between requests
 	watching bool
 	early    []byte // of a later request, read by the watch and so behind what is in in
@@ -64,8 +64,6 @@ func (v *Server) serveShort(c *plainConn, others func(net.Conn)) {
 	ctx, cancel := context.WithCancel(v.options.ConnContext(ctx, c))
 	defer cancel()
 	s := &short{server: v, conn: c, in: bufio.NewReader(c), ctx: ctx, addr: c.RemoteAddr().String()}
-	s.out = bufio.NewWriterSize(nil, 4<<10)
-	s.body = bufio.NewWriterSize(nil, holdBack)
 	s.ended.L = &s.mu
 	s.timer = time.AfterFunc(time.Hour, s.watch)
 	s.timer.Stop()
@@ -151,6 +149,8 @@ func (s *short) serve() outcome {
 	s.mu.Unlock()
 	s.timer.Reset(watchAfter)
 	w := &reply{short: s, request: r, header: http.Header{}, length: -1}
+	buffers := replyBuffers.Get().(*outBuffers)
+	s.out, s.body = buffers.out, buffers.body
 	s.out.Reset(noteErrors{w})
 	s.body.Reset((*replyBody)(w))
 	s.server.ServeHTTP(w, r)
@@ -160,6 +160,10 @@ func (s *short) serve() outcome {
 	}
 	cancel()
 	w.finish()
+	s.out, s.body = nil, nil
+	buffers.out.Reset(nil)
+	buffers.body.Reset(nil)
+	replyBuffers.Put(buffers)
 	switch {
 	case w.last():
 		return end
@@ -168,6 +172,17 @@ func (s *short) serve() outcome {
 	}
 	return keepOn
 }
+
+// outBuffers are those of one response. A connection without a request has none.
+type outBuffers struct{ out, body *bufio.Writer }
+
+// outBuffer is how much of a response is written at once: a small file and its
+// header.
+const outBuffer = 16 << 10
+
+var replyBuffers = sync.Pool{New: func() any {
+	return &outBuffers{bufio.NewWriterSize(nil, outBuffer), bufio.NewWriterSize(nil, holdBack)}
+}}
 
 // watch waits for the client to leave while a request is served, and then ends
 // the request's context.
