@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/selvage-edge/selvage"
+	"github.com/selvage-edge/selvage/binding/analytics"
 	"github.com/selvage-edge/selvage/binding/assets"
 	"github.com/selvage-edge/selvage/binding/d1"
 	"github.com/selvage-edge/selvage/binding/kv"
@@ -191,6 +192,22 @@ func Example_queue() {
 	// Output:
 	// 200 mails: "welcome, ann", at attempt 2
 	// 200 mails: "welcome, bob", at attempt 2
+}
+
+// A Worker that counts page views in Analytics Engine. Clients of the REST API, or
+// `selvage analytics`, ask for them by SQL.
+func Example_analytics() {
+	type Env struct {
+		Views *analytics.Dataset `binding:"VIEWS"`
+	}
+	page := func(env *Env) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			err := env.Views.WriteDataPoint(analytics.Point{Index: r.Host, Blobs: []string{r.URL.Path}, Doubles: []float64{1}})
+			fmt.Fprint(w, "counted, error: ", err)
+		})
+	}
+	ask([]string{"/a"}, selvage.Worker("page", page, selvage.WithAnalytics("VIEWS", "page_views")))
+	// Output: 200 counted, error: <nil>
 }
 
 // A Worker that calls another one. Whether that is written in Go or in

@@ -96,6 +96,12 @@ func WithQueue(name, queue string) WorkerOption {
 	return WithBinding(name, "queue", map[string]string{"queue_name": queue})
 }
 
+// WithAnalytics binds a data set of Analytics Engine by its name. Without this
+// option an *analytics.Dataset is the data set that has the binding's name.
+func WithAnalytics(name, dataset string) WorkerOption {
+	return WithBinding(name, "analytics_engine", map[string]string{"dataset": dataset})
+}
+
 // WithService binds another Worker.
 func WithService(name, worker string) WorkerOption {
 	return WithBinding(name, "service", map[string]string{"service": worker})

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/selvage-edge/selvage"
+	"github.com/selvage-edge/selvage/binding/analytics"
 	"github.com/selvage-edge/selvage/binding/d1"
 	"github.com/selvage-edge/selvage/binding/kv"
 	"github.com/selvage-edge/selvage/binding/queue"
@@ -101,6 +102,11 @@ func TestEnvironmentProblems(t *testing.T) {
 		}) http.Handler {
 			return nil
 		}, selvage.WithQueue("JOBS", "a b")),
+		selvage.Worker("w", func(*struct {
+			Views *analytics.Dataset `binding:"VIEWS"`
+		}) http.Handler {
+			return nil
+		}, selvage.WithAnalytics("VIEWS", "a b")),
 		selvage.Worker("w", func(*struct{}) http.Handler { return http.NotFoundHandler() }, selvage.WithCron("never")),
 	} {
 		if _, err := selvage.New(t.Context(), selvage.WithData(t.TempDir()), o); err == nil {

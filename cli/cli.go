@@ -22,20 +22,21 @@ import (
 
 // commands is the whole grammar; kong reads the tags.
 type commands struct {
-	Dev     devCommand     `cmd:"" help:"Run Workers projects here and reload them on save."`
-	Serve   serveCommand   `cmd:"" help:"Run a server that wrangler deploys to."`
-	Account accountCommand `cmd:"" help:"Print the account id of a server."`
-	Token   tokenCommand   `cmd:"" help:"Make, list and revoke API tokens."`
-	Backup  backupCommand  `cmd:"" help:"Write all data of a server into one file, also while it serves."`
-	Restore restoreCommand `cmd:"" help:"Unpack a backup into an empty data directory."`
-	Doctor  doctorCommand  `cmd:"" help:"Say what this machine has of what a server wants."`
-	Cells   cellsCommand   `cmd:"" help:"List the processes in which a server's Workers run."`
-	Cell    cellCommand    `cmd:"" help:"Look into one of them."`
-	Config  configCommand  `cmd:"" help:"Work with a server's configuration."`
-	D1      d1Command      `cmd:"" name:"d1" help:"Query D1 databases and apply their migrations."`
-	KV      kvCommand      `cmd:"" name:"kv" help:"Read and write Workers KV."`
-	Engine  engineCommand  `cmd:"" help:"Fetch the engine, if it is not here yet, and print where it is."`
-	Version versionCommand `cmd:"" help:"Print the version of selvage and of the engine."`
+	Dev       devCommand       `cmd:"" help:"Run Workers projects here and reload them on save."`
+	Serve     serveCommand     `cmd:"" help:"Run a server that wrangler deploys to."`
+	Account   accountCommand   `cmd:"" help:"Print the account id of a server."`
+	Token     tokenCommand     `cmd:"" help:"Make, list and revoke API tokens."`
+	Backup    backupCommand    `cmd:"" help:"Write all data of a server into one file, also while it serves."`
+	Restore   restoreCommand   `cmd:"" help:"Unpack a backup into an empty data directory."`
+	Doctor    doctorCommand    `cmd:"" help:"Say what this machine has of what a server wants."`
+	Cells     cellsCommand     `cmd:"" help:"List the processes in which a server's Workers run."`
+	Cell      cellCommand      `cmd:"" help:"Look into one of them."`
+	Config    configCommand    `cmd:"" help:"Work with a server's configuration."`
+	Analytics analyticsCommand `cmd:"" help:"Query the data sets of Analytics Engine."`
+	D1        d1Command        `cmd:"" name:"d1" help:"Query D1 databases and apply their migrations."`
+	KV        kvCommand        `cmd:"" name:"kv" help:"Read and write Workers KV."`
+	Engine    engineCommand    `cmd:"" help:"Fetch the engine, if it is not here yet, and print where it is."`
+	Version   versionCommand   `cmd:"" help:"Print the version of selvage and of the engine."`
 }
 
 // IO is where a command reads and writes.

@@ -5,6 +5,7 @@ import (
 	"crypto/md5"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/selvage-edge/selvage/api"
 	"github.com/selvage-edge/selvage/binding"
+	"github.com/selvage-edge/selvage/binding/analytics"
 	"github.com/selvage-edge/selvage/binding/d1"
 	"github.com/selvage-edge/selvage/binding/kv"
 	"github.com/selvage-edge/selvage/binding/queue"
@@ -26,8 +28,8 @@ import (
 	"github.com/selvage-edge/selvage/telemetry"
 )
 
-// newWhole is a bench with the routes of KV, D1 and Queues, as a server has them, and
-// the list of all routes.
+// newWhole is a bench with the routes of KV, D1, Queues and Analytics Engine, as a
+// server has them, and the list of all routes.
 func newWhole(t *testing.T) (*bench, []api.Route) {
 	t.Helper()
 	must := func(err error) {
@@ -58,8 +60,15 @@ func newWhole(t *testing.T) (*bench, []api.Route) {
 		binding.Router
 	})
 	must(queues.Open(binding.Home{Keyed: pairs, Now: time.Now, Log: slog.New(slog.DiscardHandler)}))
-	b.auth = auth.New(b.state, nil)
-	others := [][]api.Route{namespaces.Routes(), databases.Routes(), queues.Routes()}
+	b.auth = auth.New(b.state, nil, "account_analytics")
+	points := analytics.Kinds()[0].(interface {
+		binding.Opener
+		binding.Router
+		io.Closer
+	})
+	must(points.Open(binding.Home{Dir: dir, Quota: func(string) int64 { return 0 }, Now: time.Now, Log: slog.New(slog.DiscardHandler)}))
+	t.Cleanup(func() { points.Close() })
+	others := [][]api.Route{namespaces.Routes(), databases.Routes(), queues.Routes(), points.Routes()}
 	h, err := New(t.Context(), Options{State: b.state, Auth: b.auth, Kinds: kinds(), Tail: b.subscribe, Routes: others})
 	must(err)
 	listening := httptest.NewServer(h)

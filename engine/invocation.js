@@ -13,6 +13,7 @@ import workers from "cloudflare-internal:workers";
 
 class Invocation {
   #subrequests = 0;
+  points = 0; // data points written
   #mark;
   // Of a request no more than the Ray ID is kept: an invocation lives until the
   // collector comes by, and what it holds lives as long.
@@ -130,12 +131,31 @@ function asKey(invocation, [key, ...rest]) {
 replace(globalThis, "fetch", subrequest(asHeader), Object.hasOwn(globalThis, "fetch") ? globalThis : Object.getPrototypeOf(globalThis));
 replace(workers.ServiceStub.prototype, "fetch", subrequest(asHeader)); // also Durable Objects, assets
 for (const name of ["match", "put", "delete"]) replace(Cache.prototype, name, subrequest());
+
+// point counts what an invocation writes to Analytics Engine.
+//
+// Source: https://developers.cloudflare.com/analytics/analytics-engine/limits/
+const maxPoints = 250;
+const point = (method) => function (...args) {
+  const invocation = running.getStore();
+  if (invocation !== undefined && ++invocation.points > maxPoints) {
+    throw new Error(`Too many data points by single Worker invocation: Analytics Engine takes ${maxPoints}.`);
+  }
+  return method.apply(this, args);
+};
+
+const types = new Set(); // of bindings, that have been looked at
 for (const binding of Object.values(context.getCurrentEnv() ?? {})) {
   const type = binding !== null && typeof binding === "object" ? Object.getPrototypeOf(binding) : null;
-  if (type !== null && Object.getOwnPropertyDescriptor(type, "constructor")?.value.name === "KvNamespace") {
-    for (const name of ["get", "getWithMetadata", "put", "delete"]) replace(type, name, subrequest(asKey));
-    replace(type, "list", subrequest());
-    break;
+  if (type === null || types.has(type)) continue;
+  types.add(type);
+  switch (Object.getOwnPropertyDescriptor(type, "constructor")?.value.name) {
+    case "KvNamespace":
+      for (const name of ["get", "getWithMetadata", "put", "delete"]) replace(type, name, subrequest(asKey));
+      replace(type, "list", subrequest());
+      break;
+    case "AnalyticsEngine":
+      replace(type, "writeDataPoint", point);
   }
 }
 

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/selvage-edge/selvage/binding"
@@ -67,6 +68,35 @@ func collectCalls(calls *[]telemetry.Call) func(*Options) {
 }
 
 const tooMany = "Too many subrequests by single Worker invocation. To configure this limit, refer to https://developers.cloudflare.com/workers/wrangler/configuration/#limits"
+
+// analyticsKind is Analytics Engine as the runtime sees it.
+type analyticsKind struct{ points *atomic.Int64 }
+
+func (analyticsKind) Type() string                    { return "points" }
+func (analyticsKind) Validate(b config.Binding) error { return nil }
+func (k analyticsKind) Mount(b config.Binding, at binding.Site) (binding.Mount, error) {
+	return binding.Mount{
+		Value:   workerd.AnalyticsValue(at.Service),
+		Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { k.points.Add(1) }),
+	}, nil
+}
+
+// An invocation writes 250 data points; the next one begins anew.
+func TestDataPoints(t *testing.T) {
+	var points atomic.Int64
+	b := newBench(t, func(o *Options) { o.Kinds = append(o.Kinds, analyticsKind{&points}) })
+	b.deploy(b.version("w", `export default {
+  fetch(request, env) {
+    let n = 0;
+    try { for (; n < 300; n++) env.POINTS.writeDataPoint({ doubles: [n] }) } catch (e) { return new Response(n + " " + e.message) }
+    return new Response("no limit");
+  },
+};`, config.Binding{Name: "POINTS", Type: "points", Raw: []byte(`{"name":"POINTS","type":"points"}`)}))
+	for range 2 {
+		b.want("/w/", "250 Too many data points by single Worker invocation: Analytics Engine takes 250.")
+	}
+	poll.Until(t, "500 points", func() bool { return points.Load() == 500 })
+}
 
 // Every way of running code and every way of making subrequests is counted,
 // each invocation by itself.

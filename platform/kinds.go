@@ -2,6 +2,7 @@ package platform
 
 import (
 	"github.com/selvage-edge/selvage/binding"
+	"github.com/selvage-edge/selvage/binding/analytics"
 	"github.com/selvage-edge/selvage/binding/assets"
 	"github.com/selvage-edge/selvage/binding/d1"
 	"github.com/selvage-edge/selvage/binding/durable"
@@ -25,6 +26,7 @@ var products = []func() []binding.Kind{
 	service.Kinds,
 	durable.Kinds,
 	queue.Kinds,
+	analytics.Kinds,
 	unsupported.Kinds,
 }
 

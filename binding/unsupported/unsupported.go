@@ -36,7 +36,6 @@ var features = map[string]feature{
 	"ai_search":            {noun: "an AI Search", product: "AI Search", paths: []string{"ai-search"}},
 	"ai_search_namespace":  {noun: "an AI Search namespace"},
 	"analytics":            {noun: "an analytics", spared: true},
-	"analytics_engine":     {noun: "an Analytics Engine", product: "Analytics Engine", paths: []string{"analytics_engine"}, spared: true},
 	"artifacts":            {noun: "an Artifacts", product: "Artifacts", paths: []string{"artifacts"}},
 	"browser":              {noun: "a Browser Rendering", product: "Browser Rendering", paths: []string{"browser-rendering"}, spared: true},
 	"dispatch_namespace":   {noun: "a dispatch namespace", product: "Workers for Platforms", paths: []string{"workers/dispatch"}},

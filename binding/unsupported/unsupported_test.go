@@ -49,7 +49,7 @@ func TestThrowsOnlyWhenUsed(t *testing.T) {
 
 // spared are the types that a Worker may be deployed with: they name nothing
 // that a deployment would have to find or make.
-var spared = []string{"ai", "analytics", "analytics_engine", "browser", "images", "media", "stream", "unsafe_hello_world", "worker_loader"}
+var spared = []string{"ai", "analytics", "browser", "images", "media", "stream", "unsafe_hello_world", "worker_loader"}
 
 func TestEveryTypeWarns(t *testing.T) {
 	for _, typ := range unsupported.Types() {

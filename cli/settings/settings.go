@@ -161,6 +161,8 @@ type Quotas struct {
 	// WorkerDurableObjects is the size of all objects of one Worker. Default: no
 	// bound.
 	WorkerDurableObjects string `toml:"worker_durable_objects"`
+	// AnalyticsEngine is the size of all data points. Default "10GiB".
+	AnalyticsEngine string `toml:"analytics_engine"`
 	// Code is the size of all modules and static files, WorkerCode of those of all
 	// versions of one Worker, each content counted once. Default: no bound.
 	Code       string `toml:"code"`

@@ -106,6 +106,7 @@ func TestEverything(t *testing.T) {
 		{"/api/service", 200, `["callee got https://callee/path",3,"everything",5]`, ""},
 		{"/api/ratelimit", 200, `[true,true,false]`, ""},
 		{"/api/queue", 200, `sent`, ""},
+		{"/api/analytics?a", 200, `written`, ""},
 		{"/api/queue?large", 200, `message length of 128002 bytes exceeds limit of 128000 (10204)`, ""},
 		{"/api/assets", 200, "about", ""},
 		{"/api/self", 200, "about", ""},

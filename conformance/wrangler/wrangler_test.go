@@ -28,7 +28,7 @@ var clis = []struct {
 	scripts []string // nil: all
 }{
 	{"new", nil},
-	{"old", []string{"assets", "deploy", "durable", "errors", "queues", "secret", "triggers", "versions"}},
+	{"old", []string{"analytics", "assets", "deploy", "durable", "errors", "queues", "secret", "triggers", "versions"}},
 }
 
 func TestWrangler(t *testing.T) {
@@ -88,6 +88,7 @@ func scripts(cli, path string) testscript.Params {
 			"poll":  pollFile,
 			"until": waitFor,
 			"api":   callAPI,
+			"sql":   askSQL,
 		},
 	}
 }
@@ -176,6 +177,42 @@ func callAPI(ts *testscript.TestScript, neg bool, args []string) {
 	answer, err := io.ReadAll(resp.Body)
 	ts.Check(err)
 	fmt.Fprintf(ts.Stdout(), "%d %s\n", resp.StatusCode, answer)
+}
+
+// sql QUERY [FILE] asks the SQL API of Analytics Engine, until the answer is that
+// of FILE if one is named: a data point arrives behind the response. It prints the
+// answer, with its status if that is not 200.
+func askSQL(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) < 1 || len(args) > 2 {
+		ts.Fatalf("usage: [!] sql QUERY [FILE]")
+	}
+	var answer []byte
+	var status int
+	ask := func() {
+		r, err := http.NewRequest("POST", ts.Getenv("CLOUDFLARE_API_BASE_URL")+"/accounts/"+ts.Getenv("CLOUDFLARE_ACCOUNT_ID")+"/analytics_engine/sql", strings.NewReader(args[0]))
+		ts.Check(err)
+		r.Header.Set("Authorization", "Bearer "+ts.Getenv("CLOUDFLARE_API_TOKEN"))
+		resp, err := http.DefaultTransport.RoundTrip(r)
+		ts.Check(err)
+		defer resp.Body.Close()
+		status = resp.StatusCode
+		answer, err = io.ReadAll(resp.Body)
+		ts.Check(err)
+	}
+	ask()
+	if len(args) == 2 {
+		want := ts.ReadFile(args[1])
+		if !poll.Within(poll.Patience, func() bool { ask(); return string(answer) == want }) {
+			ts.Fatalf("the answer is not that of %s: %d\n%s", args[1], status, answer)
+		}
+	}
+	if status != http.StatusOK {
+		answer = fmt.Appendf(nil, "%d %s", status, answer)
+	}
+	ts.Stdout().Write(answer)
+	if neg != (status != http.StatusOK) {
+		ts.Fatalf("the status is %d: %s", status, answer)
+	}
 }
 
 // addWasm puts a module with the function add(a, b) where scripts import it:

@@ -152,6 +152,8 @@ type (
 	R2Value string
 	// QueueValue is a Queue producer over the named service.
 	QueueValue string
+	// AnalyticsValue is an AnalyticsEngineDataset over the named service.
+	AnalyticsValue string
 	// DurableValue is a DurableObjectNamespace of a class in the named service
 	// (empty: the same Worker).
 	DurableValue struct{ ClassName, Service string }

@@ -316,6 +316,11 @@ func (v QueueValue) encode(e *encoder) {
 	e.quote(string(v))
 }
 
+func (v AnalyticsValue) encode(e *encoder) {
+	e.WriteString("analyticsEngine = ")
+	e.quote(string(v))
+}
+
 func (v ServiceValue) encode(e *encoder) {
 	e.WriteString("service = ")
 	e.designator(ServiceDesignator(v))

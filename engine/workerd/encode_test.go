@@ -38,6 +38,7 @@ func everything() *Config {
 					{"KV", KVValue("b0")},
 					{"R2", R2Value("b0")},
 					{"QUEUE", QueueValue("b0")},
+					{"STATS", AnalyticsValue("b0")},
 					{"SELF", ServiceValue{Name: "user"}},
 					{"SHIM", ServiceValue{Name: "shim", Entrypoint: "E", Props: `{"p":"\"q\""}`}},
 					{"DO", DurableValue{ClassName: "C"}},

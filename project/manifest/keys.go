@@ -177,7 +177,7 @@ var keys = []key{
 	{name: "workflows", shape: list(workflow), scope: own, fate: throws},
 	{name: "hyperdrive", shape: bindings(opt("id", text), opt("localConnectionString", text), remote), scope: own, fate: throws},
 	{name: "vectorize", shape: bindings(req("index_name", text), remote), scope: own, fate: throws},
-	{name: "analytics_engine_datasets", shape: bindings(opt("dataset", text), remote), scope: own, fate: throws},
+	{name: "analytics_engine_datasets", shape: bindings(opt("dataset", text), remote), scope: own},
 	{name: "send_email", shape: list(object(req("name", text), opt("destination_address", text),
 		opt("allowed_destination_addresses", texts), opt("allowed_sender_addresses", texts), remote)), scope: own},
 	{name: "mtls_certificates", shape: bindings(req("certificate_id", text), remote), scope: own, fate: throws},

@@ -19,6 +19,7 @@ const config :Workerd.Config = (
         (name = "KV", kvNamespace = "b0"),
         (name = "R2", r2Bucket = "b0"),
         (name = "QUEUE", queue = "b0"),
+        (name = "STATS", analyticsEngine = "b0"),
         (name = "SELF", service = "user"),
         (name = "SHIM", service = (name = "shim", entrypoint = "E", props = (json = "{\"p\":\"\\\"q\\\"\"}"))),
         (name = "DO", durableObjectNamespace = (className = "C")),

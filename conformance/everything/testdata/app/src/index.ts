@@ -26,6 +26,9 @@ export default {
         const instance = (await WebAssembly.instantiate(add)) as any;
         return Response.json([note.trim(), [...new Uint8Array(data)], instance.exports.add(2, 3), Buffer.from("node").toString("hex")]);
       }
+      case "analytics":
+        env.STATS.writeDataPoint({ indexes: ["i"], blobs: [url.search], doubles: [1] });
+        return new Response("written");
       case "kv": {
         await env.KV.put("greeting", "hello", { metadata: { lang: "en" } });
         const { value, metadata } = await env.KV.getWithMetadata("greeting");
