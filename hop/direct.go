@@ -24,8 +24,8 @@ import (
 // with a small one that is in memory: the request is written and its response
 // read by the goroutine that asks. http.Transport hands both to goroutines of the
 // connection, which costs more than everything else on the way; it stays in
-// charge of other bodies, upgrades and whatever else needs to read and write at
-// once.
+// charge of other bodies, which have to be written while the response may already
+// be read.
 type direct struct {
 	dial          func(context.Context) (net.Conn, error)
 	maxIdle       int
@@ -52,8 +52,8 @@ type upstreamConn struct {
 }
 
 // suits reports whether a request may take the short way.
-func (d *direct) suits(r *http.Request, c *Call, up string) bool {
-	return up == "" && (c.Scheme == "" || c.Scheme == "http") && len(r.Trailer) == 0 &&
+func (d *direct) suits(r *http.Request, c *Call) bool {
+	return (c.Scheme == "" || c.Scheme == "http") && len(r.Trailer) == 0 &&
 		(r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 || len(held(r)) > 0)
 }
 
@@ -210,6 +210,14 @@ func (d *direct) roundTrip(w http.ResponseWriter, r *http.Request, c *Call, head
 		begun := false
 		if err == nil {
 			res, begun, err = conn.receive(w, r)
+		}
+		if err == nil && res.StatusCode == http.StatusSwitchingProtocols && stop() {
+			switched := &switchedConn{Conn: conn.Conn}
+			if conn.r.Buffered() > 0 {
+				switched.first = conn.r
+			}
+			res.Body = switched
+			return res, reused, true, nil
 		}
 		if err == nil {
 			res.Body = conn.body(res, stop)
@@ -427,8 +435,6 @@ func (c *upstreamConn) body(res *http.Response, stop func() bool) io.ReadCloser 
 	b := &upstreamBody{c: c, res: res, stop: stop, left: res.ContentLength}
 	bodiless := res.Request.Method == http.MethodHead || res.StatusCode == http.StatusNoContent || res.StatusCode == http.StatusNotModified
 	switch {
-	case res.StatusCode == http.StatusSwitchingProtocols: // nobody has asked for it
-		return b
 	case bodiless || res.ContentLength == 0:
 		if bodiless && res.ContentLength < 0 {
 			res.ContentLength = 0
@@ -439,6 +445,46 @@ func (c *upstreamConn) body(res *http.Response, stop func() bool) io.ReadCloser 
 		b.chunks = httputil.NewChunkedReader(c.r)
 	}
 	return b
+}
+
+// switchedConn is a connection after a 101 response.
+type switchedConn struct {
+	net.Conn
+	first *bufio.Reader // what came with the response; nil when that was read
+}
+
+func (c *switchedConn) Read(p []byte) (int, error) {
+	if c.first != nil {
+		if n := c.first.Buffered(); n > 0 {
+			return c.first.Read(p[:min(n, len(p))])
+		}
+		c.first = nil
+	}
+	return c.Conn.Read(p)
+}
+
+// ReadWaiter is for the function of that name.
+func (c *switchedConn) ReadWaiter() func() { return waitBehind(&c.first, c.Conn) }
+
+// waitBehind waits for c unless something is left in the buffer before it.
+func waitBehind(r **bufio.Reader, c net.Conn) func() {
+	wait := ReadWaiter(c)
+	if wait == nil {
+		return nil
+	}
+	return func() {
+		if *r == nil || (*r).Buffered() == 0 {
+			wait()
+		}
+	}
+}
+
+// CloseWrite ends our half.
+func (c *switchedConn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
 }
 
 // upstreamBody is the body of a response, read from its connection.
@@ -488,6 +534,15 @@ func (b *upstreamBody) Read(p []byte) (n int, err error) {
 		b.end(err == io.EOF)
 	}
 	return n, err
+}
+
+// ReadWaiter is for the function of that name. A body with a length is there
+// soon, and waiting for it costs more than the buffer.
+func (b *upstreamBody) ReadWaiter() func() {
+	if b.c == nil || b.left >= 0 {
+		return nil
+	}
+	return waitBehind(&b.c.r, b.c.Conn)
 }
 
 // trailer reads what follows the last chunk.

@@ -159,6 +159,10 @@ type Call struct {
 	// its header. When it returns an error, nothing is written, and Forward
 	// returns that error as it is. May be nil.
 	Inspect func(res *http.Response) error
+	// Restart, when it ends, ends the WebSocket that the request has become: its
+	// client gets a Close frame with code 1012. The end of the request's context
+	// does the same. May be nil.
+	Restart context.Context
 }
 
 // Result tells what became of a request.
@@ -250,7 +254,7 @@ func (h *Hop) Forward(w http.ResponseWriter, r *http.Request, c Call) (Result, e
 		}
 	}
 	if res.StatusCode == http.StatusSwitchingProtocols {
-		result.Sent, err = switchProtocols(w, r, res, up)
+		result.Sent, err = switchProtocols(w, r, res, &c, up)
 		return result, err
 	}
 	result.Sent = respond(w, r, res, body)
@@ -259,7 +263,7 @@ func (h *Hop) Forward(w http.ResponseWriter, r *http.Request, c Call) (Result, e
 
 // send makes the round trip. The returned body is nil for a request without one.
 func (h *Hop) send(w http.ResponseWriter, r *http.Request, c *Call, up string) (res *http.Response, body *body, reused bool, err error) {
-	if h.direct != nil && h.direct.suits(r, c, up) {
+	if h.direct != nil && h.direct.suits(r, c) {
 		header := headers.Get().(http.Header)
 		outgoing(header, r, c, up)
 		res, reused, ok, err := h.direct.roundTrip(w, r, c, header)

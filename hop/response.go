@@ -1,13 +1,13 @@
 package hop
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/textproto"
 	"strings"
-	"sync"
 
 	"golang.org/x/net/http/httpguts"
 )
@@ -98,16 +98,24 @@ func respond(w http.ResponseWriter, r *http.Request, res *http.Response, b *body
 	return n
 }
 
-var buffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
-
 // copyBody copies src to dst and calls wrote after each part.
 func copyBody(dst io.Writer, src io.Reader, wrote func()) (int64, error) {
 	if src == http.NoBody {
 		return 0, nil
 	}
-	buf := buffers.Get().(*[32 << 10]byte)
-	defer buffers.Put(buf)
 	var total int64
+	if wait := ReadWaiter(src); wait != nil {
+		err := relay(src, wait, func(p []byte) error {
+			n, err := dst.Write(p)
+			if total += int64(n); err == nil {
+				wrote()
+			}
+			return err
+		})
+		return total, err
+	}
+	buf := buffers.Get().(*[buffer]byte)
+	defer buffers.Put(buf)
 	for {
 		n, err := src.Read(buf[:])
 		if n > 0 {
@@ -128,7 +136,7 @@ func copyBody(dst io.Writer, src io.Reader, wrote func()) (int64, error) {
 }
 
 // switchProtocols joins the client's connection with the upstream's.
-func switchProtocols(w http.ResponseWriter, r *http.Request, res *http.Response, up string) (int64, error) {
+func switchProtocols(w http.ResponseWriter, r *http.Request, res *http.Response, c *Call, up string) (int64, error) {
 	upstream, ok := res.Body.(io.ReadWriteCloser)
 	if !ok {
 		res.Body.Close()
@@ -143,9 +151,6 @@ func switchProtocols(w http.ResponseWriter, r *http.Request, res *http.Response,
 		upstream.Close()
 		return 0, &Error{Kind: Broken, Err: fmt.Errorf("take over the client's connection: %w", err)}
 	}
-	defer client.Close()
-	defer upstream.Close()
-
 	removeHopByHop(res.Header)
 	h := w.Header()
 	for k, v := range res.Header {
@@ -156,11 +161,11 @@ func switchProtocols(w http.ResponseWriter, r *http.Request, res *http.Response,
 	h.Write(buffered)
 	buffered.WriteString("\r\n")
 	if err := buffered.Flush(); err != nil {
+		client.Close()
+		upstream.Close()
 		return 0, nil // the client has left: there is nobody to tell
 	}
-	from := io.MultiReader(io.LimitReader(buffered.Reader, int64(buffered.Reader.Buffered())), client)
-	if strings.EqualFold(up, "websocket") {
-		return join(r.Context(), client, from, upstream, websocketLinger), nil
-	}
-	return Join(r.Context(), client, from, upstream), nil
+	first, _ := buffered.Peek(buffered.Reader.Buffered())
+	s := &socket{client: client, first: bytes.Clone(first), upstream: upstream}
+	return s.join(r.Context(), c.Restart), nil
 }

@@ -1,0 +1,166 @@
+package hop
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"io"
+	"net"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+
+	"github.com/selvage-edge/selvage/internal/poll"
+)
+
+// pair returns the two ends of a connection, closed when the test ends.
+func pair(t *testing.T, network, address string) (one, other net.Conn) {
+	t.Helper()
+	l, err := net.Listen(network, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if one, err = net.Dial(network, l.Addr().String()); err == nil {
+		other, err = l.Accept()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		one.Close()
+		other.Close()
+	})
+	return one, other
+}
+
+// joined is a WebSocket between a client and a Worker.
+func joined(t *testing.T) (client, worker net.Conn, s *socket, restart func()) {
+	t.Helper()
+	client, ours := pair(t, "tcp", "127.0.0.1:0")
+	upstream, worker := pair(t, "unix", filepath.Join(t.TempDir(), "s"))
+	s = &socket{client: ours, upstream: upstream}
+	ctx, restart := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.join(context.Background(), ctx)
+	}()
+	t.Cleanup(func() {
+		client.Close()
+		worker.Close()
+		<-done
+		restart()
+	})
+	return client, worker, s, restart
+}
+
+// The client of a WebSocket that is ended for a restart gets the frame that is
+// on its way, whole, and then a Close frame with code 1012. To the Worker its
+// client has left.
+func TestRestart(t *testing.T) {
+	long := string(wsFrame(2, false, 300))
+	goodbye := string(serviceRestart)
+	for name, c := range map[string]struct{ before, after, want string }{
+		"nothing was said":            {"", "", goodbye},
+		"between two frames":          {long, "", long + goodbye},
+		"within a header":             {long[:3], long[3:], long + goodbye},
+		"within a payload":            {long[:50], long[50:], long + goodbye},
+		"another frame follows":       {long[:50], long[50:] + long, long + goodbye},
+		"the Worker has said goodbye": {string(closeFrame(4000, "x")), "", string(closeFrame(4000, "x"))},
+		"the frame never ends":        {long[:50], "", long[:50]},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			client, worker, s, restart := joined(t)
+			io.WriteString(worker, c.before)
+			got := make([]byte, len(c.before))
+			if _, err := io.ReadFull(client, got); err != nil {
+				t.Fatal(err)
+			}
+			restart()
+			poll.Until(t, "the restart begins", s.restarting.Load)
+			io.WriteString(client, "something that nobody reads any more")
+			io.WriteString(worker, c.after)
+			rest, err := io.ReadAll(client)
+			if err != nil || string(got)+string(rest) != c.want {
+				t.Errorf("the client got %q, %v, want %q", string(got)+string(rest), err, c.want)
+			}
+			client.Close()
+			io.Copy(io.Discard, worker) // to its end
+		})
+	}
+}
+
+// A client that does not read does not hold up a restart.
+func TestRestartOfASlowReader(t *testing.T) {
+	_, worker, _, restart := joined(t)
+	var sent atomic.Int64
+	wrote := make(chan struct{})
+	go func() {
+		defer close(wrote)
+		for p := wsFrame(2, false, 1<<20); ; {
+			n, err := worker.Write(p)
+			if sent.Add(int64(n)); err != nil {
+				return
+			}
+		}
+	}()
+	stalled(t, &sent)
+	restart()
+	<-wrote
+}
+
+// stalled waits until n does not grow.
+func stalled(t *testing.T, n *atomic.Int64) {
+	t.Helper()
+	last, same := int64(-1), 0
+	poll.Until(t, "the writer waits", func() bool {
+		now := n.Load()
+		if same++; now != last || now == 0 {
+			same = 0
+		}
+		last = now
+		return same == 12 // the last ones 50 ms apart
+	})
+}
+
+// Who does not read holds up who writes, in both directions, and what was
+// written arrives when they do.
+func TestBackpressure(t *testing.T) {
+	const total, held = 64 << 20, 32 << 20 // what two sockets and we may hold is less than the half
+	for _, direction := range []string{"to the client", "to the Worker"} {
+		t.Run(direction, func(t *testing.T) {
+			t.Parallel()
+			reader, writer, _, _ := joined(t)
+			if direction == "to the Worker" {
+				reader, writer = writer, reader
+			}
+			var sent atomic.Int64
+			written := sha256.New()
+			go func() {
+				defer writer.(interface{ CloseWrite() error }).CloseWrite()
+				for p := make([]byte, 64<<10); sent.Load() < total; {
+					rand.Read(p)
+					written.Write(p)
+					if _, err := writer.Write(p); err != nil {
+						t.Error(err)
+						return
+					}
+					sent.Add(int64(len(p)))
+				}
+			}()
+			stalled(t, &sent)
+			if n := sent.Load(); n > held {
+				t.Errorf("%d bytes were taken for somebody who does not read", n)
+			}
+			read := sha256.New()
+			if n, err := io.Copy(read, reader); n != total || err != nil {
+				t.Errorf("%d bytes arrived, %v", n, err)
+			}
+			if string(read.Sum(nil)) != string(written.Sum(nil)) {
+				t.Error("they are other ones")
+			}
+		})
+	}
+}
