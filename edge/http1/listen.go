@@ -9,6 +9,8 @@ import (
 	"net"
 	"sync/atomic"
 	"time"
+
+	"github.com/selvage-edge/selvage/hop"
 )
 
 // listener gives net/http connections whose bytes are checked by [wire], and
@@ -125,6 +127,9 @@ func (s *slot) Close() error {
 
 func (s *slot) CloseWrite() error { return closeWrite(s.Conn) }
 
+// ReadWaiter is for hop.ReadWaiter.
+func (s *slot) ReadWaiter() func() { return hop.ReadWaiter(s.Conn) }
+
 func closeWrite(c net.Conn) error {
 	if cw, ok := c.(interface{ CloseWrite() error }); ok {
 		return cw.CloseWrite()
@@ -152,7 +157,9 @@ func (g *gate) Read(p []byte) (int, error) {
 		switch {
 		case len(g.pending) > 0:
 			n := copy(p, g.pending)
-			g.pending = g.pending[n:]
+			if g.pending = g.pending[n:]; len(g.pending) == 0 {
+				g.pending = nil // the memory is not needed for as long as the connection is
+			}
 			return n, nil
 		case g.err != nil:
 			return 0, g.err
@@ -182,8 +189,9 @@ func (g *gate) Read(p []byte) (int, error) {
 			}
 		}
 		if len(pass) > 0 {
-			n = copy(p, pass)
-			g.pending = pass[n:] // of memory other than p's
+			if n = copy(p, pass); n < len(pass) {
+				g.pending = pass[n:] // of memory other than p's
+			}
 			return n, nil
 		}
 		if err != nil {
@@ -201,6 +209,20 @@ func (g *gate) Write(p []byte) (int, error) {
 }
 
 func (g *gate) CloseWrite() error { return closeWrite(g.Conn) }
+
+// ReadWaiter is for hop.ReadWaiter. A connection with TLS has none: it may have
+// read more than it has given.
+func (g *gate) ReadWaiter() func() {
+	wait := hop.ReadWaiter(g.Conn)
+	if wait == nil {
+		return nil
+	}
+	return func() {
+		if len(g.pending) == 0 && g.err == nil {
+			wait()
+		}
+	}
+}
 
 type plainConn struct{ gate }
 

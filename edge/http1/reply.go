@@ -322,7 +322,9 @@ func (w *reply) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	s.conn.SetDeadline(time.Time{})
 	rest := s.unread()
 	in := bufio.NewReaderSize(&replayConn{plainConn: s.conn, first: rest}, max(4<<10, len(rest)))
-	in.Peek(len(rest)) // callers look at what is buffered, and then at the connection itself
+	in.Peek(len(rest))                  // callers look at what is buffered, and then at the connection itself
+	s.in, s.out, s.body = nil, nil, nil // the connection may stay open for days
+	s.server.shorts.remove(s)           // and Shutdown waits for it in another way
 	return s.conn, bufio.NewReadWriter(in, bufio.NewWriter(s.conn)), nil
 }
 

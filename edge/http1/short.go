@@ -16,10 +16,11 @@ import (
 
 // short serves a connection without TLS as long as its requests are plain:
 // HTTP/1.1 with a common method, header and body together small enough for one
-// buffer, and with no wish about the connection. Whatever else arrives is
-// handed, with the connection and all that was read of it, to net/http, for good:
-// large bodies and those that are slow to come or that wait to be asked for,
-// upgrades, HTTP/1.0, HTTP/2, slow and large headers, and everything malformed.
+// buffer, and with no wish about the connection but to become a WebSocket.
+// Whatever else arrives is handed, with the connection and all that was read of
+// it, to net/http, for good: large bodies and those that are slow to come or that
+// wait to be asked for, other upgrades, HTTP/1.0, HTTP/2, slow and large headers,
+// and everything malformed.
 // So nothing is refused here, and what a request says is decided by wire and
 // http.ReadRequest, as it is there.
 //
@@ -234,10 +235,25 @@ type replayConn struct {
 func (c *replayConn) Read(p []byte) (int, error) {
 	if len(c.first) > 0 {
 		n := copy(p, c.first)
-		c.first = c.first[n:]
+		if c.first = c.first[n:]; len(c.first) == 0 {
+			c.first = nil
+		}
 		return n, nil
 	}
 	return c.plainConn.Read(p)
+}
+
+// ReadWaiter is for hop.ReadWaiter.
+func (c *replayConn) ReadWaiter() func() {
+	wait := c.plainConn.ReadWaiter()
+	if wait == nil {
+		return nil
+	}
+	return func() {
+		if len(c.first) == 0 {
+			wait()
+		}
+	}
 }
 
 // plainMethods are those that short serves.
@@ -256,19 +272,26 @@ func plainHead(b []byte) (head int, length int64, ok bool) {
 	if !ok || !plainMethods[string(method)] || !bytes.HasPrefix(target, []byte("/")) || !bytes.HasSuffix(line, []byte(" HTTP/1.1")) {
 		return 0, 0, false
 	}
+	var switches, websocket bool // what Connection and Upgrade say
 	for {
 		if line, b, ok = bytes.Cut(b, crlf); !ok {
 			return 0, 0, false
 		}
 		if len(line) == 0 {
-			return all - len(b), length, true
+			return all - len(b), length, switches == websocket && (!websocket || string(method) == http.MethodGet)
 		}
 		name, value, _ := bytes.Cut(line, []byte(":"))
 		value = bytes.Trim(value, " \t")
 		switch len(name) {
 		case len("Connection"):
-			if equalFold(name, "Connection") && !equalFold(value, "keep-alive") {
-				return 0, 0, false
+			if equalFold(name, "Connection") {
+				switch {
+				case equalFold(value, "keep-alive"):
+				case equalFold(value, "upgrade"), equalFold(value, "keep-alive, upgrade"): // Firefox sends the latter
+					switches = true
+				default:
+					return 0, 0, false
+				}
 			}
 		case len("Expect"):
 			if equalFold(name, "Expect") {
@@ -287,6 +310,10 @@ func plainHead(b []byte) (head int, length int64, ok bool) {
 				length = -1
 			}
 		case len("Upgrade"):
+			if equalFold(name, "Upgrade") && equalFold(value, "websocket") {
+				websocket = true
+				break
+			}
 			if equalFold(name, "Upgrade") || equalFold(name, "Trailer") {
 				return 0, 0, false
 			}
