@@ -56,7 +56,23 @@ func spawn(cmd *exec.Cmd) error {
 		}
 		result <- err
 	}
-	return <-result
+	if err := <-result; err != nil {
+		return err
+	}
+	raiseDescriptors(cmd.Process.Pid)
+	return nil
+}
+
+// raiseDescriptors lets a process open as many files as the hard limit says.
+// Each WebSocket takes two, and the usual soft limit is 1,024. Go raises its own
+// and gives children the one that it was started with. A process for which it
+// fails runs with that.
+func raiseDescriptors(pid int) {
+	var limit unix.Rlimit
+	if unix.Prlimit(pid, unix.RLIMIT_NOFILE, nil, &limit) == nil {
+		limit.Cur = limit.Max
+		_ = unix.Prlimit(pid, unix.RLIMIT_NOFILE, &limit, nil)
+	}
 }
 
 var (

@@ -4,6 +4,8 @@ import (
 	"os"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestParseThreadStat(t *testing.T) {
@@ -75,6 +77,31 @@ func TestThread(t *testing.T) {
 	_ = p.Wait()
 	if _, err := p.Thread(); err == nil {
 		t.Error("a process that has ended has a thread")
+	}
+}
+
+// A process may open as many files as the hard limit says, whatever the soft
+// limit that we were started with.
+func TestDescriptors(t *testing.T) {
+	var own unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &own); err != nil {
+		t.Fatal(err)
+	}
+	// What is set explicitly is what children get.
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: own.Max / 2, Max: own.Max}); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Setrlimit(unix.RLIMIT_NOFILE, &own)
+	socket, _ := listen(t)
+	p, err := Start(t.Context(), Options{Binary: binary(t), Config: module(`export default { fetch() {} }`), Sockets: map[string]*os.File{"main": socket}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Wait()
+	defer p.Kill()
+	var got unix.Rlimit
+	if err := unix.Prlimit(p.PID(), unix.RLIMIT_NOFILE, nil, &got); err != nil || got.Cur != own.Max {
+		t.Errorf("the process may open %d files, %v, want %d", got.Cur, err, own.Max)
 	}
 }
 
