@@ -40,6 +40,11 @@ type cell struct {
 	// have become WebSockets.
 	requests, sockets sync.WaitGroup
 	upgraded          atomic.Int64
+	// switched: it has had a WebSocket.
+	switched atomic.Bool
+	// restart ends the WebSockets, whose clients are told to connect again.
+	restarting context.Context
+	restart    context.CancelFunc
 	// draining: its pool gives it out no more, and it is ended once its work is
 	// done. stopping closes when no new connection is taken.
 	draining  atomic.Bool
@@ -117,6 +122,7 @@ func tryCell(ctx context.Context, p *pool, binary string, lock *os.File) (_ *cel
 		return nil, err
 	}
 	c := &cell{pool: p, version: p.version, plan: pl, generation: generation, stopping: make(chan struct{}), hurried: make(chan struct{}), over: make(chan struct{})}
+	c.restarting, c.restart = context.WithCancel(context.Background())
 	defer func() {
 		if err != nil {
 			pl.discard()
@@ -138,7 +144,7 @@ func tryCell(ctx context.Context, p *pool, binary string, lock *os.File) (_ *cel
 	c.watch.lastActive = c.started
 	c.hop = hop.New(hop.Options{Dial: dialUnix(pl.userSocket), Single: true})
 	c.events = shimClient(pl)
-	c.objects = hop.New(hop.Options{Dial: dialUnix(pl.eventSocket)})
+	c.objects = hop.New(hop.Options{Dial: dialUnix(pl.eventSocket), Single: true})
 	e.add(c)
 	e.o.Logger.Debug("cell started", "worker", c.version.Worker, "version", c.version.ID, "pid", c.proc.PID(), "took", c.proc.StartTime)
 	return c, nil
@@ -194,6 +200,7 @@ func (c *cell) release() {
 // upgrade is called when a retained request has become a WebSocket; release it
 // by releaseSocket.
 func (c *cell) upgrade() {
+	c.switched.Store(true)
 	c.upgraded.Add(1)
 	c.sockets.Add(1)
 	c.requests.Done()

@@ -27,14 +27,17 @@ const (
 //  1. Wait for our requests in flight, and for WebSockets unless somebody waits
 //     for us: the successor of a Worker with Durable Objects, the deployment
 //     after the next one, or Close.
-//  2. Wait until the cell is quiet, for waitUntil.
-//  3. SIGTERM: workerd takes no more connections, finishes what it reads from
+//  2. End the WebSockets that are left: their clients get a Close frame with
+//     code 1012, to the Worker it is as if they had left.
+//  3. Wait until the cell is quiet, for waitUntil.
+//  4. SIGTERM: workerd takes no more connections, finishes what it reads from
 //     those it has, and ends.
-//  4. A connection over which another cell has called by RPC keeps workerd
+//  5. A connection over which another cell has called by RPC keeps workerd
 //     alive for ever and is used for that cell's further calls. When it is
 //     quiet the process is killed: the caller connects anew for its next call.
 //     While it is busy the callers' cells are replaced; the new ones connect to
-//     our successor. WebSockets that are left are cut in the same way.
+//     our successor. A hibernating WebSocket whose client has left keeps workerd
+//     alive for ever, too.
 func (c *cell) drain() {
 	c.draining.Store(true)
 	c.drainOnce.Do(func() {
@@ -62,6 +65,7 @@ func (c *cell) drain() {
 		case <-ctx.Done():
 		case <-c.proc.Done():
 		}
+		c.restart()
 		limit := o.DrainTimeout
 		if c.plan.called {
 			limit = 2 * quietWait // until the SIGTERM other cells bring new work
@@ -71,7 +75,7 @@ func (c *cell) drain() {
 		c.objects.Close()
 		// From here on connections of other cells wait for the next cell.
 		c.stopOnce.Do(func() { close(c.stopping) })
-		if c.plan.called || c.upgraded.Load() > 0 {
+		if c.plan.called || c.switched.Load() {
 			c.pool.w.e.loops.Go(func() {
 				if !c.settle(ctx, busyCallers) && ctx.Err() == nil {
 					if c.plan.called {

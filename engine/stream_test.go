@@ -56,9 +56,44 @@ func TestWebSocketOutlivesSwap(t *testing.T) {
 	poll.Until(t, "the old cell ends", func() bool { return len(b.Cells()) == 1 })
 }
 
-// An open WebSocket does not hold up a Worker with Durable Objects: the client
-// is cut off and connects to the new version.
-func TestWebSocketOfObjectIsCut(t *testing.T) {
+// A WebSocket that outlives the drain time is closed with code 1012.
+func TestWebSocketAfterTheDrainTime(t *testing.T) {
+	b := newBench(t, func(o *Options) { o.DrainTimeout = 300 * time.Millisecond })
+	source := `export default { fetch() {
+  const [client, server] = Object.values(new WebSocketPair());
+  server.accept();
+  server.send("%s");
+  return new Response(null, { status: 101, webSocket: client });
+} }`
+	b.deploy(b.version("ws", fmt.Sprintf(source, "one")))
+	ctx, cancel := context.WithTimeout(t.Context(), poll.Patience)
+	defer cancel()
+	dial := func(want string) *websocket.Conn {
+		t.Helper()
+		conn, _, err := websocket.Dial(ctx, "ws"+strings.TrimPrefix(b.server.URL, "http")+"/ws/", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, got, err := conn.Read(ctx); err != nil || string(got) != want {
+			t.Fatalf("%q, %v", got, err)
+		}
+		return conn
+	}
+	conn := dial("one")
+	defer conn.CloseNow()
+	b.deploy(b.version("ws", fmt.Sprintf(source, "two")))
+	if err := b.Start(ctx, "ws"); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := conn.Read(ctx); websocket.CloseStatus(err) != websocket.StatusServiceRestart {
+		t.Errorf("the WebSocket of the old version ended with %v", err)
+	}
+	dial("two").CloseNow()
+}
+
+// An open WebSocket does not hold up a Worker with Durable Objects: it is closed
+// with code 1012, and the client connects to the new version.
+func TestWebSocketOfObjectIsClosed(t *testing.T) {
 	b := newBench(t, func(o *Options) { o.DrainTimeout = time.Minute })
 	source := `import { DurableObject } from "cloudflare:workers";
 export class Room extends DurableObject {
@@ -77,9 +112,15 @@ export default { fetch: (r, env) => r.headers.get("Upgrade") ? env.ROOM.get(env.
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
+	var old *websocket.Conn
 	for _, name := range []string{"one", "two"} {
 		b.deploy(room(name))
 		b.want("/room/", name)
+		if old != nil {
+			if _, _, err := old.Read(ctx); websocket.CloseStatus(err) != websocket.StatusServiceRestart {
+				t.Errorf("the WebSocket of the old version ended with %v", err)
+			}
+		}
 		conn, _, err := websocket.Dial(ctx, "ws"+strings.TrimPrefix(b.server.URL, "http")+"/room/", nil)
 		if err != nil {
 			t.Fatal(err)
@@ -91,6 +132,7 @@ export default { fetch: (r, env) => r.headers.get("Upgrade") ? env.ROOM.get(env.
 		if _, got, err := conn.Read(ctx); err != nil || string(got) != name+" hi" {
 			t.Errorf("%q, %v", got, err)
 		}
+		old = conn
 	}
 }
 
