@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/selvage-edge/selvage/hop/await"
 	"github.com/selvage-edge/selvage/hop/target"
 	"golang.org/x/net/http/httpguts"
 )
@@ -463,12 +464,12 @@ func (c *switchedConn) Read(p []byte) (int, error) {
 	return c.Conn.Read(p)
 }
 
-// ReadWaiter is for the function of that name.
+// ReadWaiter is for await.Readable.
 func (c *switchedConn) ReadWaiter() func() { return waitBehind(&c.first, c.Conn) }
 
 // waitBehind waits for c unless something is left in the buffer before it.
 func waitBehind(r **bufio.Reader, c net.Conn) func() {
-	wait := ReadWaiter(c)
+	wait := await.Readable(c)
 	if wait == nil {
 		return nil
 	}
@@ -536,8 +537,8 @@ func (b *upstreamBody) Read(p []byte) (n int, err error) {
 	return n, err
 }
 
-// ReadWaiter is for the function of that name. A body with a length is there
-// soon, and waiting for it costs more than the buffer.
+// ReadWaiter is for await.Readable. A body with a length is there soon, and
+// waiting for it costs more than the buffer.
 func (b *upstreamBody) ReadWaiter() func() {
 	if b.c == nil || b.left >= 0 {
 		return nil

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"golang.org/x/net/http/httpguts"
+
+	"github.com/selvage-edge/selvage/hop/await"
 )
 
 // informational passes on a 1xx response. 100 is the server's own business.
@@ -104,7 +106,7 @@ func copyBody(dst io.Writer, src io.Reader, wrote func()) (int64, error) {
 		return 0, nil
 	}
 	var total int64
-	if wait := ReadWaiter(src); wait != nil {
+	if wait := await.Readable(src); wait != nil {
 		err := relay(src, wait, func(p []byte) error {
 			n, err := dst.Write(p)
 			if total += int64(n); err == nil {

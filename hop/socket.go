@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/selvage-edge/selvage/hop/await"
 )
 
 const (
@@ -82,7 +84,7 @@ func (s *socket) up() error {
 		return err
 	}
 	s.first = nil
-	return relay(s.client, ReadWaiter(s.client), func(p []byte) error {
+	return relay(s.client, await.Readable(s.client), func(p []byte) error {
 		_, err := s.upstream.Write(p)
 		if s.restarting.Load() {
 			return nil
@@ -93,7 +95,7 @@ func (s *socket) up() error {
 
 // toClient carries what the upstream says to the client.
 func (s *socket) toClient() error {
-	err := relay(s.upstream, ReadWaiter(s.upstream), func(p []byte) error {
+	err := relay(s.upstream, await.Readable(s.upstream), func(p []byte) error {
 		s.down.pass(p)
 		return s.write(p)
 	})

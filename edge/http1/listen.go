@@ -10,7 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/selvage-edge/selvage/hop"
+	"github.com/selvage-edge/selvage/hop/await"
 )
 
 // listener gives net/http connections whose bytes are checked by [wire], and
@@ -127,8 +127,8 @@ func (s *slot) Close() error {
 
 func (s *slot) CloseWrite() error { return closeWrite(s.Conn) }
 
-// ReadWaiter is for hop.ReadWaiter.
-func (s *slot) ReadWaiter() func() { return hop.ReadWaiter(s.Conn) }
+// ReadWaiter is for await.Readable.
+func (s *slot) ReadWaiter() func() { return await.Readable(s.Conn) }
 
 func closeWrite(c net.Conn) error {
 	if cw, ok := c.(interface{ CloseWrite() error }); ok {
@@ -210,10 +210,10 @@ func (g *gate) Write(p []byte) (int, error) {
 
 func (g *gate) CloseWrite() error { return closeWrite(g.Conn) }
 
-// ReadWaiter is for hop.ReadWaiter. A connection with TLS has none: it may have
+// ReadWaiter is for await.Readable. A connection with TLS has none: it may have
 // read more than it has given.
 func (g *gate) ReadWaiter() func() {
-	wait := hop.ReadWaiter(g.Conn)
+	wait := await.Readable(g.Conn)
 	if wait == nil {
 		return nil
 	}

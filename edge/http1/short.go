@@ -243,7 +243,7 @@ func (c *replayConn) Read(p []byte) (int, error) {
 	return c.plainConn.Read(p)
 }
 
-// ReadWaiter is for hop.ReadWaiter.
+// ReadWaiter is for await.Readable.
 func (c *replayConn) ReadWaiter() func() {
 	wait := c.plainConn.ReadWaiter()
 	if wait == nil {
