@@ -50,6 +50,9 @@ type Mount struct {
 	Handler http.Handler
 	// Peer, instead of Handler, leads Site.Service to another Worker.
 	Peer *Peer
+	// Class, with Peer, is a Durable Object class of that Worker, to which the
+	// binding leads. The engine then makes Value.
+	Class string
 	// Modules are extension modules that Value refers to. The same name with
 	// the same text may be given by several bindings.
 	Modules []workerd.ExtensionModule

@@ -65,7 +65,7 @@ type Referrer interface {
 
 // Reference is where a binding leads.
 type Reference struct {
-	// Peer is what it calls.
+	// Peer is what it calls. Peer.Worker is empty for the Worker's own class.
 	Peer
 	// Class is the Durable Object class of Peer.Worker that it leads to; then
 	// no entrypoint is called.

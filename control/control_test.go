@@ -94,13 +94,8 @@ func (b *bench) subscribe(_ string, f func(telemetry.Invocation)) (cancel func()
 
 // kinds are the kinds of binding that uploads may have, none of them open.
 func kinds() []binding.Kind {
-	return slices.Concat(vars.Kinds(), kv.Kinds(), d1.Kinds(), service.Kinds(), []binding.Kind{anywhere{}}, unsupported.Kinds())
+	return slices.Concat(vars.Kinds(), kv.Kinds(), d1.Kinds(), service.Kinds(), durable.Kinds(), unsupported.Kinds())
 }
-
-// anywhere lets Workers bind the Durable Objects of others.
-type anywhere struct{ durable.Kind }
-
-func (anywhere) Deployable(string, config.Binding) error { return nil }
 
 // secrets are their fields that are secret.
 var secrets = map[string][]string{"secret_text": {"text"}, "secret_key": {"key_base64", "key_jwk"}}

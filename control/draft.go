@@ -118,6 +118,9 @@ func (d *draft) fill(u *upload, strict bool) error {
 		}
 		d.MigrationTag = u.Migrations.NewTag
 	}
+	if err := d.checkClasses(); err != nil {
+		return err
+	}
 	if err := d.storeModules(u.modules); err != nil {
 		return err
 	}

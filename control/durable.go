@@ -1,7 +1,9 @@
 package control
 
 import (
+	"errors"
 	"net/http"
+	"slices"
 
 	"github.com/selvage-edge/selvage/api"
 	"github.com/selvage-edge/selvage/control/state"
@@ -36,4 +38,49 @@ func (s *server) listNamespaces(w http.ResponseWriter, r *http.Request) error {
 	}
 	page, info := api.Paginate(r, list, 20)
 	return api.WriteList(w, page, info)
+}
+
+// checkClasses refuses bindings to Durable Object classes that nobody has. The
+// version's own migrations count.
+func (d *draft) checkClasses() error {
+	for _, b := range d.Bindings {
+		for _, to := range d.s.kinds.Refer(b) {
+			if to.Class == "" {
+				continue
+			}
+			if err := d.checkClass(to.Worker, to.Class); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (d *draft) checkClass(worker, class string) error {
+	const hint = "it is not currently configured to implement Durable Objects. Ensure a --new-class migration has been applied to it."
+	if worker == "" || worker == d.worker.Name {
+		switch {
+		case hasClass(d.Classes, class):
+			return nil
+		case d.before != nil && hasClass(d.before.Classes, class):
+			return badRequest(10061, "Cannot apply --delete-class migration to class '%s' without also removing the binding that references it.", class)
+		}
+		return badRequest(10061, "Cannot create binding for class '%s' because %s", class, hint)
+	}
+	return d.s.view(d.r, func(tx *state.Tx) error {
+		other, err := tx.Worker(worker)
+		switch {
+		case errors.Is(err, state.ErrNotFound):
+			return badRequest(10061, "Cannot create binding for class in script '%s' that does not exist.", worker)
+		case err != nil:
+			return err
+		case !hasClass(other.Classes, class):
+			return badRequest(10061, "Cannot create binding for class '%s' in script '%s' because %s", class, worker, hint)
+		}
+		return nil
+	})
+}
+
+func hasClass(list []state.Class, name string) bool {
+	return slices.ContainsFunc(list, func(c state.Class) bool { return c.Name == name })
 }

@@ -106,6 +106,11 @@ func (s *server) patchSettings(w http.ResponseWriter, r *http.Request) error {
 		d.MigrationTag = patch.Migrations.NewTag
 		d.worker.Classes, d.worker.MigrationTag = d.Classes, d.MigrationTag
 	}
+	if patch.Bindings != nil || patch.Migrations != nil {
+		if err := d.checkClasses(); err != nil {
+			return err
+		}
+	}
 	patch.apply(&d.worker)
 	d.Annotations = annotate(patch.Annotations, "settings")
 	if err := d.check(); err != nil {

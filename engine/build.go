@@ -75,6 +75,8 @@ type plan struct {
 	// called: other cells may call this one. callees are the Workers it calls.
 	called  bool
 	callees map[string]bool
+	// remote are the Durable Object classes of other processes that it reaches.
+	remote []remoteClass
 	// calls are the requests to our handlers that are not answered yet.
 	calls    atomic.Int64
 	discards []func()
@@ -93,6 +95,8 @@ type planOptions struct {
 	objects string
 	// inspected: DevTools show the console lines as they are.
 	inspected bool
+	// standIn: the version is ours, and its message is why the Worker's does not run.
+	standIn bool
 	// trial: the cell serves nobody, so nobody needs to hear of it. It has the
 	// service that lists the exports.
 	trial bool
@@ -125,6 +129,9 @@ func (e *Engine) plan(ctx context.Context, v *config.Version, o planOptions) (_ 
 			return nil, err
 		}
 		user.Bindings = append(user.Bindings, workerd.Binding{Name: b.Name, Value: value})
+	}
+	if len(p.remote) > 0 {
+		p.service(p.remoteWorker())
 	}
 	if user.GlobalOutbound, err = p.serveAlone(e, egressService, e.timed(p, v, "fetch", "fetch", e.o.Egress(v))); err != nil {
 		return nil, err
@@ -170,10 +177,14 @@ func (e *Engine) plan(ctx context.Context, v *config.Version, o planOptions) (_ 
 		return nil, err
 	}
 	headers.CapnpConnectHost = connectHost
-	needAbsent := false
+	needAbsent, needGate := false, false
 	for key, file := range o.peers {
 		to := workerd.ServiceDesignator{Name: userService, Entrypoint: key.entrypoint, Props: key.props}
-		if o.absent[key.entrypoint] && key.entrypoint != "" {
+		switch {
+		case key.class != "":
+			needGate = true
+			to = workerd.ServiceDesignator{Name: gateService, Props: gateProps(v, o.standIn, key.class)}
+		case o.absent[key.entrypoint] && key.entrypoint != "":
 			needAbsent = true
 			to = workerd.ServiceDesignator{Name: absentService, Props: absentProps(v.Worker, key.entrypoint)}
 		}
@@ -183,6 +194,9 @@ func (e *Engine) plan(ctx context.Context, v *config.Version, o planOptions) (_ 
 	}
 	if needAbsent {
 		p.service(thrower(absentService))
+	}
+	if needGate {
+		p.service(p.gate(v))
 	}
 	p.outline = p.config.Outline()
 	return p, nil
@@ -219,12 +233,12 @@ func (e *Engine) mount(ctx context.Context, p *plan, v *config.Version, b config
 	switch {
 	case m.Peer != nil && m.Peer.Worker == v.Worker:
 		return redirect(m.Value, name, workerd.ServiceDesignator{Name: userService, Entrypoint: m.Peer.Entrypoint, Props: m.Peer.Props}), nil
-	case m.Peer != nil && e.programs.Find(m.Peer.Worker) != nil:
+	case m.Peer != nil && m.Class == "" && e.programs.Find(m.Peer.Worker) != nil:
 		return e.mountProgram(p, name, m), nil
 	case m.Peer != nil:
 		path := e.run.join("nobody")
 		if !trial {
-			if path, err = e.peerPath(*m.Peer); err != nil {
+			if path, err = e.peerPath(binding.Reference{Peer: *m.Peer, Class: m.Class}); err != nil {
 				return nil, fmt.Errorf("binding %s: %w", b.Name, err)
 			}
 		}
@@ -233,6 +247,9 @@ func (e *Engine) mount(ctx context.Context, p *plan, v *config.Version, b config
 			Address: "unix:" + path,
 			HTTP:    workerd.HTTPOptions{ForwardedProto: hop.ProtoHeader, CfBlob: hop.CFHeader, CapnpConnectHost: connectHost},
 		}})
+		if m.Class != "" {
+			return e.mountClass(p, name, class{m.Peer.Worker, m.Class}), nil
+		}
 	case m.Handler != nil:
 		p.serve(e, name, e.timed(p, v, b.Name, b.Type, m.Handler))
 	}

@@ -116,7 +116,7 @@ func tryCell(ctx context.Context, p *pool, binary string, lock *os.File) (_ *cel
 	peers, generation, observed := p.w.sockets(p)
 	inspector := e.inspectorAddr(p.version.Worker)
 	pl, err := e.plan(ctx, p.version, planOptions{
-		peers: peers, observed: observed, absent: p.absent, objects: e.objectsDir(p.version.Worker), inspected: inspector != "",
+		peers: peers, observed: observed, absent: p.absent, standIn: p.standIn, objects: e.objectsDir(p.version.Worker), inspected: inspector != "",
 	})
 	if err != nil {
 		return nil, err

@@ -213,8 +213,9 @@ type Engine struct {
 	mu      sync.Mutex
 	closed  bool
 	workers map[string]*worker
-	callees map[string][]binding.Peer // by version id
-	cells   map[*cell]bool            // all that run, draining ones included
+	callees map[string][]binding.Reference // by version id
+	keys    map[class]string               // of the current snapshot
+	cells   map[*cell]bool                 // all that run, draining ones included
 }
 
 // New starts an engine. It starts no cell before one is needed, except those
@@ -269,7 +270,7 @@ func (e *Engine) update() {
 		e.mu.Unlock()
 		return
 	}
-	callees := map[string][]binding.Peer{}
+	callees := map[string][]binding.Reference{}
 	for _, c := range s.Workers {
 		for _, v := range versions(c) {
 			peers, known := e.callees[v.ID]
@@ -285,6 +286,9 @@ func (e *Engine) update() {
 		}
 	}
 	e.callees = callees
+	keys := classes(s)
+	replaced := changed(e.keys, keys)
+	e.keys = keys
 	for name := range s.Workers {
 		e.workerLocked(name)
 	}
@@ -296,15 +300,20 @@ func (e *Engine) update() {
 	for w, c := range all {
 		w.update(c)
 	}
+	if len(replaced) > 0 {
+		for w := range all {
+			w.follow(replaced)
+		}
+	}
 }
 
-// peersOf says which Workers a version calls.
-func (e *Engine) peersOf(v *config.Version) []binding.Peer {
-	var peers []binding.Peer
+// peersOf says which other Workers a version calls, and where.
+func (e *Engine) peersOf(v *config.Version) []binding.Reference {
+	var peers []binding.Reference
 	for _, b := range v.Bindings {
 		for _, r := range e.kinds.Refer(b) {
-			if r.Class == "" && r.Worker != v.Worker && e.programs.Find(r.Worker) == nil {
-				peers = append(peers, r.Peer)
+			if r.Worker != "" && r.Worker != v.Worker && e.programs.Find(r.Worker) == nil {
+				peers = append(peers, r)
 			}
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 
 	"github.com/selvage-edge/selvage/binding"
@@ -65,7 +64,7 @@ func (e *Engine) owner(ctx context.Context, o binding.Object) (*cell, error) {
 			return nil, err
 		}
 		if !hasClass(v, o.Class) {
-			return nil, fault.NotConfigured.With(fmt.Sprintf("Worker %q has no Durable Object class named %q.", o.Worker, o.Class), nil)
+			return nil, fault.NotConfigured.With(noClass(o.Worker, o.Class), nil)
 		}
 		c, err := w.acquire(ctx, v)
 		if errors.Is(err, errRetired) {

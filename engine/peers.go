@@ -22,8 +22,11 @@ import (
 const connectHost = "selvage"
 
 // peerKey tells apart the ways in which other cells call a Worker. Each needs a
-// socket of its own, because a call carries neither entrypoint nor props.
-type peerKey struct{ entrypoint, props string }
+// socket of its own, because a call carries neither entrypoint nor props. With a
+// class it leads to the objects of that class.
+type peerKey struct{ entrypoint, props, class string }
+
+func keyOf(r binding.Reference) peerKey { return peerKey{r.Entrypoint, r.Props, r.Class} }
 
 // peerSocket is a listening socket whose path never changes, whichever cell
 // serves it. While none does, a connection to it starts one.
@@ -34,22 +37,22 @@ type peerSocket struct {
 }
 
 // peerPath returns the path on which cells call a Worker.
-func (e *Engine) peerPath(p binding.Peer) (string, error) {
+func (e *Engine) peerPath(r binding.Reference) (string, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	w := e.workerLocked(p.Worker)
-	if err := w.listen(p); err != nil {
+	w := e.workerLocked(r.Worker)
+	if err := w.listen(r); err != nil {
 		return "", err
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.peers[peerKey{p.Entrypoint, p.Props}].path, nil
+	return w.peers[keyOf(r)].path, nil
 }
 
-// listen makes the worker listen for the calls of p, and replaces cells that
+// listen makes the worker listen for the calls of r, and replaces cells that
 // run without. Called with Engine.mu held.
-func (w *worker) listen(p binding.Peer) error {
-	key := peerKey{p.Entrypoint, p.Props}
+func (w *worker) listen(r binding.Reference) error {
+	key := keyOf(r)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.peers[key] != nil {

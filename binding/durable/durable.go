@@ -26,7 +26,6 @@ type Kind struct{}
 
 var (
 	_ binding.Referrer = Kind{}
-	_ binding.Deployer = Kind{}
 	_ binding.Filer    = Kind{}
 )
 
@@ -43,17 +42,15 @@ func (Kind) Validate(b config.Binding) error {
 }
 
 // Mount implements binding.Kind. A class of the Worker's own script must have
-// been declared by a migration. A class of another script gives a binding that
-// throws when used.
+// been declared by a migration. Whether a class of another script exists is asked
+// when one of its objects is called.
 func (Kind) Mount(b config.Binding, at binding.Site) (binding.Mount, error) {
 	s, err := decode(b)
 	if err != nil {
 		return binding.Mount{}, err
 	}
 	if s.ScriptName != "" && s.ScriptName != at.Version.Worker {
-		what := fmt.Sprintf("env.%s is a binding to the Durable Object class %s of another Worker (%s), which this version of Selvage does not run yet",
-			b.Name, s.ClassName, s.ScriptName)
-		return binding.Missing(what+".", what+": using it throws an error; a service binding to "+s.ScriptName+" can stand in"), nil
+		return binding.Mount{Peer: &binding.Peer{Worker: s.ScriptName}, Class: s.ClassName}, nil
 	}
 	declared := slices.ContainsFunc(at.Version.Classes, func(c config.Class) bool { return c.Name == s.ClassName })
 	if !declared {
@@ -67,7 +64,7 @@ func (Kind) Mount(b config.Binding, at binding.Site) (binding.Mount, error) {
 // Refer implements binding.Referrer.
 func (Kind) Refer(b config.Binding) []binding.Reference {
 	s, err := decode(b)
-	if err != nil || s.ScriptName == "" {
+	if err != nil {
 		return nil
 	}
 	return []binding.Reference{{Peer: binding.Peer{Worker: s.ScriptName}, Class: s.ClassName}}
@@ -87,17 +84,6 @@ func (Kind) Quotas() []binding.Quota {
 		{Key: "durable_object", Name: "largest Durable Object", Folders: []string{folder}, Suffix: ".sqlite", Of: binding.EachFile},
 		{Key: "worker_durable_objects", Name: "largest Durable Objects of a Worker", Folders: []string{folder}, Suffix: ".sqlite", Of: binding.EachFolder},
 	}
-}
-
-// Deployable implements binding.Deployer: a class of another Worker is refused.
-// Under `selvage dev` such a binding only throws when used.
-func (Kind) Deployable(worker string, b config.Binding) error {
-	s, err := decode(b)
-	if err == nil && s.ScriptName != "" && s.ScriptName != worker {
-		return fmt.Errorf("binding %s: the Durable Object class %s of another Worker (%s) cannot be bound on this version of Selvage yet; "+
-			"bind %s as a service and let it reach its objects", b.Name, s.ClassName, s.ScriptName, s.ScriptName)
-	}
-	return err
 }
 
 func decode(b config.Binding) (settings, error) {

@@ -1,6 +1,7 @@
 package durable_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -8,7 +9,6 @@ import (
 	"github.com/selvage-edge/selvage/binding/durable"
 	"github.com/selvage-edge/selvage/config"
 	"github.com/selvage-edge/selvage/engine/workerd"
-	"github.com/selvage-edge/selvage/internal/celltest"
 )
 
 var site = binding.Site{Version: &config.Version{
@@ -39,34 +39,13 @@ func TestUndeclaredClass(t *testing.T) {
 	}
 }
 
-func TestDeployable(t *testing.T) {
-	for raw, want := range map[string]string{
-		`{"class_name":"Room"}`:                       "",
-		`{"class_name":"Room","script_name":"chat"}`:  "",
-		`{"class_name":"Room","script_name":"other"}`: "binding ROOM: the Durable Object class Room of another Worker (other) cannot be bound on this version of Selvage yet; bind other as a service and let it reach its objects",
-		`{}`: "binding ROOM: class_name must name an exported class",
-	} {
-		got := ""
-		if err := (durable.Kind{}).Deployable("chat", bound(raw)); err != nil {
-			got = err.Error()
-		}
-		if got != want {
-			t.Errorf("%s: %q, want %q", raw, got, want)
-		}
+func TestClassOfAnotherScript(t *testing.T) {
+	b := bound(`{"class_name":"Room","script_name":"other"}`)
+	m, err := durable.Kind{}.Mount(b, site)
+	if err != nil || m.Peer == nil || *m.Peer != (binding.Peer{Worker: "other"}) || m.Class != "Room" || m.Warning != "" {
+		t.Errorf("%+v, %v", m, err)
 	}
-}
-
-func TestOtherScriptThrowsWhenUsed(t *testing.T) {
-	m, err := durable.Kind{}.Mount(bound(`{"class_name":"Room","script_name":"other"}`), site)
-	if err != nil || !strings.Contains(m.Warning, "env.ROOM") {
-		t.Fatalf("warning %q, %v", m.Warning, err)
-	}
-	const worker = `export default { fetch(request, env) {
-  try { env.ROOM.idFromName("a"); } catch (e) { return new Response(e.message); }
-} };`
-	got := celltest.Run(t, worker, map[string]func(string) binding.Mount{"ROOM": func(string) binding.Mount { return m }}).Get("/")
-	want := "env.ROOM is a binding to the Durable Object class Room of another Worker (other), which this version of Selvage does not run yet."
-	if got != want {
-		t.Errorf("got %q, want %q", got, want)
+	if refs := (durable.Kind{}).Refer(b); !slices.Equal(refs, []binding.Reference{{Peer: binding.Peer{Worker: "other"}, Class: "Room"}}) {
+		t.Errorf("refers to %+v", refs)
 	}
 }

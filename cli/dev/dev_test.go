@@ -319,6 +319,63 @@ export default { fetch() { return new Response("back") } };
 	r.until("the other Worker is reloaded, too", func() bool { _, text := r.get("/"); return text == "front and new back" })
 }
 
+func TestClassesOfOtherProjects(t *testing.T) {
+	r := start(t, `
+-- front/wrangler.jsonc --
+{"name": "front", "main": "index.js", "compatibility_date": "2026-11-01",
+ "durable_objects": {"bindings": [{"name": "ROOM", "class_name": "Room", "script_name": "hotel"}]}}
+-- front/index.js --
+export default { async fetch(request, env) {
+  const room = env.ROOM.getByName("a");
+  if (request.headers.get("Upgrade")) return room.fetch(request);
+  return new Response(await room.say("front") + ", " + await (await room.fetch("https://room/")).text());
+} };
+-- hotel/wrangler.jsonc --
+{"name": "hotel", "main": "index.js", "compatibility_date": "2026-11-01",
+ "durable_objects": {"bindings": [{"name": "ROOM", "class_name": "Room"}]},
+ "migrations": [{"tag": "v1", "new_sqlite_classes": ["Room"]}]}
+-- hotel/index.js --
+import { DurableObject } from "cloudflare:workers";
+export class Room extends DurableObject {
+  async say(who) { const n = (await this.ctx.storage.get("n") ?? 0) + 1; await this.ctx.storage.put("n", n); return who + " " + n }
+  async fetch(request) {
+    if (!request.headers.get("Upgrade")) return new Response(await this.say("fetch"));
+    const [client, server] = Object.values(new WebSocketPair());
+    this.ctx.acceptWebSocket(server);
+    return new Response(null, { status: 101, webSocket: client });
+  }
+  async webSocketMessage(socket, text) { socket.send(await this.say(text)) }
+}
+export default { async fetch(request, env) { return new Response(await env.ROOM.getByName("a").say("hotel")) } };
+`, func(o *Options) { o.Projects = []string{"front", "hotel"} })
+	r.expect("/", 200, "front 1, fetch 2")
+	if strings.Contains(r.screen.String(), "script_name") {
+		t.Errorf("printed %s", r.screen)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	conn, _, err := websocket.Dial(ctx, r.url+"/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.CloseNow()
+	if err := conn.Write(ctx, websocket.MessageText, []byte("socket")); err != nil {
+		t.Fatal(err)
+	}
+	if _, text, err := conn.Read(ctx); err != nil || string(text) != "socket 3" {
+		t.Errorf("WebSocket: %q, %v", text, err)
+	}
+	source, err := os.ReadFile(filepath.Join(r.dir, "hotel/index.js"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.write("hotel/index.js", strings.Replace(string(source), `who + " "`, `"new " + who + " "`, 1))
+	r.until("the other Worker is reloaded, too", func() bool { _, text := r.get("/"); return strings.HasPrefix(text, "new front") })
+	if _, text := r.get("/"); !strings.HasPrefix(text, "new front ") || strings.HasPrefix(text, "new front 1,") {
+		t.Errorf("the objects are lost: %q", text)
+	}
+}
+
 func TestRoutesOfRunningProjects(t *testing.T) {
 	r := start(t, `
 -- front/wrangler.jsonc --

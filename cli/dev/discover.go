@@ -11,12 +11,12 @@ import (
 	"github.com/selvage-edge/selvage/project/manifest"
 )
 
-// called lists the Workers that bindings call.
+// called lists the Workers that bindings lead to.
 func called(kinds binding.Kinds, bindings []config.Binding) []string {
 	var names []string
 	for _, b := range bindings {
 		for _, r := range kinds.Refer(b) {
-			if r.Class == "" {
+			if r.Worker != "" {
 				names = append(names, r.Worker)
 			}
 		}
@@ -24,8 +24,8 @@ func called(kinds binding.Kinds, bindings []config.Binding) []string {
 	return names
 }
 
-// discover completes a set of projects with those they need: a service binding
-// whose target is not among them is looked for, by its Worker's name, in the
+// discover completes a set of projects with those they need: a service binding,
+// or one of a Durable Object class, whose target is not among them is looked for, by its Worker's name, in the
 // folders directly below the projects that were asked for. So one folder can
 // hold a gateway and, below it, the private Workers it calls. load makes a
 // project of a folder.
@@ -45,7 +45,7 @@ func discover(projects []*project, load func(path string) (*project, error)) ([]
 				}
 				found, err := findBelow(root, name, load)
 				if err != nil {
-					return nil, fmt.Errorf("look for the Worker %q that a service binding of %s names: %w", name, projects[i].Manifest.Name, err)
+					return nil, fmt.Errorf("look for the Worker %q that a binding of %s names: %w", name, projects[i].Manifest.Name, err)
 				}
 				if found != nil {
 					have[name] = true

@@ -36,7 +36,8 @@ type Worker struct {
 	Tails []string
 	// Classes are the Durable Object classes of the Worker.
 	Classes []DurableClass
-	// Storage is the disk service that holds the objects; empty without Classes.
+	// Storage is the disk service that holds the objects; empty: they are in memory
+	// and end with the process.
 	Storage string
 }
 

@@ -239,8 +239,13 @@ func (e *encoder) worker(w *Worker) {
 			e.quote(c.UniqueKey)
 			fmt.Fprintf(e, ", enableSql = %t), ", c.SQL)
 		}
-		e.WriteString("],\n      durableObjectStorage = (localDisk = ")
-		e.quote(w.Storage)
+		e.WriteString("],\n      durableObjectStorage = (")
+		if w.Storage == "" {
+			e.WriteString("inMemory = void")
+		} else {
+			e.WriteString("localDisk = ")
+			e.quote(w.Storage)
+		}
 		e.WriteByte(')')
 	}
 	e.WriteByte(')')

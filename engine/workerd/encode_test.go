@@ -51,6 +51,10 @@ func everything() *Config {
 				Storage:        "disk",
 			}},
 			{Name: "shim", Worker: &Worker{Script: "addEventListener('fetch', () => {})", CompatibilityDate: "2026-01-01"}},
+			{Name: "far", Worker: &Worker{
+				Modules: []Module{{"index.js", ESModule, []byte(`export class C {}`)}}, CompatibilityDate: "2026-01-01",
+				Classes: []DurableClass{{ClassName: "C", UniqueKey: "k-D"}}, // in memory
+			}},
 			{Name: "b0", External: &External{Address: "unix:/run/b.sock", HTTP: HTTPOptions{
 				ForwardedProto: "X-Proto", CfBlob: "X-Cf", CapnpConnectHost: "x",
 				InjectRequestHeaders: []Header{{"Selvage-Capability", "token"}},

@@ -132,8 +132,7 @@ func (l *loader) loadClasses() {
 			m.BoundClasses = append(m.BoundClasses, class)
 		}
 		switch {
-		case script != "" && script != m.Name:
-			l.warnf(b, at+".script_name", "a class of another Worker is not supported yet; the binding throws when it is used")
+		case script != "" && script != m.Name: // that Worker has it
 		case slices.ContainsFunc(m.Classes, func(c config.Class) bool { return c.Name == class }):
 		default:
 			l.warnf(b, at+".class_name", "no migration creates class %q: add one with new_sqlite_classes = [%q]", class, class)

@@ -32,6 +32,11 @@ const config :Workerd.Config = (
       durableObjectStorage = (localDisk = "disk"))),
     (name = "shim", worker = (serviceWorkerScript = "addEventListener('fetch', () => {})",
       compatibilityDate = "2026-01-01", compatibilityFlags = [])),
+    (name = "far", worker = (modules = [
+      (name = "index.js", esModule = "export class C {}"),],
+      compatibilityDate = "2026-01-01", compatibilityFlags = [],
+      durableObjectNamespaces = [(className = "C", uniqueKey = "k-D", enableSql = false), ],
+      durableObjectStorage = (inMemory = void))),
     (name = "b0", external = (address = "unix:/run/b.sock", http = (forwardedProtoHeader = "X-Proto", cfBlobHeader = "X-Cf", capnpConnectHost = "x", injectRequestHeaders = [(name = "Selvage-Capability", value = "token"), ]))),
     (name = "egress", external = (address = "unix:/run/b.sock", http = ())),
     (name = "disk", disk = (path = "/tmp", writable = true)),
