@@ -229,13 +229,17 @@ type Class struct {
 	Key string
 }
 
-// Limits bound one request. Zero means the platform's default.
+// Limits bound one request, and the processes of a version. Zero means the
+// platform's default.
 type Limits struct {
 	// CPU is the processor time a request may use. Cloudflare's default: 30 s.
 	CPU time.Duration
 	// Subrequests is how many requests and calls to bindings an invocation may
 	// make. Default 10,000, as on Cloudflare.
 	Subrequests int
+	// Cells is how many processes the version may have, at most as many as
+	// engine.Options.Cells, which is the default. Cloudflare has no such limit.
+	Cells int
 }
 
 // Binding is one entry of a Worker's env as it was uploaded.

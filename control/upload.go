@@ -72,9 +72,13 @@ func (m *metadata) UnmarshalJSON(data []byte) error {
 	return json.Unmarshal(data, &m.asked)
 }
 
+// maxCells bounds limits.cells: what is more is a mistake on any machine.
+const maxCells = 1024
+
 type limits struct {
 	CPUMS       int `json:"cpu_ms"`
 	Subrequests int `json:"subrequests"`
+	Cells       int `json:"cells"`
 }
 
 type metadataAssets struct {
@@ -296,6 +300,9 @@ func (u *upload) check() (err error) {
 		}
 		if l.Subrequests < 0 || l.Subrequests > 10_000_000 {
 			return refused("limits.subrequests must be between 0 and 10000000, not %d", l.Subrequests)
+		}
+		if l.Cells < 0 || l.Cells > maxCells {
+			return refused("limits.cells must be between 0 and %d, not %d", maxCells, l.Cells)
 		}
 	}
 	if len(u.Annotations["workers/message"]) > 1000 || len(u.Annotations["workers/tag"]) > 100 {

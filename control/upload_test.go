@@ -39,6 +39,7 @@ func TestParseUpload(t *testing.T) {
 		{"a module of the runtime's", []string{`metadata json {"main_module":"./Node-Internal:process"}`, "./Node-Internal:process text/plain x"}, "are the runtime's own"},
 		{"a module with a long name", []string{`metadata json {"main_module":"a"}`, strings.Repeat("a", 1025) + " text/plain x"}, "at most 1024 bytes"},
 		{"a binding without a name", []string{`metadata json {"main_module":"a","bindings":[{"type":"json"}]}`, "a text/plain x"}, "must have a name and a type"},
+		{"many cells", []string{`metadata json {"main_module":"a","limits":{"cells":1025}}`, "a text/plain x"}, "limits.cells must be between 0 and 1024"},
 		{"a limit", []string{`metadata json {"main_module":"a","limits":{"cpu_ms":-1}}`, "a text/plain x"}, "cpu_ms must be between"},
 	} {
 		typ, body := form(t, c.parts)

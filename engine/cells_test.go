@@ -167,7 +167,9 @@ func (b *bench) cells(worker string, n int) []int {
 func TestBusyWorkerGetsCells(t *testing.T) {
 	load := newTestLoad()
 	b := newBench(t, func(o *Options) { load.use(o); o.Cells = 3 })
-	b.deploy(b.version("web", names))
+	v := b.version("web", names)
+	v.Limits.Cells = 4 // is no more than the server allows
+	b.deploy(v)
 	release := b.hold("web", 4)
 	first := b.cells("web", 1)
 
@@ -379,6 +381,7 @@ func TestFurtherCellDoesNotStart(t *testing.T) {
 func TestOneCell(t *testing.T) {
 	for name, change := range map[string]func(*Options, *testLoad, *config.Version){
 		"by configuration":     func(o *Options, _ *testLoad, _ *config.Version) { o.Cells = 1 },
+		"by its own limits":    func(_ *Options, _ *testLoad, v *config.Version) { v.Limits.Cells = 1 },
 		"the machine's memory": func(_ *Options, l *testLoad, _ *config.Version) { l.memory = 1<<30/scarceMemory - 1 },
 		"cells_memory":         func(o *Options, _ *testLoad, _ *config.Version) { o.CellsMemory = 1 << 20 },
 		"one processor":        func(o *Options, _ *testLoad, _ *config.Version) { o.processors = 1 },
@@ -395,6 +398,7 @@ func TestOneCell(t *testing.T) {
 			v := &config.Version{}
 			b := newBench(t, func(o *Options) { load.use(o); change(o, load, v) })
 			made := b.version("web", names)
+			made.Limits = v.Limits
 			if v.Classes != nil {
 				made.Classes, made.Code = v.Classes, v.Code
 			}

@@ -94,7 +94,8 @@ type Options struct {
 	StartTimeout time.Duration
 	// DrainTimeout bounds how long an old cell may finish its requests. Default 10 s.
 	DrainTimeout time.Duration
-	// Cells bounds how many cells one version may have. Default: as many as the
+	// Cells bounds how many cells one version may have; its own limits may say
+	// less. Default: as many as the
 	// processors that Go uses, which bound those of all busy versions together,
 	// too. Versions with Durable Objects and those that DevTools can attach to
 	// have one.

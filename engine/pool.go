@@ -65,6 +65,9 @@ func backOff(failures int) time.Duration {
 
 func newPool(w *worker, v *config.Version) *pool {
 	p := &pool{w: w, version: v, most: w.e.o.Cells, absent: map[string]bool{}}
+	if v.Limits.Cells > 0 {
+		p.most = min(p.most, v.Limits.Cells)
+	}
 	if p.durable() || w.e.inspectorAddr(w.name) != "" {
 		p.most = 1
 	}

@@ -346,11 +346,14 @@ export class Room extends DurableObject {
   }
   async webSocketMessage(socket, text) { socket.send(await this.say(text)) }
 }
-export default { async fetch(request, env) { return new Response(await env.ROOM.getByName("a").say("hotel")) } };
+export default { async fetch(request, env, ctx) { return new Response(await ctx.exports.Room.getByName("a").say("exports")) } };
 `, func(o *Options) { o.Projects = []string{"front", "hotel"} })
 	r.expect("/", 200, "front 1, fetch 2")
 	if strings.Contains(r.screen.String(), "script_name") {
 		t.Errorf("printed %s", r.screen)
+	}
+	if _, _, text := r.ask(r.client, "/", "hotel.localhost"); text != "exports 3" {
+		t.Errorf("ctx.exports: %q", text)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
@@ -362,7 +365,7 @@ export default { async fetch(request, env) { return new Response(await env.ROOM.
 	if err := conn.Write(ctx, websocket.MessageText, []byte("socket")); err != nil {
 		t.Fatal(err)
 	}
-	if _, text, err := conn.Read(ctx); err != nil || string(text) != "socket 3" {
+	if _, text, err := conn.Read(ctx); err != nil || string(text) != "socket 4" {
 		t.Errorf("WebSocket: %q, %v", text, err)
 	}
 	source, err := os.ReadFile(filepath.Join(r.dir, "hotel/index.js"))

@@ -155,7 +155,7 @@ func (tx *Tx) Config(v Version) (*config.Version, error) {
 		MainModule: v.MainModule, ServiceWorker: v.ServiceWorker,
 		CompatibilityDate: v.CompatibilityDate, CompatibilityFlags: v.CompatibilityFlags,
 		Bindings: bindings, Annotations: v.Annotations,
-		Limits: config.Limits{CPU: time.Duration(v.Limits.CPUMS) * time.Millisecond, Subrequests: v.Limits.Subrequests},
+		Limits: config.Limits{CPU: time.Duration(v.Limits.CPUMS) * time.Millisecond, Subrequests: v.Limits.Subrequests, Cells: v.Limits.Cells},
 		Code:   code{s: tx.s, modules: v.Modules},
 	}
 	for _, class := range v.Classes {

@@ -54,11 +54,12 @@ type Module struct {
 	Size   int64             `json:"size"`
 }
 
-// Limits bound one request; zero means the default.
+// Limits are config.Limits as they are stored; zero means the default.
 type Limits struct {
 	// CPUMS is processor time in milliseconds.
 	CPUMS       int `json:"cpu_ms,omitempty"`
 	Subrequests int `json:"subrequests,omitempty"`
+	Cells       int `json:"cells,omitempty"`
 }
 
 // AssetsUse is the static files of a version and how they are served.

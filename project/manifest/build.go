@@ -119,6 +119,7 @@ func (l *loader) loadTraffic() {
 	for key, set := range map[string]func(int){
 		"cpu_ms":      func(v int) { m.Limits.CPU = time.Duration(v) * time.Millisecond },
 		"subrequests": func(v int) { m.Limits.Subrequests = v },
+		"cells":       func(v int) { m.Limits.Cells = v },
 	} {
 		if n := limits.get(key); n != nil {
 			v := 0

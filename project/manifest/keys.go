@@ -94,7 +94,7 @@ var keys = []key{
 	{name: "account_id", shape: text, fate: moot},
 	{name: "compatibility_date", shape: text},
 	{name: "compatibility_flags", shape: texts},
-	{name: "limits", shape: object(opt("cpu_ms", whole), opt("subrequests", whole))},
+	{name: "limits", shape: object(opt("cpu_ms", whole), opt("subrequests", whole), opt("cells", whole))},
 	{name: "placement", shape: anyObject, fate: moot},
 	{name: "compliance_region", shape: enum("public", "fedramp_high"), fate: moot},
 	{name: "first_party_worker", shape: boolean, fate: moot},

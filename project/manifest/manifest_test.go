@@ -49,6 +49,7 @@ func TestProblems(t *testing.T) {
 		{"a site with two entry points", "wrangler.toml", head + "site = { bucket='.', entry-point='x' }", `wrangler.toml:4:22: site.entry-point: main and site.entry-point exclude each other; remove site.entry-point`},
 		{"a site's own entry point", "wrangler.toml", "name='w'\ncompatibility_date='2026-01-01'\n[site]\nbucket='.'", `wrangler.toml:3:2: site: the entry point "workers-site/index.js" was not found in DIR`},
 		{"in the environment", "wrangler.toml", head + "[env.e]\nminify = 1", `wrangler.toml:5:1: env.e.minify: expected true or false, got 1`},
+		{"no cells", "wrangler.toml", head + "limits = { cells = 0 }", `wrangler.toml:4:12: limits.cells: expected a whole number above 0, got 0`},
 		{"no fraction", "wrangler.toml", head + "limits = { cpu_ms = 1.5 }", `wrangler.toml:4:12: limits.cpu_ms: expected a whole number, got 1.5`},
 		{"one name for two bindings", "wrangler.toml", head + "vars = { A = '1' }\nkv_namespaces = [{ binding = 'A' }]", `wrangler.toml:4:10: vars.A: the name "A" is given to two bindings, KV namespace and variable; each needs its own`},
 		{"no entry point", "wrangler.toml", "name='w'\ncompatibility_date='2026-01-01'", `wrangler.toml:1:1: main: is missing: name the entry point (main = "src/index.ts") or a directory of static files (assets.directory)`},
