@@ -45,8 +45,9 @@ type Space = byte
 
 // The owners of keys.
 const (
-	SpaceKV    Space = 'k'
-	SpaceQueue Space = 'q'
+	SpaceKV       Space = 'k'
+	SpaceQueue    Space = 'q'
+	SpaceWorkflow Space = 'w'
 )
 
 // formatVersion is the on-disk format. Raising it upgrades existing stores when
