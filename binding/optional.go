@@ -67,8 +67,8 @@ type Referrer interface {
 type Reference struct {
 	// Peer is what it calls. Peer.Worker is empty for the Worker's own class.
 	Peer
-	// Class is the Durable Object class of Peer.Worker that it leads to; then
-	// no entrypoint is called.
+	// Class is the class of Peer.Worker, of Durable Objects or of a Workflow, that
+	// it leads to; then no entrypoint is called.
 	Class string
 }
 
@@ -192,6 +192,20 @@ type Fronter interface {
 // Front answers a request or leaves it to next, which is nil if the version has
 // no code.
 type Front func(w http.ResponseWriter, r *http.Request, next http.Handler)
+
+// Attendant is a Kind whose events run a class of the Worker that the shim reaches
+// by its name, and that has the shim call back while it does.
+type Attendant interface {
+	Kind
+	// Class is the exported class that events may name because the Worker has the
+	// binding; empty for none.
+	Class(worker string, b config.Binding) string
+	// Attend returns the shim's case for events of the kind's type, and what
+	// answers its calls. The case is the default export of a module in JavaScript;
+	// its third argument is the shim's env, in which "entrypoint <class>" is the
+	// class and "calls <type>" leads to h.
+	Attend() (module string, h http.Handler)
+}
 
 // Absentee is a Kind whose product does not run here.
 type Absentee interface {

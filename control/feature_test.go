@@ -63,7 +63,6 @@ func TestFeaturesElsewhere(t *testing.T) {
 		{"PATCH", "{W}/script-settings", `{"logpush":true}`, "Workers Logpush (logpush)"},
 		{"PATCH", "{W}/settings", `{"tail_consumers":[{"service":"logs"}]}`, "Tail Workers (tail_consumers)"},
 		{"GET", "{A}/pipelines/v1/streams", "", "Pipelines does not run"},
-		{"PUT", "{A}/workflows/w", "{}", "Workflows does not run"},
 		{"PUT", "{A}/triggers/api", "{}", "Event triggers does not run"},
 		{"POST", "{A}/email/routing/rules/plan", "{}", "Email Routing does not run"},
 		{"POST", "{A}/containers/applications", "{}", "Containers does not run"},

@@ -21,6 +21,7 @@ import (
 	"github.com/selvage-edge/selvage/binding/d1"
 	"github.com/selvage-edge/selvage/binding/kv"
 	"github.com/selvage-edge/selvage/binding/queue"
+	"github.com/selvage-edge/selvage/binding/workflow"
 	"github.com/selvage-edge/selvage/control/auth"
 	"github.com/selvage-edge/selvage/control/state"
 	"github.com/selvage-edge/selvage/storage/blob"
@@ -28,8 +29,8 @@ import (
 	"github.com/selvage-edge/selvage/telemetry"
 )
 
-// newWhole is a bench with the routes of KV, D1, Queues and Analytics Engine, as a
-// server has them, and the list of all routes.
+// newWhole is a bench with the routes of KV, D1, Queues, Analytics Engine and
+// Workflows, as a server has them, and the list of all routes.
 func newWhole(t *testing.T) (*bench, []api.Route) {
 	t.Helper()
 	must := func(err error) {
@@ -68,7 +69,12 @@ func newWhole(t *testing.T) (*bench, []api.Route) {
 	})
 	must(points.Open(binding.Home{Dir: dir, Quota: func(string) int64 { return 0 }, Now: time.Now, Log: slog.New(slog.DiscardHandler)}))
 	t.Cleanup(func() { points.Close() })
-	others := [][]api.Route{namespaces.Routes(), databases.Routes(), queues.Routes(), points.Routes()}
+	workflows := workflow.Kinds()[0].(interface {
+		binding.Opener
+		binding.Router
+	})
+	must(workflows.Open(binding.Home{Keyed: pairs, Now: time.Now, Log: slog.New(slog.DiscardHandler)}))
+	others := [][]api.Route{namespaces.Routes(), databases.Routes(), queues.Routes(), points.Routes(), workflows.Routes()}
 	h, err := New(t.Context(), Options{State: b.state, Auth: b.auth, Kinds: kinds(), Tail: b.subscribe, Routes: others})
 	must(err)
 	listening := httptest.NewServer(h)
@@ -248,9 +254,19 @@ func TestEveryEditIsInTheAuditLog(t *testing.T) {
 		{route: "POST {Q}/{queue}/purge", body: `{"delete_messages_permanently":true}`},
 		{route: "DELETE {Q}/{queue}/consumers/{consumer}"},
 		{route: "DELETE {Q}/{queue}"},
+
+		{route: "PUT {F}/{workflow}", path: "{F}/flow", body: `{"script_name":"api","class_name":"Flow"}`},
+		{route: "POST {F}/{workflow}/instances", path: "{F}/flow/instances", body: `{"instance_id":"one","params":{"key":"` + secret + `"}}`},
+		{route: "POST {F}/{workflow}/instances/batch", path: "{F}/flow/instances/batch", body: `[{"instance_id":"two"},{"instance_id":"three"}]`},
+		{route: "POST {F}/{workflow}/instances/{instance}/events/{type}", path: "{F}/flow/instances/one/events/go", body: `{"key":"` + secret + `"}`},
+		{route: "PATCH {F}/{workflow}/instances/{instance}/status", path: "{F}/flow/instances/one/status", body: `{"status":"pause"}`},
+		{route: "PUT {F}/{workflow}/instances/terminate", path: "{F}/flow/instances/terminate"},
+		{route: "DELETE {F}/{workflow}/instances/{instance}", path: "{F}/flow/instances/one"},
+		{route: "POST {F}/{workflow}/instances/batch/delete", path: "{F}/flow/instances/batch/delete", body: `{"instances":["two"]}`},
+		{route: "DELETE {F}/{workflow}", path: "{F}/flow"},
 	} {
 		expand := func(s string) string {
-			s = strings.NewReplacer("{K}", "{A}/storage/kv/namespaces", "{D}", "{A}/d1/database", "{Q}", "{A}/queues", "{script}", "api", "{key...}", "k").Replace(s)
+			s = strings.NewReplacer("{K}", "{A}/storage/kv/namespaces", "{D}", "{A}/d1/database", "{Q}", "{A}/queues", "{F}", "{A}/workflows", "{script}", "api", "{key...}", "k").Replace(s)
 			for name, value := range id {
 				s = strings.ReplaceAll(s, "{"+name+"}", value)
 			}
@@ -275,7 +291,7 @@ func TestEveryEditIsInTheAuditLog(t *testing.T) {
 			t.Errorf("%s: got %d %s", c.route, status, answer)
 		}
 		find(c.keep, answer, c.pattern)
-		called[strings.NewReplacer("{K}", "{A}/storage/kv/namespaces", "{D}", "{A}/d1/database", "{Q}", "{A}/queues", "{W}", "{A}/workers/scripts/{script}").Replace(c.route)] = true
+		called[strings.NewReplacer("{K}", "{A}/storage/kv/namespaces", "{D}", "{A}/d1/database", "{Q}", "{A}/queues", "{F}", "{A}/workflows", "{W}", "{A}/workers/scripts/{script}").Replace(c.route)] = true
 		log := b.log()[len(before):]
 		want := 1
 		if len(body) > maxHashedAhead {

@@ -160,6 +160,7 @@ func (e *Engine) plan(ctx context.Context, v *config.Version, o planOptions) (_ 
 		GlobalOutbound:     egressService,
 	}
 	shim.Bindings = append(shim.Bindings, classBindings(v)...)
+	e.attend(p, v, shim, o.trial)
 	if o.trial && !v.ServiceWorker {
 		p.service(probe(v, modules))
 		shim.Bindings = append(shim.Bindings, workerd.Binding{Name: "PROBE", Value: workerd.ServiceValue{Name: probeService}})

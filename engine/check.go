@@ -100,6 +100,13 @@ func (e *Engine) Check(ctx context.Context, v *config.Version) (Report, error) {
 				class.Name, v.MainModule)})
 		}
 	}
+	for _, class := range e.attendedClasses(v) {
+		if !slices.ContainsFunc(exports, func(x Export) bool { return x.Name == class && x.Kind == "workflow" }) {
+			errs = append(errs, &workerd.StartError{Message: fmt.Sprintf(
+				"Workflow class %q is not exported by the script: export a class of that name from %s that extends WorkflowEntrypoint",
+				class, v.MainModule)})
+		}
+	}
 	return report, errors.Join(errs...)
 }
 

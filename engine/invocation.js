@@ -43,6 +43,8 @@ function rayOf(event, handler) {
       return untie(event?.cron, (cron) => define(event, "cron", cron));
     case "queue":
       return untie(event?.queue, (queue) => define(event, "queue", queue));
+    case "run":
+      return untie(event?.workflowName, (name) => define(event, "workflowName", name));
     case "tail":
       return untie(Array.isArray(event) && event.at(-1), () => event.pop());
     case "email":
@@ -209,6 +211,26 @@ const within = (run) => (method, name) =>
 const entered = within(Reflect.apply);
 const handled = settings.lines ? within(call) : entered;
 
+// stepped wraps the function of a Workflow. Those of its steps, which RPC calls, run
+// as what they are parts of; and a step of a run that has been ended stays pending,
+// where RPC would have the function go on with an exception.
+const stepped = (method, name) => handled(function (event, step) {
+  const invocation = running.getStore();
+  const bound = (x) => (typeof x === "function" ? (...args) => running.run(invocation, x, ...args) : x);
+  const steps = {};
+  for (const type of ["do", "sleep", "sleepUntil", "waitForEvent"]) {
+    steps[type] = async (...args) => {
+      try {
+        return await step[type](...args.map(bound));
+      } catch (e) {
+        if (e?.message === "The execution context responding to this call was canceled.") return new Promise(() => {});
+        throw e;
+      }
+    };
+  }
+  return method.call(this, event, steps);
+}, name);
+
 const handlers = ["fetch", "connect", "scheduled", "queue", "email", "tail", "tailStream", "trace", "alarm", "test"];
 const bases = [workers.WorkerEntrypoint, workers.DurableObject, workers.WorkflowEntrypoint].map((base) => base.prototype);
 const wrapped = new WeakSet([...bases, Object.prototype, Function.prototype]);
@@ -221,8 +243,10 @@ export function enter(exports) {
     if (typeof value === "function" && (bases.some((base) => base.isPrototypeOf(value.prototype)) || settings.classes.includes(name))) {
       for (let type = value.prototype; type && !wrapped.has(type); type = Object.getPrototypeOf(type)) {
         wrapped.add(type);
+        const workflow = workers.WorkflowEntrypoint.prototype.isPrototypeOf(type);
         for (const method of Object.getOwnPropertyNames(type)) {
-          if (method !== "constructor") replace(type, method, handlers.includes(method) ? handled : entered);
+          if (method === "constructor") continue;
+          replace(type, method, workflow && method === "run" ? stepped : handlers.includes(method) ? handled : entered);
         }
       }
     } else if (value !== null && typeof value === "object" && !wrapped.has(value)) {

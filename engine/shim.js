@@ -5,6 +5,8 @@
 // as Selvage-Head says, and then binary data, the body. Selvage-Tag, where
 // there is one, is what invocation.js is to know the event by. The answer is a
 // line of JSON, a binding.Outcome, and then binary data.
+import * as attended from "./attended.js";
+
 export default {
   async fetch(request, env) {
     // Only the engine can send this header here; the URL is then the object's.
@@ -16,8 +18,9 @@ export default {
       return namespace.get(id).fetch(new Request(request, { headers, redirect: "manual" }));
     }
     const { pathname } = new URL(request.url);
-    const event = pathname.startsWith("/event/") && events[pathname.slice("/event/".length)];
-    if (event) return deliver(event, request, env.USER);
+    const type = pathname.startsWith("/event/") && pathname.slice("/event/".length);
+    const event = type && (events[type] ?? attended[type]);
+    if (event) return deliver(event, request, env);
     switch (pathname) {
       case "/ping":
         // Answered only while the cell's one JavaScript thread is not held up.
@@ -37,7 +40,8 @@ export default {
 
 // events has a case for each type. It reads the event and returns a function
 // that runs the handler and returns the outcome: when the first fails, the
-// handler has not begun.
+// handler has not begun. Kinds of binding have further ones; see
+// binding.Attendant.
 const events = {
   // head: { cron, scheduledTime }, in milliseconds.
   scheduled({ head: { cron, scheduledTime }, tag }, user) {
@@ -132,11 +136,11 @@ async function called(name, f) {
 
 // deliver brings an event to the user's Worker. The answer comes after all of
 // the request has been read: who still sends would not see it.
-async function deliver(event, request, user) {
+async function deliver(event, request, env) {
   let opened, run;
   try {
     opened = await open(request);
-    run = await event(opened, user);
+    run = await event(opened, env.USER, env);
   } catch (e) {
     return new Response(e.stack, { status: 400 });
   }

@@ -13,6 +13,7 @@ import (
 	"github.com/selvage-edge/selvage/binding/service"
 	"github.com/selvage-edge/selvage/binding/unsupported"
 	"github.com/selvage-edge/selvage/binding/vars"
+	"github.com/selvage-edge/selvage/binding/workflow"
 )
 
 // products lists every product with a kind of binding, in the order of opening.
@@ -27,6 +28,7 @@ var products = []func() []binding.Kind{
 	durable.Kinds,
 	queue.Kinds,
 	analytics.Kinds,
+	workflow.Kinds,
 	unsupported.Kinds,
 }
 

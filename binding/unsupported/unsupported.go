@@ -55,7 +55,6 @@ var features = map[string]feature{
 	"vpc_network":          {noun: "a VPC network", product: "Workers VPC", paths: []string{"connectivity"}},
 	"vpc_service":          {noun: "a VPC service"},
 	"worker_loader":        {noun: "a Worker Loader", spared: true},
-	"workflow":             {noun: "a workflow", product: "Workflows", paths: []string{"workflows"}},
 }
 
 // Types lists the types in alphabetical order.

@@ -38,9 +38,9 @@ const worker = `export default {
 
 func TestThrowsOnlyWhenUsed(t *testing.T) {
 	cell := celltest.Run(t, worker, map[string]func(string) binding.Mount{
-		"JOBS": func(service string) binding.Mount { return mount(t, "workflow", "JOBS") },
+		"JOBS": func(service string) binding.Mount { return mount(t, "vectorize", "JOBS") },
 	})
-	const thrown = "Error: env.JOBS is a workflow binding (workflow), which this version of Selvage does not run yet."
+	const thrown = "Error: env.JOBS is a Vectorize binding (vectorize), which this version of Selvage does not run yet."
 	want := []string{"object", "true", `{"env":{"JOBS":{}}}`, "undefined", "[object Object]", "false", thrown, thrown, thrown}
 	if got := strings.Split(cell.Get("/"), "\n"); !slices.Equal(got, want) {
 		t.Errorf("got\n%q\nwant\n%q", got, want)

@@ -131,6 +131,7 @@ func (l *loader) loadTraffic() {
 		}
 	}
 	l.loadConsumers()
+	l.loadWorkflows()
 }
 
 func (l *loader) addRoute(n *node) {

@@ -69,7 +69,7 @@ var moduleType = enum("ESModule", "CommonJS", "CompiledWasm", "Text", "Data", "P
 var workflow = object(
 	req("binding", text), req("name", text), req("class_name", text), opt("script_name", text),
 	opt("limits", object(opt("steps", whole))), opt("concurrency", object(opt("limit", whole))),
-	opt("schedules", either("a string or a list of strings", text, texts)),
+	unrun("schedules", either("a string or a list of strings", text, texts)),
 	opt("default_retention", anything), opt("jurisdiction", text), remote)
 
 var migration = object(
@@ -174,7 +174,7 @@ var keys = []key{
 		opt("consumers", list(object(req("queue", text), opt("type", text), opt("max_batch_size", decimal),
 			opt("max_batch_timeout", decimal), opt("max_retries", decimal), opt("dead_letter_queue", text),
 			opt("max_concurrency", either("a number or null", decimal, shape{kind: isNull})), opt("visibility_timeout_ms", decimal), opt("retry_delay", decimal))))), scope: own},
-	{name: "workflows", shape: list(workflow), scope: own, fate: throws},
+	{name: "workflows", shape: list(workflow), scope: own},
 	{name: "hyperdrive", shape: bindings(opt("id", text), opt("localConnectionString", text), remote), scope: own, fate: throws},
 	{name: "vectorize", shape: bindings(req("index_name", text), remote), scope: own, fate: throws},
 	{name: "analytics_engine_datasets", shape: bindings(opt("dataset", text), remote), scope: own},

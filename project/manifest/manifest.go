@@ -81,7 +81,7 @@ type Manifest struct {
 	Observability json.RawMessage
 	// TailConsumers are the Workers asked to receive this one's tail events.
 	TailConsumers []TailConsumer
-	// Triggers are the queues whose messages this Worker wants, as in
+	// Triggers are the queues whose messages this Worker wants, and its Workflows, as in
 	// [config.Worker].
 	Triggers []config.Binding
 

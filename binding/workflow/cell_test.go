@@ -1,0 +1,99 @@
+package workflow_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/selvage-edge/selvage"
+)
+
+var update = flag.Bool("update", false, "write the golden file")
+
+// project is a Worker in JavaScript with the Workflow "flow", of its class Flow.
+func project(source string) fstest.MapFS {
+	return fstest.MapFS{
+		"wrangler.json": {Data: []byte(`{"name": "flows", "main": "index.js", "compatibility_date": "2026-04-01",
+			"workflows": [{"binding": "WF", "name": "flow", "class_name": "Flow"}]}`)},
+		"index.js": {Data: []byte(source)},
+	}
+}
+
+// start runs the project and returns what asks it.
+func start(t *testing.T, dir string, files fstest.MapFS) (ask func(path string) string, stop func()) {
+	t.Helper()
+	p, err := selvage.New(t.Context(), selvage.WithData(dir), selvage.Project(files, "."))
+	if err != nil {
+		t.Fatal(err)
+	}
+	worker := p.Worker("flows")
+	ask = func(path string) string {
+		t.Helper()
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://flows"+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := worker.RoundTrip(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		body, err := io.ReadAll(res.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(body)
+	}
+	return ask, func() {
+		if err := p.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// What a Worker sees is what it sees under wrangler dev.
+func TestBehaviour(t *testing.T) {
+	t.Parallel()
+	source, err := os.ReadFile("testdata/behaviour.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask, stop := start(t, t.TempDir(), project(string(source)))
+	defer stop()
+	var got bytes.Buffer
+	for _, mode := range []string{"ctx", "nonretry", "nonretrycaught", "err", "throw", "throwstep", "fnresult", "fnreturn", "types", "typesout", "ev", "none"} {
+		fmt.Fprintf(&got, "%s %s\n", mode, ask("/mode?mode="+mode))
+	}
+	var misc map[string]json.RawMessage
+	if err := json.Unmarshal([]byte(ask("/misc?s=1")), &misc); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range slices.Sorted(maps.Keys(misc)) {
+		fmt.Fprintf(&got, "%s %s\n", name, misc[name])
+	}
+	const golden = "testdata/behaviour.golden"
+	if *update {
+		if err := os.WriteFile(golden, got.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	is, should := strings.Split(got.String(), "\n"), strings.Split(string(want), "\n")
+	for i := range max(len(is), len(should)) {
+		if i >= len(is) || i >= len(should) || is[i] != should[i] {
+			t.Fatalf("line %d of the answers and of %s differ:\n%s\n%s", i+1, golden, strings.Join(is[min(i, len(is)):], "\n"), strings.Join(should[min(i, len(should)):], "\n"))
+		}
+	}
+}

@@ -1,0 +1,196 @@
+package workflow
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/selvage-edge/selvage/storage/keyed"
+)
+
+// internalFailure is that of an attempt that did not come to an end.
+var internalFailure = &Failure{"WorkflowInternalError", "Attempt failed due to internal workflows error"}
+
+// do is step.do: what the step has returned, or an attempt to make. dynamic: a
+// function of the Worker says the delays.
+func (r *run) do(ctx context.Context, name string, config json.RawMessage, dynamic bool) (answer, error) {
+	p, ok := parsePolicy(config, dynamic)
+	if !ok {
+		return answer{}, fatal("Step config for %q is in a invalid format. See https://developers.cloudflare.com/workflows/build/sleeping-and-retrying/", name)
+	}
+	if !r.enter(ctx) {
+		return endedAnswer, nil
+	}
+	if r.taken++; r.taken > r.limit {
+		return answer{}, fatal("The limit of %d steps has been reached. This limit can be changed in your worker configuration.", r.limit)
+	}
+	st, fresh, err := r.find(typeDo, name)
+	if err != nil {
+		return answer{}, err
+	}
+	if st.Done || st.Failure != nil {
+		return r.result(st)
+	}
+	if st.running {
+		return answer{}, fatal("Step %q is under way already", name)
+	}
+	st.policy = p
+	if fresh {
+		shown := p
+		if dynamic {
+			shown.Retries.Delay = json.RawMessage(`"[dynamic]"`)
+		}
+		st.Config, st.Hidden = encode(shown), p.Sensitive == "output"
+	}
+	if st.Attempts > 0 && st.RetryAt == 0 { // something cut it off
+		if last := len(st.Tries) - 1; last >= 0 && st.Tries[last].End == 0 {
+			st.Tries[last].End, st.Tries[last].Failure = r.in.w.store.millis(), internalFailure
+		}
+		if st.Attempts > p.Retries.Limit {
+			return r.fail(st, &Failure{"WorkflowInternalError", fmt.Sprintf("Attempt %d of step %q did not finish", st.Attempts, name)})
+		}
+	}
+	return r.attempt(ctx, st)
+}
+
+// attempt waits until the next attempt may be made.
+func (r *run) attempt(ctx context.Context, st *step) (answer, error) {
+	s := r.in.w.store
+	for st.RetryAt > s.millis() {
+		r.wait(ctx, st.RetryAt, "")
+		if r.ended || ctx.Err() != nil {
+			return endedAnswer, nil
+		}
+	}
+	if !r.enter(ctx) {
+		return endedAnswer, nil
+	}
+	st.Attempts++
+	st.RetryAt = 0
+	st.Tries = append(st.Tries, try{Start: s.millis()})
+	if n := len(st.Tries) - maxTries; n > 0 {
+		st.Tries = st.Tries[n:]
+	}
+	// If a crash undoes it, an attempt is not counted.
+	if err := r.save(keyed.Batch.CommitUnsynced, st, nil); err != nil {
+		return answer{}, err
+	}
+	st.running = true
+	r.busy++
+	r.settle()
+	return answer{Attempt: &attempt{Place: st.place, Timeout: st.policy.timeout,
+		Context: stepContext{stepName{st.Name, st.Count}, st.Attempts, st.policy}}}, nil
+}
+
+// attempted is the step whose attempt has ended, or nil if nobody waits for it.
+func (r *run) attempted(place uint32) *step {
+	if !r.ended {
+		for _, st := range r.steps {
+			if st.place == place && st.running {
+				return st
+			}
+		}
+	}
+	return nil
+}
+
+// succeeded notes what the attempt of a step has returned.
+func (r *run) succeeded(ctx context.Context, place uint32, v Value) (answer, error) {
+	st := r.attempted(place)
+	if st == nil {
+		return endedAnswer, nil
+	}
+	if len(v) > MaxValueBytes {
+		return r.failed(ctx, place, &Failure{"WorkflowInternalError",
+			fmt.Sprintf("Step %v output is too large. Maximum allowed size is 1MiB.", stepName{st.Name, st.Count})}, nil)
+	}
+	if r.bytes+int64(len(v)) > MaxStateBytes {
+		return r.failed(ctx, place, fatal("The instance has stored more than %d bytes", MaxStateBytes), nil)
+	}
+	in := r.in
+	now := in.w.store.millis()
+	next := *st
+	next.Tries[len(next.Tries)-1].End = now
+	next.Done, next.End, next.Value, next.Bytes = true, now, st.place, int64(len(v))
+	// Others go on meanwhile; whoever changes the instance's history waits.
+	r.committing++
+	in.mu.Unlock()
+	err := r.save(keyed.Batch.Commit, &next, func(b keyed.Batch) { setValue(b, in.w.number, in.number, st.place, v) })
+	in.mu.Lock()
+	r.committing--
+	in.quiet.Broadcast()
+	if err == nil {
+		*st = next
+		r.bytes += st.Bytes
+		r.done++
+	}
+	st.running = false
+	r.busy--
+	r.settle()
+	return answer{}, err
+}
+
+// failed notes that the attempt of a step has failed, and goes on to the next one.
+// delay is what the Worker's own function says, in ms.
+func (r *run) failed(ctx context.Context, place uint32, f *Failure, delay *int64) (answer, error) {
+	st := r.attempted(place)
+	if st == nil {
+		return endedAnswer, nil
+	}
+	now := r.in.w.store.millis()
+	st.running = false
+	r.busy--
+	st.Tries[len(st.Tries)-1].End = now
+	logged := f
+	if message, ok := nonRetryable(f); ok && !r.preserve {
+		logged = fatal("Step threw a NonRetryableError with message %q", message)
+	}
+	st.Tries[len(st.Tries)-1].Failure = logged
+	if _, ok := nonRetryable(f); ok || st.Attempts > st.policy.Retries.Limit {
+		return r.fail(st, f)
+	}
+	pause := st.policy.pause(st.Attempts)
+	if delay != nil {
+		pause = min(max(*delay, 0), maxMillis)
+	}
+	st.RetryAt = now + pause
+	if err := r.save(keyed.Batch.CommitUnsynced, st, nil); err != nil {
+		return answer{}, err
+	}
+	r.settle()
+	return r.attempt(ctx, st)
+}
+
+// fail notes that a step has failed for good.
+func (r *run) fail(st *step, f *Failure) (answer, error) {
+	st.Failure, st.End = f, r.in.w.store.millis()
+	r.done++
+	err := r.save(keyed.Batch.Commit, st, nil)
+	r.settle()
+	return answer{Failure: f}, err
+}
+
+const nonRetryableName = "NonRetryableError"
+
+// nonRetryable reports whether the Worker asks that a step be not tried again, and
+// the message of its error: RPC carries the name in the message.
+func nonRetryable(f *Failure) (message string, ok bool) {
+	if f.Name != nonRetryableName && !strings.HasPrefix(f.Message, nonRetryableName) {
+		return "", false
+	}
+	message = strings.TrimPrefix(f.Message, nonRetryableName)
+	return strings.TrimLeft(strings.TrimPrefix(message, ":"), " "), true
+}
+
+// uncaught is the failure of an instance whose function has thrown.
+func (r *run) uncaught(f *Failure) *Failure {
+	message, ok := nonRetryable(f)
+	switch {
+	case !ok:
+		return f
+	case r.preserve:
+		return &Failure{nonRetryableName, message}
+	}
+	return fatal("The execution of the Workflow instance was terminated, as a step threw an NonRetryableError and it was not handled")
+}

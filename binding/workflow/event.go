@@ -1,0 +1,39 @@
+package workflow
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/selvage-edge/selvage/binding"
+)
+
+// runLimit bounds the wall time of a run. A run that waits ends long before; a
+// step's own timeout, ten minutes unless it says otherwise, is what ends others.
+const runLimit = 30 * 24 * time.Hour
+
+// eventDescription is what tail events say of a run.
+type eventDescription struct {
+	Workflow string `json:"workflowName"`
+	Instance string `json:"instanceId"`
+}
+
+// event makes the event that has the Worker run the function of a class. Locked.
+func (r *run) event(class string, params Value) binding.Event {
+	in := r.in
+	about := eventDescription{in.w.name, in.rec.ID}
+	return binding.Event{
+		Type:  "workflow",
+		Limit: runLimit,
+		Head: map[string]any{
+			"class": class, "token": r.token, "workflow": about.Workflow, "instance": about.Instance, "timestamp": in.rec.Created,
+		},
+		Body: bytes.NewReader(params), Size: int64(len(params)),
+		Info: about,
+		Call: func(context.Context, http.Handler) error {
+			return fmt.Errorf("Workflow %s: %w", about.Workflow, binding.ErrNoHandler)
+		},
+	}
+}

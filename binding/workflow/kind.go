@@ -1,0 +1,140 @@
+package workflow
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/selvage-edge/selvage/binding"
+	"github.com/selvage-edge/selvage/config"
+	"github.com/selvage-edge/selvage/telemetry"
+)
+
+var (
+	_ binding.Opener    = (*Kind)(nil)
+	_ binding.Referrer  = (*Kind)(nil)
+	_ binding.Deployer  = (*Kind)(nil)
+	_ binding.Measurer  = (*Kind)(nil)
+	_ binding.Runner    = (*Kind)(nil)
+	_ binding.Attendant = (*Kind)(nil)
+)
+
+// Open implements binding.Opener.
+func (k *Kind) Open(home binding.Home) (err error) {
+	k.memory = home.Memory
+	k.store, err = OpenStore(home.Keyed, Options{Now: home.Now, Logger: home.Log})
+	return err
+}
+
+// Refer implements binding.Referrer.
+func (*Kind) Refer(b config.Binding) []binding.Reference {
+	s, err := decode(b)
+	if err != nil || s.Script == "" {
+		return nil
+	}
+	return []binding.Reference{{Peer: binding.Peer{Worker: s.Script}, Class: s.Class}}
+}
+
+// Deployable implements binding.Deployer.
+func (k *Kind) Deployable(_ string, b config.Binding) error { return k.Validate(b) }
+
+// Measure implements binding.Measurer.
+func (k *Kind) Measure(m *telemetry.Metrics) {
+	m.Depth("workflow runs", func() int { return k.store.Running() })
+}
+
+// drain is how long runs may go on when the platform stops. What is not done then
+// is cut off and begins anew after the next start.
+const drain = 5 * time.Second
+
+// Run implements binding.Runner: it runs instances when they are due.
+func (k *Kind) Run(ctx context.Context, events binding.Events, source config.Source) {
+	defer source.Subscribe(func(*config.Snapshot) { k.store.tell() })()
+	work, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
+	var runs sync.WaitGroup
+	schedulers := map[*Workflow]*scheduler{}
+	for ctx.Err() == nil {
+		k.declare(source.Current())
+		list := k.store.Workflows()
+		for w, s := range schedulers {
+			if !slices.Contains(list, w) {
+				s.stop()
+				delete(schedulers, w)
+			}
+		}
+		for _, w := range list {
+			if schedulers[w] == nil {
+				s := &scheduler{w: w, events: events, source: source, work: work, runs: &runs}
+				s.start(ctx)
+				schedulers[w] = s
+			}
+		}
+		select {
+		case <-ctx.Done():
+		case <-k.store.changed:
+		}
+	}
+	for _, s := range schedulers {
+		s.stop()
+	}
+	late := time.AfterFunc(drain, cut)
+	defer late.Stop()
+	runs.Wait()
+}
+
+// declare sets up the Workflows that Workers of a snapshot have themselves.
+func (k *Kind) declare(s *config.Snapshot) {
+	for _, worker := range slices.Sorted(maps.Keys(s.Workers)) {
+		for _, t := range s.Workers[worker].Triggers {
+			if t.Type != k.Type() {
+				continue
+			}
+			settings, err := triggered(worker, t)
+			if err == nil {
+				_, err = k.store.Put(t.Name, settings, false)
+			}
+			if err != nil {
+				k.store.log.Error("a Worker cannot have a Workflow", "worker", worker, "workflow", t.Name, "err", err)
+			}
+		}
+	}
+}
+
+// triggered reads the settings that a Worker's trigger describes.
+func triggered(worker string, t config.Binding) (Settings, error) {
+	var s putRequest
+	if err := t.Decode(&s); err != nil {
+		return Settings{}, err
+	}
+	s.Script = worker
+	return s.settings()
+}
+
+// putRequest is what clients say of a Workflow.
+type putRequest struct {
+	Script string `json:"script_name"`
+	Class  string `json:"class_name"`
+	Limits struct {
+		Steps int `json:"steps"`
+	} `json:"limits"`
+	Retention struct {
+		Success json.RawMessage `json:"success_retention"`
+		Error   json.RawMessage `json:"error_retention"`
+	} `json:"default_retention"`
+}
+
+func (r putRequest) settings() (s Settings, err error) {
+	s = Settings{Script: r.Script, Class: r.Class, Steps: r.Limits.Steps}
+	if s.Retention.Success, err = parseRetention(r.Retention.Success); err != nil {
+		return s, fmt.Errorf("default_retention.success_retention: %w", err)
+	}
+	if s.Retention.Error, err = parseRetention(r.Retention.Error); err != nil {
+		return s, fmt.Errorf("default_retention.error_retention: %w", err)
+	}
+	return s, nil
+}

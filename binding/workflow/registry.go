@@ -1,0 +1,211 @@
+package workflow
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/selvage-edge/selvage/storage/keyed"
+)
+
+// Workflow is a class of a Worker, and the instances of it. It is safe for
+// concurrent use.
+type Workflow struct {
+	store  *Store
+	number uint64
+	name   string
+	row    row // guarded by store.mu
+
+	// creating is held for reading while instances are created.
+	creating sync.RWMutex
+
+	mu          sync.Mutex
+	gone        bool   // guarded by creating, too
+	latest      uint64 // the number of the newest instance
+	open        map[uint64]*instance
+	coming      map[string]bool // ids of instances that are being created
+	terminating atomic.Bool
+	// kicked has the scheduler look for instances that are due.
+	kicked chan struct{}
+}
+
+// row is what is stored of a Workflow, as JSON.
+type row struct {
+	Number   uint64    `json:"number"`
+	ID       string    `json:"id"`
+	Name     string    `json:"name"`
+	Created  time.Time `json:"created"`
+	Modified time.Time `json:"modified"`
+	Settings Settings  `json:"settings"`
+	// Versions are the newest first, at most maxVersions.
+	Versions []Version `json:"versions"`
+}
+
+// Version is made whenever a Workflow is set up.
+type Version struct {
+	ID       string    `json:"id"`
+	Created  time.Time `json:"created_on"`
+	Modified time.Time `json:"modified_on"`
+	Class    string    `json:"class_name"`
+}
+
+// maxVersions is how many versions of a Workflow are remembered.
+const maxVersions = 100
+
+// Settings of a Workflow.
+type Settings struct {
+	// Script is the Worker that has the class.
+	Script string `json:"script_name"`
+	Class  string `json:"class_name"`
+	// Steps is how many an instance may have. 0: DefaultSteps.
+	Steps int `json:"steps,omitempty"`
+	// Retention is how long instances are kept that do not say it themselves, in
+	// ms. 0: DefaultRetention.
+	Retention retention `json:"retention"`
+}
+
+func (s Settings) check() error {
+	if s.Script == "" || s.Class == "" {
+		return badBody("script_name and class_name must say which class of which Worker the Workflow is")
+	}
+	if s.Steps < 0 || s.Steps > MaxSteps {
+		return badBody("limits.steps is %d; it must be 1 to %d", s.Steps, MaxSteps)
+	}
+	return nil
+}
+
+// Info describes a Workflow.
+type Info struct {
+	ID, Name          string
+	Created, Modified time.Time
+	Settings          Settings
+	Versions          []Version
+}
+
+// Info describes the Workflow.
+func (w *Workflow) Info() Info {
+	w.store.mu.Lock()
+	defer w.store.mu.Unlock()
+	r := w.row
+	return Info{r.ID, r.Name, r.Created, r.Modified, r.Settings, slices.Clone(r.Versions)}
+}
+
+// Name is its name, which never changes.
+func (w *Workflow) Name() string { return w.name }
+
+// Put makes the Workflow of a name or gives it other settings. Its instances stay,
+// and their next runs are of the class that it has then. renew makes a version even
+// if the settings are the same.
+func (s *Store) Put(name string, settings Settings, renew bool) (*Workflow, error) {
+	if err := checkName(name); err != nil {
+		return nil, badBody("%v", err)
+	}
+	if err := settings.check(); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w := s.byName[name]
+	if w != nil && w.row.Settings == settings && !renew {
+		return w, nil
+	}
+	now := s.now().UTC()
+	b := s.db.Batch()
+	defer b.Close()
+	var r row
+	if w != nil {
+		r = w.row
+	} else {
+		r = row{Number: s.latest + 1, ID: uuid.NewString(), Name: name, Created: now}
+		number, err := json.Marshal(r.Number)
+		if err != nil {
+			return nil, err
+		}
+		b.Set(key(rowNumber), number)
+	}
+	r.Modified, r.Settings = now, settings
+	r.Versions = append([]Version{{uuid.NewString(), now, now, settings.Class}}, r.Versions[:min(len(r.Versions), maxVersions-1)]...)
+	b.Set(append(key(rowWorkflow), name...), encode(r))
+	if err := b.Commit(); err != nil {
+		return nil, fmt.Errorf("set up Workflow %s: %w", name, err)
+	}
+	if w == nil {
+		w = s.workflow(r)
+		s.byName[name], s.latest = w, r.Number
+	}
+	w.row = r
+	s.tell()
+	return w, nil
+}
+
+// Delete removes the Workflow with its instances, at once and for good. What runs
+// is cut off.
+func (w *Workflow) Delete() error {
+	s := w.store
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.byName[w.name] != w {
+		return ErrNoWorkflow
+	}
+	w.creating.Lock()
+	defer w.creating.Unlock()
+	w.mu.Lock()
+	w.gone = true
+	open := make([]*instance, 0, len(w.open))
+	for _, in := range w.open {
+		open = append(open, in)
+	}
+	w.mu.Unlock()
+	for _, in := range open {
+		in.mu.Lock()
+		in.stop()
+		in.gone = true
+		in.mu.Unlock()
+	}
+	b := s.db.Batch()
+	defer b.Close()
+	b.Delete(append(key(rowWorkflow), w.name...))
+	for _, letter := range []byte{rowInstance, rowID, rowStatus, rowDue, rowRunning, rowStep, rowEvent, rowValue} {
+		prefix := key(letter, w.number)
+		b.DeleteRange(prefix, keyed.After(prefix))
+	}
+	if err := b.Commit(); err != nil {
+		return fmt.Errorf("delete Workflow %s: %w", w.name, err)
+	}
+	delete(s.byName, w.name)
+	s.tell()
+	return nil
+}
+
+// kick has the scheduler look for instances that are due.
+func (w *Workflow) kick() {
+	select {
+	case w.kicked <- struct{}{}:
+	default:
+	}
+}
+
+// setup is what new instances need of the settings, and the newest version.
+func (w *Workflow) setup() (Settings, string) {
+	w.store.mu.Lock()
+	defer w.store.mu.Unlock()
+	return w.row.Settings, w.row.Versions[0].ID
+}
+
+// keep is how long a new instance is kept when it has ended.
+func (s Settings) keep(c Create) retention {
+	first := func(list ...int64) int64 {
+		for _, ms := range list {
+			if ms != 0 {
+				return ms
+			}
+		}
+		return DefaultRetention.Milliseconds()
+	}
+	return retention{first(c.SuccessRetention, s.Retention.Success), first(c.ErrorRetention, s.Retention.Error)}
+}
