@@ -219,6 +219,9 @@ func (e *Engine) mount(ctx context.Context, p *plan, v *config.Version, b config
 	if err != nil {
 		return nil, err
 	}
+	if _, wrapped := m.Value.(workerd.WrappedValue); wrapped && v.ServiceWorker {
+		return nil, fmt.Errorf("binding %s (%s): scripts that use addEventListener cannot have it; write the Worker as a module", b.Name, b.Type)
+	}
 	if m.Warning != "" {
 		p.warnings = append(p.warnings, m.Warning)
 	}

@@ -383,3 +383,13 @@ func TestServiceWorkerScript(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// The runtime fails without a reason when a script has an object of a module's.
+func TestServiceWorkerScriptWithObject(t *testing.T) {
+	b := newBench(t, func(o *Options) { o.Kinds = append(o.Kinds, askKind{}) })
+	v := b.version("old", `addEventListener("fetch", (e) => e.respondWith(new Response("script")))`, bound(t, "ASK", "ask", nil))
+	v.ServiceWorker, v.CompatibilityDate = true, ""
+	if _, err := b.Check(t.Context(), v); err == nil || !strings.Contains(err.Error(), "binding ASK (ask): scripts that use addEventListener cannot have it") {
+		t.Errorf("got %v", err)
+	}
+}

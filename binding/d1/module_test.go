@@ -21,15 +21,19 @@ var seed = flag.Int("seed", 1, "what TestModuleByChance begins with")
 // Whatever a Worker does with a database, it sees the same as with the runtime's
 // own module for D1.
 func TestModule(t *testing.T) {
-	if differences, _ := compare(t, startBoth(t), 0, 0); differences != "" {
-		t.Error(differences)
+	for _, date := range celltest.Dates {
+		t.Run(date, func(t *testing.T) {
+			if differences, _ := compare(t, startBoth(t, date), 0, 0); differences != "" {
+				t.Error(differences)
+			}
+		})
 	}
 }
 
 // The same of calls that chance makes. -seed gives others.
 func TestModuleByChance(t *testing.T) {
 	const calls = 800
-	differences, resolved := compare(t, startBoth(t), *seed, calls)
+	differences, resolved := compare(t, startBoth(t, celltest.CompatibilityDate), *seed, calls)
 	if differences != "" {
 		t.Error(differences)
 	}
@@ -56,7 +60,7 @@ func compare(t *testing.T, cell *celltest.Cell, seed, calls int) (differences st
 
 // startBoth runs the Worker of differential.js with two databases: OURS has our
 // module, THEIRS the runtime's.
-func startBoth(t *testing.T) *celltest.Cell {
+func startBoth(t *testing.T, date string) *celltest.Cell {
 	t.Helper()
 	source, err := os.ReadFile("testdata/differential.js")
 	if err != nil {
@@ -83,5 +87,5 @@ func startBoth(t *testing.T) *celltest.Cell {
 		m.Value, m.Modules = value, nil
 		return m
 	}
-	return celltest.Run(t, string(source), map[string]func(string) binding.Mount{"OURS": ours(databaseID), "THEIRS": theirs})
+	return celltest.RunAt(t, date, string(source), map[string]func(string) binding.Mount{"OURS": ours(databaseID), "THEIRS": theirs})
 }

@@ -2,13 +2,21 @@ package kv
 
 import (
 	"context"
+	_ "embed"
 	"errors"
 	"fmt"
 
 	"github.com/selvage-edge/selvage/binding"
 	"github.com/selvage-edge/selvage/config"
 	"github.com/selvage-edge/selvage/engine/workerd"
+	"github.com/selvage-edge/selvage/hop/ask"
 )
+
+//go:embed kv.js
+var source string
+
+// module makes the object that Workers see.
+var module = workerd.ExtensionModule{Name: "selvage:kv", Internal: true, Source: source}
 
 // Kind is the binding "kv_namespace". Its settings are
 //
@@ -58,7 +66,17 @@ func (k *Kind) Mount(b config.Binding, at binding.Site) (binding.Mount, error) {
 	if at.Version != nil {
 		worker = at.Version.Worker
 	}
-	return binding.Mount{Value: workerd.KVValue(at.Service), Handler: n.Handler(worker)}, nil
+	if v := at.Version; v != nil && v.ServiceWorker { // a script cannot have what a module makes
+		return binding.Mount{Value: workerd.KVValue(at.Service), Handler: n.Handler(worker)}, nil
+	}
+	return binding.Mount{
+		Value: workerd.WrappedValue{Module: module.Name, Inner: []workerd.Binding{
+			{Name: "namespace", Value: workerd.KVValue(at.Service)},
+			{Name: "fetcher", Value: workerd.ServiceValue{Name: at.Service}},
+		}},
+		Modules: []workerd.ExtensionModule{module, ask.Module()},
+		Handler: n.Handler(worker),
+	}, nil
 }
 
 // namespace finds the namespace of a binding.

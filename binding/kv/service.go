@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/selvage-edge/selvage/hop/ask"
 	"github.com/selvage-edge/selvage/storage/blob"
 )
 
@@ -26,6 +27,9 @@ import (
 //
 // Source: https://github.com/cloudflare/workerd/blob/main/src/workerd/api/kv.c++
 //
+// kv.js also sends GET /<key>?urlencoded=true&short, for a value without anything
+// else, and takes it in a header, see package ask.
+//
 // worker is the Worker on whose behalf it is.
 func (n *Namespace) Handler(worker string) http.Handler { return service{n, worker} }
 
@@ -33,6 +37,8 @@ type service struct {
 	n      *Namespace
 	worker string
 }
+
+const shortQuery = "urlencoded=true&short"
 
 const metadataHeader = "Cf-Kv-Metadata"
 
@@ -76,7 +82,7 @@ var zero = []string{"0"}
 func key(r *http.Request, path string) (string, url.Values, error) {
 	name := strings.TrimPrefix(path, "/")
 	var q url.Values
-	if r.URL.RawQuery != "urlencoded=true" { // all that most requests have
+	if r.URL.RawQuery != "urlencoded=true" && r.URL.RawQuery != shortQuery { // all that most requests have
 		q = r.URL.Query()
 		if !strings.EqualFold(q.Get("urlencoded"), "true") {
 			return name, q, nil
@@ -104,6 +110,9 @@ func (s service) get(w http.ResponseWriter, r *http.Request, path string) error 
 	rec, file, err := s.n.find(r.Context(), name, sc.key, sc.rec)
 	if err != nil {
 		return err
+	}
+	if r.URL.RawQuery == shortQuery && file == nil && ask.Text(w, rec.value) {
+		return nil
 	}
 	h := w.Header()
 	if rec.metadata != nil {

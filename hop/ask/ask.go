@@ -47,13 +47,31 @@ const Short = 4 << 10
 // header carries short answers. One letter, because it is copied several times.
 const header = "R"
 
+// Text sends a text in a header if that can carry it, and reports whether it did.
+func Text(w http.ResponseWriter, text []byte) bool {
+	if len(text) == 0 || len(text) > Short || text[0] == ' ' || text[len(text)-1] == ' ' {
+		return false
+	}
+	for _, c := range text {
+		if c < ' ' || c > '~' {
+			return false
+		}
+	}
+	inHeader(w, text)
+	return true
+}
+
+func inHeader(w http.ResponseWriter, text []byte) {
+	w.Header()[header] = []string{string(text)}
+	w.WriteHeader(http.StatusNoContent)
+}
+
 // Answer sends a JSON text. Only its strings may hold characters beyond ASCII.
 func Answer(w http.ResponseWriter, json []byte) {
 	h := w.Header()
 	h["Date"], h["Content-Type"] = nil, nil // net/http would add both, and workerd would show them to nobody
 	if len(json) <= Short {
-		h[header] = []string{string(ascii(json))}
-		w.WriteHeader(http.StatusNoContent)
+		inHeader(w, ascii(json))
 		return
 	}
 	h["Content-Length"] = []string{strconv.Itoa(len(json))}

@@ -9,14 +9,17 @@ import workers from "cloudflare-internal:workers";
 // tells the engine whose call it is.
 export const running = new hooks.AsyncLocalStorage();
 
-// The runtime's own, before engine/invocation.js puts another one there: ask
-// counts for itself.
-const { fetch } = workers.ServiceStub.prototype;
+// fetch is the runtime's own, before engine/invocation.js puts one there that
+// counts: ask counts for itself.
+export const { fetch } = workers.ServiceStub.prototype;
+
+// short is the answer that a response has in its header; null if it has none.
+export const short = (response) => response.headers.get("r");
 
 const long = 2000; // characters: from there on encoding costs more than a body
 
 // ask sends a question, a text, to what is called operation, and gives the
-// answer. It is null where the handler has none.
+// answer.
 export async function ask(fetcher, operation, question) {
   const invocation = running.getStore();
   let url = "http://ask/" + operation;
@@ -27,5 +30,5 @@ export async function ask(fetcher, operation, question) {
   const response = question.length > long
     ? await fetch.call(fetcher, url, { method: "POST", body: question })
     : await fetch.call(fetcher, url + "?" + encodeURIComponent(question));
-  return response.headers.get("r") ?? response.text();
+  return short(response) ?? response.text();
 }

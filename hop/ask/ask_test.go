@@ -58,6 +58,19 @@ func TestModuleIsHidden(t *testing.T) {
 	}
 }
 
+// A header carries a text only if nothing of it could get lost.
+func TestText(t *testing.T) {
+	for text, want := range map[string]bool{
+		"a b": true, "~!": true, strings.Repeat("x", Short): true,
+		"": false, " a": false, "a ": false, "a\tb": false, "a\r\nb: c": false, "\x00": false, "\x7f": false, "ü": false, strings.Repeat("x", Short+1): false,
+	} {
+		w := httptest.NewRecorder()
+		if Text(w, []byte(text)) != want || want && w.Header().Get(header) != text || !want && len(w.Header()) > 0 {
+			t.Errorf("%.20q: %v", text, w.Header())
+		}
+	}
+}
+
 func TestQuestionHasLimit(t *testing.T) {
 	for _, n := range []int{99, 100, 101} {
 		_, err := Question(httptest.NewRequest("POST", "/", strings.NewReader(strings.Repeat("x", n))), 100)

@@ -5,6 +5,7 @@ package celltest
 
 import (
 	"context"
+	_ "embed"
 	"io"
 	"net"
 	"net/http"
@@ -19,19 +20,35 @@ import (
 	"github.com/selvage-edge/selvage/internal/poll"
 )
 
+//go:embed describe.js
+var describe []byte
+
 // CompatibilityDate is the date that the Workers of these tests ask for.
 const CompatibilityDate = "2026-01-01"
 
+// Dates are compatibility dates between which much changes.
+var Dates = []string{"2022-01-01", CompatibilityDate, "2026-11-01"}
+
 // Run starts a Worker with this source, whose env holds what mount makes for
 // each binding name, and returns a client: Get asks its fetch handler. All
-// ends with the test. mount gets the name of the service to use in a
-// binding.Site.
+// ends with the test. What the source imports from "./describe.js" tells what a
+// Worker could notice of values and calls. mount gets the name of the service to
+// use in a binding.Site.
 func Run(t testing.TB, source string, mounts map[string]func(service string) binding.Mount) *Cell {
+	t.Helper()
+	return RunAt(t, CompatibilityDate, source, mounts)
+}
+
+// RunAt is Run with another compatibility date.
+func RunAt(t testing.TB, date, source string, mounts map[string]func(service string) binding.Mount) *Cell {
 	t.Helper()
 	dir := t.TempDir()
 	user := &workerd.Worker{
-		Modules:           []workerd.Module{{Name: "worker.js", Kind: workerd.ESModule, Data: []byte(source)}},
-		CompatibilityDate: CompatibilityDate,
+		Modules: []workerd.Module{
+			{Name: "worker.js", Kind: workerd.ESModule, Data: []byte(source)},
+			{Name: "describe.js", Kind: workerd.ESModule, Data: describe},
+		},
+		CompatibilityDate: date,
 	}
 	cfg := &workerd.Config{Sockets: []workerd.Socket{{Name: "http", Service: workerd.ServiceDesignator{Name: "user"}}}}
 	seen := map[string]bool{}

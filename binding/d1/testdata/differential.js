@@ -1,52 +1,9 @@
 // Every call is made on two databases alike: one behind our module, one behind
 // the runtime's. The answer to the request is what differed.
 import { WorkerEntrypoint } from "cloudflare:workers";
+import { attempt, surface } from "./describe.js";
 
-// describe tells everything that a Worker could notice of a value.
-function describe(value, seen = []) {
-  if (value === null || (typeof value !== "object" && typeof value !== "function")) {
-    return Object.is(value, -0) ? "-0" : typeof value === "string" ? JSON.stringify(value) : `${typeof value} ${String(value)}`;
-  }
-  if (seen.includes(value)) return "seen";
-  seen = [...seen, value];
-  if (typeof value === "function") return `function ${value.name}/${value.length} ${value.constructor.name}`;
-  if (value instanceof ArrayBuffer) return `ArrayBuffer of ${value.byteLength}, ${new Uint8Array(value.slice(0, 16))}`;
-  const type = Object.getPrototypeOf(value)?.constructor.name;
-  if (value instanceof Error) {
-    const own = Object.getOwnPropertyNames(value).filter((name) => name !== "stack").sort();
-    return `${type} ${own.map((name) => name + "=" + describe(value[name], seen)).join(" ")}`;
-  }
-  const names = Object.getOwnPropertyNames(value);
-  return `${type}{${names.map((name) => name + ":" + (uneven.has(name) ? typeof value[name] : describe(value[name], seen))).join(",")}}`;
-}
-const uneven = new Set(["duration", "sql_duration_ms"]); // times differ
-
-async function attempt(f, db, context) {
-  let promise;
-  try {
-    promise = f(db, context);
-  } catch (e) {
-    return "throws " + describe(e);
-  }
-  if (!(promise instanceof Promise)) return describe(promise);
-  try {
-    return "resolves " + describe(await promise);
-  } catch (e) {
-    return "rejects " + describe(e);
-  }
-}
-
-// surface is what can be seen of an object without calling it.
-function surface(object) {
-  const all = [];
-  for (let type = object; type !== Object.prototype && type !== null; type = Object.getPrototypeOf(type)) {
-    const list = Object.entries(Object.getOwnPropertyDescriptors(type))
-      .filter(([name]) => !name.startsWith("_"))
-      .map(([name, p]) => `${name} ${describe(p.value)} ${p.writable} ${p.enumerable} ${p.configurable}`);
-    all.push(type.constructor.name, ...list.sort());
-  }
-  return all;
-}
+const uneven = ["duration", "sql_duration_ms"]; // times differ
 
 const setup = `CREATE TABLE t(id INTEGER PRIMARY KEY, a, b TEXT UNIQUE, c INT NOT NULL DEFAULT 1)
 INSERT INTO t(a, b) VALUES(1, 'one'), (2.5, 'zwei ü 🙂'), (NULL, 'three "quoted" \\ line'), (x'00ff10', char(0, 31, 127, 8232))`;
@@ -173,7 +130,7 @@ export default {
     const seed = Number(searchParams.get("seed")), calls = Number(searchParams.get("calls"));
     const out = [];
     const compare = async (name, f) => {
-      const [ours, theirs] = [await attempt(f, OURS, ctx), await attempt(f, THEIRS, ctx)];
+      const [ours, theirs] = [await attempt(() => f(OURS, ctx), uneven), await attempt(() => f(THEIRS, ctx), uneven)];
       if (ours !== theirs) out.push(`${name}\n  ours:   ${ours.slice(0, 2000)}\n  theirs: ${theirs.slice(0, 2000)}\n`);
       return ours;
     };
