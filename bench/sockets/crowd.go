@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -17,9 +16,10 @@ import (
 // crowd is the clients of one measurement. It reads by hand, and little, for it
 // shares the processors with what it measures.
 type crowd struct {
-	address string
-	conns   []net.Conn
-	ticks   chan time.Time // one for each message that a client has got
+	address, host string
+	conns         []net.Conn
+	ticks         chan time.Time // one for each message that a client has got
+	made          int            // instances of the object so far
 }
 
 // abreast is how many clients connect at a time.
@@ -42,17 +42,18 @@ func (c *crowd) open(ctx context.Context, kind string, n int) error {
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
-				errs = errors.Join(errs, err)
+				if errs == nil {
+					errs = err
+				}
 				return
 			}
 			c.conns = append(c.conns, conn)
 			go c.listen(r)
 		})
-		if mu.Lock(); errs != nil {
-			n = i
-		}
+		mu.Lock()
+		failed := errs != nil
 		mu.Unlock()
-		if n == i {
+		if failed {
 			break
 		}
 	}
@@ -78,7 +79,7 @@ func (c *crowd) connect(ctx context.Context, kind string, i int) (net.Conn, *buf
 	if err != nil {
 		return nil, nil, err
 	}
-	request := "GET /" + kind + " HTTP/1.1\r\nHost: " + c.address + "\r\n"
+	request := "GET /" + kind + " HTTP/1.1\r\nHost: " + c.host + "\r\n"
 	status := "200"
 	if kind != "sse" {
 		request += "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
@@ -128,7 +129,7 @@ func (c *crowd) tick(ctx context.Context) ([]time.Duration, error) {
 	}
 	defer conn.Close()
 	conn.SetDeadline(time.Now().Add(time.Minute))
-	if _, err := io.WriteString(conn, "GET /tick HTTP/1.1\r\nHost: "+c.address+"\r\nConnection: close\r\n\r\n"); err != nil {
+	if _, err := io.WriteString(conn, "GET /tick HTTP/1.1\r\nHost: "+c.host+"\r\nConnection: close\r\n\r\n"); err != nil {
 		return nil, err
 	}
 	answer, err := io.ReadAll(conn)
@@ -136,8 +137,9 @@ func (c *crowd) tick(ctx context.Context) ([]time.Duration, error) {
 		return nil, err
 	}
 	_, body, _ := bytes.Cut(answer, []byte("\r\n\r\n"))
-	if n, err := strconv.Atoi(string(body)); err != nil || n != len(c.conns) {
-		return nil, fmt.Errorf("the object has sent to %q connections of %d: %q", body, len(c.conns), answer)
+	var n int
+	if _, err := fmt.Sscan(string(body), &n, &c.made); err != nil || n != len(c.conns) {
+		return nil, fmt.Errorf("the object has sent to %d connections of %d: %q", n, len(c.conns), answer)
 	}
 	return c.collect(ctx, begin)
 }

@@ -1,7 +1,7 @@
 // Command sockets measures connections that stay open: WebSockets, WebSockets
 // of a Durable Object that hibernates, and server-sent events. It says what
 // each costs in memory, in our process and in workerd's, and how long a message
-// to all of them takes, behind `selvage dev --no-observe` and on raw workerd, in
+// to all of them takes, behind `selvage serve` and on raw workerd, in
 // one run.
 //
 //	go run ./bench/sockets                        the table of bench/README.md
@@ -70,7 +70,7 @@ func measure(ctx context.Context, dir, name, kind string, n, rounds int, out *ta
 		return err
 	}
 	defer s.stop()
-	c := &crowd{address: s.address}
+	c := &crowd{address: s.address, host: s.host}
 	if _, err := c.tick(ctx); err != nil {
 		return err
 	}
@@ -94,6 +94,9 @@ func measure(ctx context.Context, dir, name, kind string, n, rounds int, out *ta
 			return err
 		}
 		latencies = append(latencies, list...)
+	}
+	if slept := c.made > 1; slept != (kind == "hibernating") {
+		return fmt.Errorf("the object was made %d times", c.made)
 	}
 	slices.Sort(latencies)
 	each := func(after, before int64) float64 { return float64(after-before) / float64(n) / 1024 }

@@ -25,32 +25,13 @@ var project embed.FS
 // side is one system under measurement: a process, and perhaps a workerd that
 // it has started.
 type side struct {
-	address string
-	process *exec.Cmd
+	address, host string // where it listens, and the host to ask for
+	process       *exec.Cmd
 }
 
 var starters = map[string]func(context.Context, string) (*side, error){
 	"selvage": startSelvage,
 	"workerd": startWorkerd,
-}
-
-func startSelvage(ctx context.Context, dir string) (*side, error) {
-	binary := filepath.Join(dir, "selvage")
-	build := exec.CommandContext(ctx, "go", "build", "-o", binary, "github.com/selvage-edge/selvage/cmd/selvage")
-	build.Stderr = os.Stderr
-	if err := build.Run(); err != nil {
-		return nil, fmt.Errorf("build selvage: %w", err)
-	}
-	dir, err := unpack(dir)
-	if err != nil {
-		return nil, err
-	}
-	address, err := freeAddress()
-	if err != nil {
-		return nil, err
-	}
-	_, port, _ := net.SplitHostPort(address)
-	return begin(ctx, address, exec.CommandContext(ctx, binary, "dev", "--no-observe", "--port", port, "--data", filepath.Join(dir, "data"), filepath.Join(dir, "worker")))
 }
 
 func startWorkerd(ctx context.Context, dir string) (*side, error) {
@@ -110,7 +91,7 @@ func begin(ctx context.Context, address string, cmd *exec.Cmd) (*side, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	s := &side{address: address, process: cmd}
+	s := &side{address: address, host: address, process: cmd}
 	for end := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
 		conn, err := net.Dial("tcp", address)
 		if err == nil {

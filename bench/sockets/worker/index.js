@@ -1,11 +1,20 @@
 // One object that holds the connections of every kind and says "tick" to all.
 import { DurableObject } from "cloudflare:workers";
 
+// made counts the instances of the object: one more for each time that it was put
+// to sleep and woken.
+let made = 0;
+
 const tick = new TextEncoder().encode("data: tick\n\n");
 
 export class Room extends DurableObject {
   plain = new Set();
   streams = new Set();
+
+  constructor(ctx, env) {
+    super(ctx, env);
+    made++;
+  }
 
   async fetch(request) {
     switch (new URL(request.url).pathname) {
@@ -33,7 +42,7 @@ export class Room extends DurableObject {
         const sockets = [...this.plain, ...this.ctx.getWebSockets()];
         for (const socket of sockets) socket.send("tick");
         for (const writer of this.streams) writer.write(tick).catch(() => {});
-        return new Response(String(sockets.length + this.streams.size));
+        return new Response(`${sockets.length + this.streams.size} ${made}`);
       }
     }
     return new Response("no such path", { status: 404 });
