@@ -60,8 +60,7 @@ var builtins = []workerd.ExtensionModule{
 type plan struct {
 	config *workerd.Config
 	// outline is config without secrets, for whoever asks what runs.
-	outline  string
-	observed bool
+	outline string
 	// mark tells our marks in the Worker's console lines from its own text.
 	mark mark
 	// attributed: the Worker has our main module, which reads the tags of events.
@@ -87,8 +86,9 @@ type plan struct {
 // planOptions say what differs from cell to cell of one version.
 type planOptions struct {
 	// peers are the sockets on which other cells call this one.
-	peers    map[peerKey]*os.File
-	observed bool
+	peers map[peerKey]*os.File
+	// observed: there is a tail Worker; looking: it reports from the start.
+	observed, looking bool
 	// absent are the entrypoints that the version is known not to export.
 	absent map[string]bool
 	// objects is the folder of the Durable Objects.
@@ -104,7 +104,7 @@ type planOptions struct {
 
 // plan makes the configuration of a cell of v. Discard it when the cell is gone.
 func (e *Engine) plan(ctx context.Context, v *config.Version, o planOptions) (_ *plan, err error) {
-	p := &plan{config: &workerd.Config{Extensions: slices.Clone(builtins)}, mark: newMark(), sockets: map[string]*os.File{}, observed: o.observed, called: len(o.peers) > 0, callees: map[string]bool{}}
+	p := &plan{config: &workerd.Config{Extensions: slices.Clone(builtins)}, mark: newMark(), sockets: map[string]*os.File{}, called: len(o.peers) > 0, callees: map[string]bool{}}
 	defer func() {
 		if err != nil {
 			p.discard()
@@ -139,7 +139,7 @@ func (e *Engine) plan(ctx context.Context, v *config.Version, o planOptions) (_ 
 	user.CacheAPI = p.serve(e, "cache", e.o.Cache(v))
 	if o.observed {
 		user.Tails = []string{tailService}
-		p.service(e.tail(p, v))
+		p.service(e.tail(p, v, o.looking))
 	}
 	if len(v.Classes) > 0 {
 		if err := os.MkdirAll(o.objects, 0o700); err != nil {
@@ -161,6 +161,9 @@ func (e *Engine) plan(ctx context.Context, v *config.Version, o planOptions) (_ 
 	}
 	shim.Bindings = append(shim.Bindings, classBindings(v)...)
 	e.attend(p, v, shim, o.trial)
+	if o.observed {
+		shim.Bindings = append(shim.Bindings, workerd.Binding{Name: "TAIL", Value: workerd.ServiceValue{Name: tailService}})
+	}
 	if o.trial && !v.ServiceWorker {
 		p.service(probe(v, modules))
 		shim.Bindings = append(shim.Bindings, workerd.Binding{Name: "PROBE", Value: workerd.ServiceValue{Name: probeService}})

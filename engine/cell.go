@@ -71,6 +71,11 @@ type cell struct {
 	// logged is what its invocations have. Only line uses it.
 	logged logLimit
 
+	// looked: its tail Worker, if it has one, reports. lookMu is held while that
+	// changes, and is locked before the worker's mutex.
+	looked atomic.Bool
+	lookMu sync.Mutex
+
 	watch watched // of the watchdog alone
 	load  load    // likewise
 	// standing is one of the constants of that type.
@@ -113,10 +118,10 @@ func tryCell(ctx context.Context, p *pool, binary string, lock *os.File) (_ *cel
 			return nil, err
 		}
 	}
-	peers, generation, observed := p.w.sockets(p)
+	peers, generation, looking := p.w.sockets(p)
 	inspector := e.inspectorAddr(p.version.Worker)
 	pl, err := e.plan(ctx, p.version, planOptions{
-		peers: peers, observed: observed, absent: p.absent, standIn: p.standIn, objects: e.objectsDir(p.version.Worker), inspected: inspector != "",
+		peers: peers, observed: looking || p.durable(), looking: looking, absent: p.absent, standIn: p.standIn, objects: e.objectsDir(p.version.Worker), inspected: inspector != "",
 	})
 	if err != nil {
 		return nil, err
@@ -140,6 +145,7 @@ func tryCell(ctx context.Context, p *pool, binary string, lock *os.File) (_ *cel
 	}
 	pl.closeOwn()
 	e.starts.Add(1)
+	c.looked.Store(looking)
 	c.started = e.o.clock.now()
 	c.watch.lastActive = c.started
 	c.hop = hop.New(hop.Options{Dial: dialUnix(pl.userSocket), Single: true})
@@ -333,7 +339,7 @@ func (c *cell) line(l workerd.Line) {
 func (c *cell) info() CellInfo {
 	i := CellInfo{
 		Worker: c.version.Worker, Version: c.version.ID, PID: c.proc.PID(), State: "running",
-		InFlight: int(c.inFlight.Load()), Started: c.started, StartTime: c.proc.StartTime, Observed: c.plan.observed,
+		InFlight: int(c.inFlight.Load()), Started: c.started, StartTime: c.proc.StartTime, Observed: c.looked.Load(),
 		Outline: c.plan.outline,
 	}
 	if c.draining.Load() {

@@ -13,7 +13,7 @@ import (
 // reportExceeded tells those who watch the Worker of a request that ended with
 // its cell, which was stopped for what it used: the cell cannot tell any more.
 func (c *cell) reportExceeded(r *http.Request, begin time.Time) {
-	if !c.plan.observed && !c.pool.w.e.o.Exceptions {
+	if !c.looked.Load() && !c.pool.w.e.o.Exceptions {
 		return
 	}
 	outcome, message := "", ""
@@ -31,7 +31,7 @@ func (c *cell) reportExceeded(r *http.Request, begin time.Time) {
 			Time: time.Now(), Worker: v.Worker, Version: v.ID, Ray: rayOf(r.Header), Level: "error", Message: "Uncaught Error: " + message, Runtime: true,
 		})
 	}
-	if !c.plan.observed {
+	if !c.looked.Load() {
 		return
 	}
 	var cf json.RawMessage

@@ -129,4 +129,3 @@ func TestHeads(t *testing.T) {
 		t.Errorf("%d heads, first %q", len(h), h[0])
 	}
 }
-

@@ -269,6 +269,9 @@ func (p *pool) launch(s *start) {
 	}
 	p.cells, p.failure = append(stay, c), nil
 	e.loops.Go(func() { <-c.proc.Done(); p.ended(c) })
+	if p.durable() {
+		p.look() // who came or left while it started
+	}
 	if c.generation != p.w.generation.Load() && !p.retired {
 		p.launchLocked() // what it should have was decided while it started
 	}

@@ -25,6 +25,8 @@ export default {
       case "/ping":
         // Answered only while the cell's one JavaScript thread is not held up.
         return new Response("pong");
+      case "/look":
+        return env.TAIL.fetch(request);
       case "/object-id":
         try {
           return Response.json({ id: object(env, await request.json())[1].toString() });

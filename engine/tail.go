@@ -3,6 +3,7 @@ package engine
 import (
 	_ "embed"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 
@@ -18,8 +19,8 @@ var tailSource string
 // or what one invocation has.
 const maxTailBytes = 16 << 20
 
-// tail is the tail Worker of a cell of v.
-func (e *Engine) tail(p *plan, v *config.Version) workerd.Service {
+// tail is the tail Worker of a cell of v. looking: it reports from the start.
+func (e *Engine) tail(p *plan, v *config.Version, looking bool) workerd.Service {
 	sink := p.serve(e, "tail sink", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxTailBytes))
 		if err != nil {
@@ -44,7 +45,7 @@ func (e *Engine) tail(p *plan, v *config.Version) workerd.Service {
 		}
 	}))
 	return workerd.Service{Name: tailService, Worker: &workerd.Worker{
-		Modules:           []workerd.Module{{Name: "tail.js", Kind: workerd.ESModule, Data: []byte(tailSource)}},
+		Modules:           []workerd.Module{{Name: "tail.js", Kind: workerd.ESModule, Data: fmt.Appendf(nil, "let looking = %t;\n%s", looking, tailSource)}},
 		CompatibilityDate: shimDate,
 		Bindings:          []workerd.Binding{{Name: "SINK", Value: workerd.ServiceValue{Name: sink}}},
 		GlobalOutbound:    egressService,

@@ -1,5 +1,5 @@
 // The tail Worker: it reports the invocations of the user's Worker to the
-// engine. What ends while a report is on its way goes into the next one, so
+// engine while somebody looks, as look.go tells it. What ends while a report is on its way goes into the next one, so
 // that a busy Worker's invocations cost a report together and not each its own.
 const maxBytes = 1 << 20; // of one report, unless one event alone has more
 
@@ -21,7 +21,12 @@ async function send(sink) {
 }
 
 export default {
+  async fetch(request) {
+    looking = await request.json();
+    return new Response();
+  },
   tail(events, env, ctx) {
+    if (!looking) return;
     waiting.push(JSON.stringify(events).slice(1, -1));
     if (!sending) ctx.waitUntil(send(env.SINK));
   },

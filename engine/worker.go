@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"maps"
 	"os"
 	"slices"
 	"sync"
@@ -277,36 +278,31 @@ func (w *worker) sockets(p *pool) (map[peerKey]*os.File, uint64, bool) {
 			files[k] = s.file
 		}
 	}
-	return files, w.generation.Load(), w.e.o.Observe || w.observers > 0 || len(p.version.Classes) > 0
-}
-
-// observe counts those who want tail events.
-func (w *worker) observe(n int) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.observers += n
-	if n > 0 && w.observers == n && !w.e.o.Observe {
-		w.refresh()
-	}
+	return files, w.generation.Load(), w.looking()
 }
 
 // refresh replaces the cells that run. Called with w.mu held.
 func (w *worker) refresh() {
 	w.generation.Add(1)
-	if w.closed {
-		return
-	}
-	for _, p := range w.pools {
+	for _, p := range w.running() {
 		p.refresh()
 	}
+}
+
+// running are the pools whose cells get requests, or soon will. Called with w.mu
+// held.
+func (w *worker) running() []*pool {
+	if w.closed {
+		return nil
+	}
+	list := slices.Collect(maps.Values(w.pools))
 	if w.coming != nil {
-		for _, p := range w.coming.pools {
-			p.refresh()
-		}
+		list = slices.AppendSeq(list, maps.Values(w.coming.pools))
 	}
 	if w.standIn != nil {
-		w.standIn.refresh()
+		list = append(list, w.standIn)
 	}
+	return list
 }
 
 // close retires everything.
