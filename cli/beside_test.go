@@ -89,6 +89,8 @@ func TestCommandsBesideDev(t *testing.T) {
 		{[]string{"d1", "migrations", "create", "people", "second one"}, 0, filepath.Join(dir, "a", "sql", "0002_second_one.sql")},
 		{[]string{"d1", "execute", "people", "--command", "INSERT INTO people VALUES ('Ada')"}, 0, ""},
 		{[]string{"d1", "execute", "4567", "--command", "SELECT name FROM people"}, 0, "name\nAda\n"},
+		{[]string{"crons", "--data", data}, 0, "WORKER  CRON  MINUTE (UTC)  OUTCOME  TOOK  ERROR\n"},
+		{[]string{"crons", "--json", "--data", data}, 0, "[]\n"},
 		{[]string{"analytics", "SHOW TABLES FORMAT TabSeparated", "--data", data}, 0, ""},
 		{[]string{"analytics", "SELECT 1 FROM nothing", "--data", data}, 1, "422 Unprocessable Entity: Input was invalid: unable to find table: nothing"},
 		{[]string{"d1", "execute", "SAME", "--command", "SELECT 1"}, 1, `a and b both have a "SAME", which are not the same; give its id, 1111 or 2222`},

@@ -33,6 +33,7 @@ type commands struct {
 	Cell      cellCommand      `cmd:"" help:"Look into one of them."`
 	Config    configCommand    `cmd:"" help:"Work with a server's configuration."`
 	Analytics analyticsCommand `cmd:"" help:"Query the data sets of Analytics Engine."`
+	Crons     cronsCommand     `cmd:"" help:"List the last runs of cron triggers, with their outcomes."`
 	D1        d1Command        `cmd:"" name:"d1" help:"Query D1 databases and apply their migrations."`
 	KV        kvCommand        `cmd:"" name:"kv" help:"Read and write Workers KV."`
 	Engine    engineCommand    `cmd:"" help:"Fetch the engine, if it is not here yet, and print where it is."`

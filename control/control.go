@@ -23,6 +23,7 @@ import (
 	"github.com/selvage-edge/selvage/config"
 	"github.com/selvage-edge/selvage/control/auth"
 	"github.com/selvage-edge/selvage/control/state"
+	"github.com/selvage-edge/selvage/cron"
 	"github.com/selvage-edge/selvage/storage/budget"
 	"github.com/selvage-edge/selvage/telemetry"
 )
@@ -66,6 +67,8 @@ type Options struct {
 	// Normalization of URLs for zones that have none of their own. Default:
 	// Cloudflare's.
 	Normalization config.Normalization
+	// Crons has what became of cron triggers. Nil: nothing is kept.
+	Crons *cron.History
 	// Memory is what requests take that are held in memory. Nil: no bound.
 	Memory *budget.Budget
 	// Log receives internal errors. Default: discarded.

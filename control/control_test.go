@@ -32,6 +32,7 @@ import (
 	"github.com/selvage-edge/selvage/config"
 	"github.com/selvage-edge/selvage/control/auth"
 	"github.com/selvage-edge/selvage/control/state"
+	"github.com/selvage-edge/selvage/cron"
 	"github.com/selvage-edge/selvage/storage/blob"
 	"github.com/selvage-edge/selvage/telemetry"
 )
@@ -48,7 +49,8 @@ type bench struct {
 	token   string
 	account string
 	// tail is the last subscriber of a tail.
-	tail chan func(telemetry.Invocation)
+	tail  chan func(telemetry.Invocation)
+	crons *cron.History // of newWhole
 	// prepare stands for the engine; nil: every version starts.
 	prepare func(worker string, shares []config.Share) (finish func(), err error)
 }

@@ -100,6 +100,7 @@ func (s *server) routes() []api.Route {
 		// schedule.go
 		read("GET", script+"/schedules", scripts, s.getSchedules),
 		edit("PUT", script+"/schedules", scripts, s.putSchedules),
+		read("GET", script+"/schedules/runs", scripts, s.getRuns),
 
 		// zone.go
 		read("GET", "/zones", "zone", s.listZones),

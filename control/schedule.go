@@ -31,6 +31,24 @@ func (s *server) getSchedules(w http.ResponseWriter, r *http.Request) error {
 	return api.Write(w, schedulesJSON(worker))
 }
 
+// getRuns lists the last runs of the Worker's cron triggers, the latest first.
+// Cloudflare shows them in its dashboard only, as past events.
+func (s *server) getRuns(w http.ResponseWriter, r *http.Request) error {
+	err := s.view(r, func(tx *state.Tx) error {
+		_, err := s.worker(tx, r)
+		return err
+	})
+	runs := []cron.Run{}
+	if err == nil && s.Crons != nil {
+		runs, err = s.Crons.Runs(r.PathValue("script"))
+	}
+	if err != nil {
+		return err
+	}
+	list, info := api.Paginate(r, runs, cron.MaxRuns)
+	return api.WriteList(w, list, info)
+}
+
 // putSchedules replaces all cron triggers.
 func (s *server) putSchedules(w http.ResponseWriter, r *http.Request) error {
 	var body []struct {

@@ -24,6 +24,7 @@ import (
 	"github.com/selvage-edge/selvage/binding/workflow"
 	"github.com/selvage-edge/selvage/control/auth"
 	"github.com/selvage-edge/selvage/control/state"
+	"github.com/selvage-edge/selvage/cron"
 	"github.com/selvage-edge/selvage/storage/blob"
 	"github.com/selvage-edge/selvage/storage/keyed"
 	"github.com/selvage-edge/selvage/telemetry"
@@ -62,6 +63,7 @@ func newWhole(t *testing.T) (*bench, []api.Route) {
 	})
 	must(queues.Open(binding.Home{Keyed: pairs, Now: time.Now, Log: slog.New(slog.DiscardHandler)}))
 	b.auth = auth.New(b.state, nil, "account_analytics")
+	b.crons = cron.NewHistory(pairs)
 	points := analytics.Kinds()[0].(interface {
 		binding.Opener
 		binding.Router
@@ -75,7 +77,7 @@ func newWhole(t *testing.T) (*bench, []api.Route) {
 	})
 	must(workflows.Open(binding.Home{Keyed: pairs, Now: time.Now, Log: slog.New(slog.DiscardHandler)}))
 	others := [][]api.Route{namespaces.Routes(), databases.Routes(), queues.Routes(), points.Routes(), workflows.Routes()}
-	h, err := New(t.Context(), Options{State: b.state, Auth: b.auth, Kinds: kinds(), Tail: b.subscribe, Routes: others})
+	h, err := New(t.Context(), Options{State: b.state, Auth: b.auth, Kinds: kinds(), Tail: b.subscribe, Routes: others, Crons: b.crons})
 	must(err)
 	listening := httptest.NewServer(h)
 	t.Cleanup(listening.Close)

@@ -8,7 +8,8 @@
 // restricted, a day that matches either fires.
 //
 // A trigger that falls into a time when no server runs is not made up for, as
-// on Cloudflare.
+// on Cloudflare. None fires twice for one minute, whatever is killed or becomes of
+// the clock; see [History].
 //
 // Source: https://developers.cloudflare.com/workers/configuration/cron-triggers/
 package cron

@@ -106,8 +106,9 @@ func TestSchedulerFiresOnTheMinute(t *testing.T) {
 			"hourly": {Name: "hourly", Crons: []string{"2 * * * *", "not an expression"}},
 		}})
 		fired := make(chan string, 100)
-		s := Scheduler{Source: &source, Fire: func(_ context.Context, worker, expression string, at time.Time) {
+		s := Scheduler{Source: &source, Fire: func(_ context.Context, worker, expression string, at time.Time) (string, error) {
 			fired <- fmt.Sprintf("%s %q %s", worker, expression, at.Format("15:04:05"))
+			return "ok", nil
 		}}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})

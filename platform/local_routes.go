@@ -32,11 +32,21 @@ func (s *Stores) largestCode(w http.ResponseWriter, r *http.Request) error {
 	return api.Write(w, largest)
 }
 
+// cronRuns tells what became of the triggers of ?worker=, or of all Workers.
+func (s *Stores) cronRuns(w http.ResponseWriter, r *http.Request) error {
+	runs, err := s.Crons.Runs(r.URL.Query().Get("worker"))
+	if err != nil {
+		return err
+	}
+	return api.Write(w, runs)
+}
+
 // localRoutes are what the command line needs beyond Cloudflare's API.
 func (s *Stores) localRoutes() []api.Route {
 	routes := []api.Route{
 		{Method: http.MethodGet, Path: "/local/resources", Handle: s.listResources},
 		{Method: http.MethodGet, Path: "/local/code", Handle: s.largestCode},
+		{Method: http.MethodGet, Path: "/local/crons", Handle: s.cronRuns},
 		{Method: http.MethodGet, Path: "/local/backup", Handle: s.backup},
 		{Method: http.MethodPost, Path: "/local/tokens", Edit: true, Handle: s.createToken},
 		{Method: http.MethodGet, Path: "/local/tokens", Handle: s.listTokens},

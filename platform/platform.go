@@ -16,6 +16,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/selvage-edge/selvage/binding"
 	"github.com/selvage-edge/selvage/config"
 	"github.com/selvage-edge/selvage/control"
 	"github.com/selvage-edge/selvage/cron"
@@ -293,15 +294,20 @@ func startupError(err error) error {
 func (p *Platform) startCrons(source config.Source) {
 	ctx, cancel := context.WithCancel(context.Background())
 	p.crons, p.cronsE = cancel, make(chan struct{})
-	scheduler := cron.Scheduler{Source: source, Fire: func(ctx context.Context, worker, expression string, at time.Time) {
+	scheduler := cron.Scheduler{Source: source, History: p.Stores.Crons, Log: p.log, Fire: func(ctx context.Context, worker, expression string, at time.Time) (string, error) {
 		outcome, err := p.Engine.Send(ctx, worker, cron.Trigger{Cron: expression, Time: at}.Event())
 		switch {
 		case ctx.Err() != nil:
 		case err != nil:
 			p.log.Error("cron trigger failed", "worker", worker, "cron", expression, "err", err)
+			outcome.Outcome = "unknown"
+			if errors.Is(err, binding.ErrNotBegun) {
+				outcome.Outcome = "notBegun"
+			}
 		case outcome.Outcome != "ok":
 			p.log.Warn("cron trigger failed in the Worker", "worker", worker, "cron", expression, "outcome", outcome.Outcome)
 		}
+		return outcome.Outcome, err
 	}}
 	go func() {
 		defer close(p.cronsE)

@@ -17,6 +17,7 @@ import (
 	"github.com/selvage-edge/selvage/control"
 	"github.com/selvage-edge/selvage/control/auth"
 	"github.com/selvage-edge/selvage/control/state"
+	"github.com/selvage-edge/selvage/cron"
 	"github.com/selvage-edge/selvage/mail"
 	"github.com/selvage-edge/selvage/project/manifest"
 	"github.com/selvage-edge/selvage/storage/blob"
@@ -38,6 +39,8 @@ type Stores struct {
 	// State is what the control plane knows, and Auth its API tokens.
 	State *state.Store
 	Auth  *auth.Auth
+	// Crons has what became of cron triggers.
+	Crons *cron.History
 	// Resources list what the projects that run here name, for the command
 	// line; nil where Workers are deployed.
 	Resources func() []manifest.Resource
@@ -131,6 +134,7 @@ func (s *Stores) open(ctx context.Context, o StoreOptions) (err error) {
 	if s.keyed, err = keyed.Open(filepath.Join(s.Dir, keyedFolder), keyed.Options{Logger: s.log, MustExist: s.contents.had(keyedFolder)}); err != nil {
 		return err
 	}
+	s.Crons = cron.NewHistory(s.keyed)
 	home := binding.Home{Dir: s.Dir, Keyed: s.keyed, Blobs: s.openBlobs, Memory: s.memory, Quota: func(name string) int64 { return o.Quotas[name] }, Now: o.Now, Log: s.log, Mail: o.Mail}
 	for _, k := range s.Kinds {
 		opener, ok := k.(binding.Opener)
@@ -208,8 +212,8 @@ func (s *Stores) Close() error {
 }
 
 // API is the REST API of the control plane and of the kinds. o says what else it
-// works with; its State, Auth, Kinds, Routes, Memory and Log are set here.
+// works with; its State, Auth, Kinds, Routes, Memory, Log and Crons are set here.
 func (s *Stores) API(ctx context.Context, o control.Options) (http.Handler, error) {
-	o.State, o.Auth, o.Kinds, o.Routes, o.Memory, o.Log = s.State, s.Auth, s.Kinds, s.routes(), s.uploads, s.log
+	o.State, o.Auth, o.Kinds, o.Routes, o.Memory, o.Log, o.Crons = s.State, s.Auth, s.Kinds, s.routes(), s.uploads, s.log, s.Crons
 	return control.New(ctx, o)
 }

@@ -27,6 +27,10 @@ func (p *Platform) startSweeps() (stop func()) {
 		defer ticker.Stop()
 		for {
 			p.sweep(ctx, "control", p.Stores.State.Sweep)
+			p.sweep(ctx, "cron", func(context.Context) (int, error) {
+				workers := p.source.Current().Workers
+				return p.Stores.Crons.Sweep(func(worker string) bool { return workers[worker] != nil })
+			})
 			for _, k := range p.Stores.Kinds {
 				if s, ok := k.(binding.Sweeper); ok {
 					p.sweep(ctx, k.Type(), s.Sweep)

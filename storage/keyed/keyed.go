@@ -48,6 +48,7 @@ const (
 	SpaceKV       Space = 'k'
 	SpaceQueue    Space = 'q'
 	SpaceWorkflow Space = 'w'
+	SpaceCron     Space = 'c'
 )
 
 // formatVersion is the on-disk format. Raising it upgrades existing stores when
