@@ -32,7 +32,9 @@ type message struct {
 	Attempts    int    `json:"attempts"`
 	ContentType string `json:"contentType"`
 	Size        int    `json:"size"`
-	body        string
+	// Body is JSON, and body what comes after it.
+	Body json.RawMessage `json:"body,omitempty"`
+	body string
 }
 
 // batch makes the event of a queue's messages.
@@ -151,6 +153,7 @@ func TestQueueEvent(t *testing.T) {
 	all := []message{
 		{ContentType: "text", body: "grüß"}, {ContentType: "json", body: `{"a":[1]}`},
 		{ContentType: "bytes", body: "\x00\xff"}, {ContentType: "v8", body: v8}, {ContentType: "text"},
+		{Body: json.RawMessage(`null`)}, {Body: json.RawMessage(`"ü"`)}, {ContentType: "text", body: "\ufeffa"},
 	}
 	send := func(n int) (string, acks) {
 		t.Helper()
@@ -165,6 +168,10 @@ func TestQueueEvent(t *testing.T) {
 		return out.Outcome, a
 	}
 
+	send(len(all))
+	if got, want := note.last(), "m5 1000 1 null\nm6 1000 1 \"ü\"\nm7 1000 1 \"\ufeffa\""; !strings.HasSuffix(got, want) {
+		t.Errorf("the handler got\n%s\nwant at its end\n%s", got, want)
+	}
 	outcome, a := send(5)
 	if got, want := note.last(), "jobs\n7\n1000\nm0 1000 1 \"grüß\"\nm1 1000 1 {\"a\":[1]}\nm2 1000 1 buffer 0,255\nm3 1000 1 map a,1\nm4 1000 1 \"\""; got != want {
 		t.Errorf("the handler got\n%s\nwant\n%s", got, want)

@@ -50,15 +50,17 @@ const events = {
     return () => user.scheduled({ cron: cron + tag, scheduledTime: new Date(scheduledTime) });
   },
 
-  // head: { queue, metrics, messages: [{ id, timestamp, attempts, contentType,
-  // size }] }; body: the messages' bodies. result: ackAll, retryBatch,
-  // explicitAcks and retryMessages, as the runtime gives them.
-  async queue({ head: { queue, metrics, messages }, body, tag }, user) {
-    const data = await body.bytes();
+  // head: { queue, metrics, messages: [{ id, timestamp, attempts, body }] }. A
+  // message may have contentType and size in place of body; body: those messages'
+  // bodies. result: ackAll, retryBatch, explicitAcks and retryMessages, as the
+  // runtime gives them.
+  async queue({ head: { queue, metrics, messages }, body: bodies, tag }, user) {
+    const data = await bodies.bytes();
     let at = 0;
-    const list = messages.map(({ contentType, size, timestamp, ...message }) => {
-      const bytes = data.slice(at, (at += size));
-      return { ...message, timestamp: new Date(timestamp), ...content(contentType, bytes) };
+    const list = messages.map(({ id, timestamp, attempts, body, contentType, size = 0 }) => {
+      const message = { id, timestamp: new Date(timestamp), attempts, body };
+      if (body === undefined) Object.assign(message, content(contentType, data.slice(at, (at += size))));
+      return message;
     });
     if (at !== data.length) throw new Error(`the messages have ${at} bytes, the body ${data.length}`);
     const oldest = metrics?.oldestMessageTimestamp;
@@ -111,13 +113,15 @@ const events = {
   },
 };
 
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true }); // whose making costs more than a short text
+
 // content is a message's body as queue() takes it.
 function content(type, bytes) {
   switch (type) {
     case "text":
-      return { body: new TextDecoder().decode(bytes) };
+      return { body: decoder.decode(bytes) };
     case "json":
-      return { body: JSON.parse(new TextDecoder().decode(bytes)) };
+      return { body: JSON.parse(decoder.decode(bytes)) };
     case "bytes":
       return { body: bytes.buffer };
     case "v8":

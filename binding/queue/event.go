@@ -3,11 +3,13 @@ package queue
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/selvage-edge/selvage/binding"
 )
@@ -136,25 +138,51 @@ func (b *Batch) answer() any {
 	return a
 }
 
-// message describes a message to the shim.
+// message describes a message to the shim, with its body or with the type and
+// the size of one that follows the JSON.
 type message struct {
-	ID          string      `json:"id"`
-	Timestamp   int64       `json:"timestamp"`
-	Attempts    int         `json:"attempts"`
-	ContentType ContentType `json:"contentType"`
-	Size        int         `json:"size"`
+	ID          string          `json:"id"`
+	Timestamp   int64           `json:"timestamp"`
+	Attempts    int             `json:"attempts"`
+	Body        json.RawMessage `json:"body,omitempty"`
+	ContentType ContentType     `json:"contentType,omitempty"`
+	Size        int             `json:"size,omitempty"`
+}
+
+// maxInline bounds the bodies of a batch that are part of the JSON, in bytes:
+// escaped they may be six times as long.
+const maxInline = 128 << 10
+
+// inline is the body as JSON; nil if it is neither JSON nor a text.
+func (m *Received) inline() json.RawMessage {
+	switch {
+	case m.ContentType == JSON: // no queue takes what is not valid
+		return m.Body
+	case m.ContentType == Text && utf8.Valid(m.Body):
+		text, _ := json.Marshal(string(m.Body)) // a string
+		return text
+	}
+	return nil
 }
 
 // event makes the event that brings the batch to a Worker. The outcome covers
 // what the handler gives to waitUntil.
 func (b *Batch) event() binding.Event {
 	list := make([]message, len(b.Messages))
-	bodies := make([]io.Reader, len(b.Messages))
-	size := 0
+	var bodies []io.Reader
+	size, inlined := 0, 0
 	for i, m := range b.Messages {
 		m.batch = b
-		list[i] = message{m.ID, m.Sent.UnixMilli(), m.Attempts, m.ContentType, len(m.Body)}
-		bodies[i] = bytes.NewReader(m.Body)
+		list[i] = message{ID: m.ID, Timestamp: m.Sent.UnixMilli(), Attempts: m.Attempts}
+		if inlined+len(m.Body) <= maxInline {
+			list[i].Body = m.inline()
+		}
+		if list[i].Body != nil {
+			inlined += len(m.Body)
+			continue
+		}
+		list[i].ContentType, list[i].Size = m.ContentType, len(m.Body)
+		bodies = append(bodies, bytes.NewReader(m.Body))
 		size += len(m.Body)
 	}
 	return binding.Event{

@@ -46,8 +46,12 @@ func (w *worker) Send(ctx context.Context, name string, e binding.Event) (bindin
 	}
 	var texts, ids, shown []string
 	for _, m := range batch.Messages {
-		texts, ids = append(texts, string(body[:m.Size])), append(ids, m.ID)
-		shown = append(shown, fmt.Sprint(string(body[:m.Size]), "×", m.Attempts))
+		text := string(body[:m.Size])
+		if m.Body != nil && json.Unmarshal(m.Body, &text) != nil {
+			text = string(m.Body) // not that of a text
+		}
+		texts, ids = append(texts, text), append(ids, m.ID)
+		shown = append(shown, fmt.Sprint(text, "×", m.Attempts))
 		body = body[m.Size:]
 	}
 	w.mu.Lock()
@@ -392,4 +396,33 @@ func TestStop(t *testing.T) {
 			t.Errorf("left is %v %v", list, err)
 		}
 	})
+}
+
+// What is JSON or a text travels as JSON, as long as that stays small; the rest
+// follows it, in the order of the messages.
+func TestEventBodies(t *testing.T) {
+	long := strings.Repeat("<", maxInline)
+	b := &Batch{Messages: []*Received{
+		{ContentType: JSON, Body: []byte(`{"a":[1,"ü"]}`)}, {ContentType: Bytes, Body: []byte("12")}, {ContentType: Text, Body: []byte("ü\x00")},
+		{ContentType: Text, Body: []byte("\xff")}, {ContentType: Text, Body: []byte(long)}, {ContentType: V8}, {ContentType: Text}, {ContentType: JSON, Body: []byte(`null`)},
+	}}
+	e := b.event()
+	head, err := json.Marshal(e.Head)
+	if err != nil || len(head) > 6*maxInline {
+		t.Fatalf("%d bytes, %v", len(head), err)
+	}
+	var got struct{ Messages []message }
+	if err := json.Unmarshal(head, &got); err != nil {
+		t.Fatal(err)
+	}
+	var shown []string
+	for _, m := range got.Messages {
+		shown = append(shown, fmt.Sprint(string(m.Body), m.ContentType, m.Size))
+	}
+	if want := []string{`{"a":[1,"ü"]}0`, "bytes2", `"ü\u0000"0`, "text1", fmt.Sprint("text", maxInline), "v80", `""0`, "null0"}; !slices.Equal(shown, want) {
+		t.Errorf("got %q, want %q", shown, want)
+	}
+	if body, err := io.ReadAll(e.Body); err != nil || string(body) != "12\xff"+long || e.Size != int64(len(body)) {
+		t.Errorf("the body has %d bytes, not %d: %v", len(body), e.Size, err)
+	}
 }
