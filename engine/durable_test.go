@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -16,6 +17,7 @@ import (
 	"github.com/selvage-edge/selvage/engine/workerd"
 	"github.com/selvage-edge/selvage/internal/crashtest"
 	"github.com/selvage-edge/selvage/internal/poll"
+	"github.com/selvage-edge/selvage/telemetry"
 )
 
 // counter is a Worker with one object that counts, and that would notice if
@@ -144,6 +146,45 @@ func TestAlarmAfterRestart(t *testing.T) {
 	poll.Until(t, "a cell runs though nobody asked", func() bool { _, ok := b.cellOf("do"); return ok })
 	poll.Until(t, "the alarm rang and the cell stopped", func() bool { _, ok := b.cellOf("do"); return !ok })
 	b.want("/do/rang", "true")
+}
+
+// An alarm whose handler runs, or has failed, when the process is killed rings
+// again, without a request.
+func TestAlarmAfterCrash(t *testing.T) {
+	source := `import { DurableObject } from "cloudflare:workers";
+export class Counter extends DurableObject {
+  async fetch() {
+    await this.ctx.storage.setAlarm(Date.now());
+    return new Response("set");
+  }
+  async alarm() {
+    const times = (await this.ctx.storage.get("times") ?? 0) + 1;
+    await this.ctx.storage.put("times", times);
+    await this.ctx.storage.sync();
+    console.log("alarm", times);
+    if (times === 1) await new Promise(() => {});
+    if (times === 2) throw new Error("not yet");
+  }
+}
+export default { fetch: (request, env) => env.C.getByName("a").fetch(request) }`
+	b := newBench(t, nil)
+	v := b.version("do", source, bound(t, "C", "durable_object_namespace", map[string]string{"class_name": "Counter"}))
+	v.Classes = []config.Class{{Name: "Counter", SQLite: true, Key: "do-Counter"}}
+	b.deploy(v)
+	b.want("/do/", "set")
+	rang := func(times int) func() bool {
+		return func() bool {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			return slices.ContainsFunc(b.lines, func(l telemetry.Line) bool { return l.Message == fmt.Sprint("alarm ", times) })
+		}
+	}
+	for times := 1; times <= 2; times++ {
+		poll.Until(t, fmt.Sprintf("the alarm rings %d times", times), rang(times))
+		c, _ := b.cellOf("do")
+		syscall.Kill(c.PID, syscall.SIGKILL)
+	}
+	poll.Until(t, "it rings once more", rang(3))
 }
 
 // The parent is killed with SIGKILL in the middle of its work; no workerd is

@@ -6,7 +6,9 @@ import (
 	"crypto/sha256"
 	"io"
 	"net"
+	"net/http"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -162,5 +164,34 @@ func TestBackpressure(t *testing.T) {
 				t.Error("they are other ones")
 			}
 		})
+	}
+}
+
+// Nor does a client that does not read its stream of events make us keep them.
+func TestBackpressureOfAStream(t *testing.T) {
+	const total, held = 64 << 20, 32 << 20
+	var sent atomic.Int64
+	hop := upstream(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		for event := []byte("data: " + strings.Repeat("x", 16<<10-8) + "\n\n"); sent.Load() < total; {
+			if _, err := w.Write(event); err != nil {
+				t.Error(err)
+				return
+			}
+			sent.Add(int64(len(event)))
+		}
+	}))
+	server := front(t, hop, Call{})
+	response, err := server.Client().Get(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	stalled(t, &sent)
+	if n := sent.Load(); n > held {
+		t.Errorf("%d bytes were taken for somebody who does not read", n)
+	}
+	if n, err := io.Copy(io.Discard, response.Body); n != total || err != nil {
+		t.Errorf("%d bytes arrived, %v", n, err)
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/coder/websocket"
 
@@ -149,13 +148,19 @@ func TestReloadRestartsWebSockets(t *testing.T) {
 	r.dial(ctx, "/object", "two", nil)
 }
 
-// So is every WebSocket when the server ends.
+// So is every WebSocket when the server ends, also with TLS.
 func TestStopRestartsWebSockets(t *testing.T) {
-	r := start(t, fmt.Sprintf(sockets, "one"), nil)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	for name, https := range map[string]bool{"http": false, "https": true} {
+		t.Run(name, func(t *testing.T) { stopRestarts(t, https) })
+	}
+}
+
+func stopRestarts(t *testing.T, https bool) {
+	r := start(t, fmt.Sprintf(sockets, "one"), func(o *Options) { o.HTTPS = https })
+	ctx, cancel := context.WithTimeout(t.Context(), poll.Patience)
 	defer cancel()
 	for _, path := range []string{"/worker", "/object"} {
-		c, _ := r.dial(ctx, path, "one", nil)
+		c, _ := r.dial(ctx, path, "one", &websocket.DialOptions{HTTPClient: r.client})
 		defer func() {
 			if _, _, err := c.Read(ctx); websocket.CloseStatus(err) != websocket.StatusServiceRestart {
 				t.Errorf("%s ended with %v, want code 1012", path, err)
