@@ -2,9 +2,6 @@ package workflow
 
 import (
 	"bytes"
-	"context"
-	"fmt"
-	"net/http"
 	"time"
 
 	"github.com/selvage-edge/selvage/binding"
@@ -24,6 +21,7 @@ type eventDescription struct {
 func (r *run) event(class string, params Value) binding.Event {
 	in := r.in
 	about := eventDescription{in.w.name, in.rec.ID}
+	g := &goRun{store: in.w.store, token: r.token, event: Event{about.Workflow, class, about.Instance, params, time.UnixMilli(in.rec.Created)}}
 	return binding.Event{
 		Type:  "workflow",
 		Limit: runLimit,
@@ -32,8 +30,15 @@ func (r *run) event(class string, params Value) binding.Event {
 		},
 		Body: bytes.NewReader(params), Size: int64(len(params)),
 		Info: about,
-		Call: func(context.Context, http.Handler) error {
-			return fmt.Errorf("Workflow %s: %w", about.Workflow, binding.ErrNoHandler)
-		},
+		Call: g.call, Answer: g.answer,
 	}
+}
+
+// runResult is what a Worker says of a run. In JavaScript the output is the body of
+// the outcome.
+type runResult struct {
+	// Status is "complete", "errored", or "ended" for a run that is over.
+	Status  string   `json:"status"`
+	Failure *Failure `json:"failure,omitempty"`
+	Output  Value    `json:"output,omitempty"`
 }

@@ -162,7 +162,7 @@ func (in *instance) changeBy(commit func(keyed.Batch) error, edit func(next *rec
 	}
 	in.rec, in.loaded = next, true
 	if next.Due != 0 {
-		in.w.kick()
+		in.w.kick(next.Due)
 	}
 	return nil
 }
@@ -273,7 +273,6 @@ func (w *Workflow) create(ctx context.Context, list []Create) ([]made, error) {
 		}
 		at += n
 	}
-	w.kick()
 	return result, nil
 }
 
@@ -294,6 +293,7 @@ func (w *Workflow) createSome(list []Create, result []made, seen map[string]bool
 		}
 		w.mu.Unlock()
 	}()
+	now := s.millis()
 	for n < len(list) && b.Size() < maxCommit {
 		c, m := list[n], &result[n]
 		n++
@@ -311,7 +311,6 @@ func (w *Workflow) createSome(list []Create, result []made, seen map[string]bool
 		w.coming[m.id] = true
 		ids = append(ids, m.id)
 		w.latest++
-		now := s.millis()
 		in := &instance{w: w, number: w.latest}
 		r := record{ID: m.id, Status: Queued, Created: now, Queued: now, Due: now, Trigger: c.trigger, Version: version, Retention: settings.keep(c)}
 		in.stage(b, &r)
@@ -326,6 +325,7 @@ func (w *Workflow) createSome(list []Create, result []made, seen map[string]bool
 	if err := b.Commit(); err != nil {
 		return n, fmt.Errorf("create instances of Workflow %s: %w", w.name, err)
 	}
+	w.kick(now)
 	return n, nil
 }
 

@@ -30,6 +30,10 @@ type Workflow struct {
 	open        map[uint64]*instance
 	coming      map[string]bool // ids of instances that are being created
 	terminating atomic.Bool
+	// No row of an instance that is due comes before low; lowered counts the changes
+	// of low. Rows that were deleted take time to be passed over.
+	low     place
+	lowered int
 	// kicked has the scheduler look for instances that are due.
 	kicked chan struct{}
 }
@@ -182,8 +186,21 @@ func (w *Workflow) Delete() error {
 	return nil
 }
 
-// kick has the scheduler look for instances that are due.
-func (w *Workflow) kick() {
+// place is where the row of an instance that is due stands.
+type place struct {
+	due    int64
+	number uint64
+}
+
+// kick has the scheduler look for instances that are due; one is at a time that is
+// stored by now.
+func (w *Workflow) kick(due int64) {
+	w.mu.Lock()
+	w.lowered++
+	if due <= w.low.due {
+		w.low = place{due, 0}
+	}
+	w.mu.Unlock()
 	select {
 	case w.kicked <- struct{}{}:
 	default:

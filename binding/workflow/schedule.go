@@ -104,8 +104,8 @@ func (s *scheduler) step(ctx context.Context) time.Time {
 		}
 		list, next, err := s.w.due(now.UnixMilli(), room)
 		if err == nil {
-			for _, number := range list {
-				if err = s.begin(number); err != nil {
+			for _, row := range list {
+				if err = s.begin(row); err != nil {
 					break
 				}
 			}
@@ -125,26 +125,38 @@ func (s *scheduler) step(ctx context.Context) time.Time {
 }
 
 // due lists up to limit instances that are due, and says when the next one is.
-func (w *Workflow) due(now int64, limit int) (list []uint64, next int64, err error) {
+func (w *Workflow) due(now int64, limit int) (list []place, next int64, err error) {
+	w.mu.Lock()
+	low, lowered := w.low, w.lowered
+	w.mu.Unlock()
 	prefix := key(rowDue, w.number)
-	err = w.store.db.Scan(prefix, keyed.After(prefix), func(k, _ []byte) bool {
-		next = int64(binary.BigEndian.Uint64(k[len(prefix):]))
-		if next > now || len(list) == limit {
+	first := place{due: now}
+	err = w.store.db.Scan(key(rowDue, w.number, uint64(low.due), low.number), keyed.After(prefix), func(k, _ []byte) bool {
+		at := place{int64(binary.BigEndian.Uint64(k[len(prefix):])), binary.BigEndian.Uint64(k[len(prefix)+8:])}
+		if len(list) == 0 {
+			first = at
+		}
+		if at.due > now || len(list) == limit {
+			next = at.due
 			return false
 		}
-		list = append(list, binary.BigEndian.Uint64(k[len(prefix)+8:]))
-		next = 0
+		list = append(list, at)
 		return true
 	})
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err == nil && w.lowered == lowered {
+		w.low = first
+	}
 	return list, next, err
 }
 
 // begin begins a run of an instance, or deletes one that has been kept for long
 // enough.
-func (s *scheduler) begin(number uint64) error {
-	in, err := s.w.hold(number)
+func (s *scheduler) begin(row place) error {
+	in, err := s.w.hold(row.number)
 	if errors.Is(err, ErrNoInstance) {
-		return nil // deleted in this moment
+		return s.w.store.db.Delete(key(rowDue, s.w.number, uint64(row.due), row.number))
 	}
 	if err != nil {
 		return err
@@ -237,17 +249,17 @@ func (r *run) penance() time.Duration {
 // settled notes what the Worker says of a run that has come to its end. false: it
 // says nothing that can be understood.
 func (r *run) settled(out *binding.Outcome) bool {
-	var result struct {
-		Status  string   `json:"status"`
-		Failure *Failure `json:"failure"`
-	}
+	var result runResult
 	if json.Unmarshal(out.Result, &result) != nil {
 		return false
 	}
 	var err error
 	switch {
 	case result.Status == "complete":
-		err = r.complete(out.Body, nil)
+		if len(out.Body) > 0 {
+			result.Output = out.Body
+		}
+		err = r.complete(result.Output, nil)
 	case result.Status == "errored" && result.Failure != nil:
 		err = r.complete(nil, r.uncaught(result.Failure))
 	default:

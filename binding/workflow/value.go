@@ -59,11 +59,9 @@ type cloned struct {
 	seen  int
 }
 
-// Bounds of what is shown: a value may refer to one node many times, or to itself.
-const (
-	maxCloneDepth = 200
-	maxCloneNodes = 1 << 20
-)
+// maxCloneDepth bounds what is shown. A value may refer to one node many times, or to
+// itself: no more is shown than twice its nodes, and 1,000 more.
+const maxCloneDepth = 200
 
 // absent is what JSON.stringify leaves out.
 type absent struct{}
@@ -73,7 +71,7 @@ func (absent) MarshalJSON() ([]byte, error) { return []byte("null"), nil }
 
 // plain is the node at a place as something that marshals to JSON.
 func (c *cloned) plain(at, depth int) any {
-	if c.seen++; at < 0 || at >= len(c.nodes) || len(c.nodes[at]) == 0 || depth > maxCloneDepth || c.seen > maxCloneNodes {
+	if c.seen++; at < 0 || at >= len(c.nodes) || len(c.nodes[at]) == 0 || depth > maxCloneDepth || c.seen > 2*len(c.nodes)+1000 {
 		return absent{}
 	}
 	n := c.nodes[at]

@@ -1,0 +1,265 @@
+package workflow
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/selvage-edge/selvage/binding"
+	"github.com/selvage-edge/selvage/config"
+)
+
+var (
+	_ binding.GoKind = (*Kind)(nil)
+	_ binding.Maker  = (*Kind)(nil)
+)
+
+// Bind implements binding.GoKind for a *Workflow.
+func (k *Kind) Bind(b config.Binding, at binding.Host, to any) error {
+	p, ok := to.(**Workflow)
+	if !ok {
+		return &binding.TypeError{Types: "*workflow.Workflow"}
+	}
+	s, err := decode(b)
+	if err != nil {
+		return err
+	}
+	if *p, err = k.store.Workflow(s.Workflow); errors.Is(err, ErrNoWorkflow) {
+		return fmt.Errorf("binding %s (workflow): there is no Workflow named %q; deploy the Worker that has it", b.Name, s.Workflow)
+	}
+	return err
+}
+
+// Make implements binding.Maker: a binding that says which Worker has the class
+// makes the Workflow. Others are made by the Worker that has it.
+func (k *Kind) Make(_ context.Context, b config.Binding) error {
+	s, err := decode(b)
+	if err != nil || s.Script == "" {
+		return err
+	}
+	if _, err := k.store.Workflow(s.Workflow); !errors.Is(err, ErrNoWorkflow) {
+		return err
+	}
+	_, err = k.store.Put(s.Workflow, Settings{Script: s.Script, Class: s.Class}, false)
+	return err
+}
+
+// Handler is the handler of a Worker in Go that runs Workflows, too.
+//
+// Workflow runs an instance from its start, as often as it takes: what it does must
+// lead to the same steps each time, and what is to be done once only belongs into a
+// step. What it returns is the instance's output, which marshals to JSON; an error
+// is the instance's failure. After ErrEnded it returns at once.
+type Handler interface {
+	Workflow(ctx context.Context, e Event, s *Steps) (output any, err error)
+}
+
+// Event is what an instance was created with.
+type Event struct {
+	// Workflow and Class are the names of the Workflow and of its class, ID is the
+	// instance's.
+	Workflow, Class, ID string
+	// Params are empty if there are none.
+	Params  Value
+	Created time.Time
+}
+
+// Steps are those of a run. It is safe for concurrent use.
+type Steps struct {
+	store *Store
+	token string
+}
+
+// ErrEnded: the run is over, because the instance waits for something far away, was
+// paused or has ended. Its function returns; what it returns counts for nothing.
+var ErrEnded = errors.New("the run of the Workflow's instance is over")
+
+// StepOptions say how often a step is tried, and for how long. The zero value is
+// Cloudflare's default: five retries after 10 s, 20 s, 40 s, …, and ten minutes for
+// each attempt.
+type StepOptions struct {
+	// Retries after the first attempt; negative: none.
+	Retries int
+	// Delay before the first retry. 0: 10 s.
+	Delay time.Duration
+	// Backoff is "constant", "linear" or "exponential". Empty: exponential.
+	Backoff string
+	// Timeout of an attempt, whose context ends then. 0: 10 min.
+	Timeout time.Duration
+}
+
+func (o StepOptions) config() json.RawMessage {
+	r := map[string]any{"limit": 5, "delay": 10_000}
+	switch {
+	case o.Retries < 0:
+		r["limit"] = 0
+	case o.Retries > 0:
+		r["limit"] = o.Retries
+	}
+	if o.Delay != 0 {
+		r["delay"] = o.Delay.Milliseconds()
+	}
+	if o.Backoff != "" {
+		r["backoff"] = o.Backoff
+	}
+	c := map[string]any{"retries": r}
+	if o.Timeout != 0 {
+		c["timeout"] = o.Timeout.Milliseconds()
+	}
+	return encode(c)
+}
+
+// Final has a step that fails with err not be tried again.
+func Final(err error) error { return &finalError{err} }
+
+type finalError struct{ error }
+
+func (e *finalError) Unwrap() error { return e.error }
+
+// Do runs a step: f, unless the step is done, and again after a while if that fails.
+// It returns what f has returned, whether now or in an earlier run: something that
+// marshals to JSON. The error of a step that has failed for good is a *Failure.
+func (s *Steps) Do(ctx context.Context, name string, o StepOptions, f func(ctx context.Context) (any, error)) (Value, error) {
+	a, err := s.step(ctx, func(r *run, ctx context.Context) (answer, error) { return r.do(ctx, name, o.config(), false) })
+	for err == nil && a.Attempt != nil {
+		place := a.Attempt.Place
+		v, failure := tryOnce(ctx, a.Attempt, f)
+		if ctx.Err() != nil { // it was cut off
+			return nil, ErrEnded
+		}
+		a, err = s.step(ctx, func(r *run, ctx context.Context) (answer, error) {
+			if failure != nil {
+				return r.failed(ctx, place, failure, nil)
+			}
+			return r.succeeded(ctx, place, v)
+		})
+		if err == nil && a.Attempt == nil {
+			return v, nil
+		}
+	}
+	return a.value, err
+}
+
+// tryOnce makes an attempt.
+func tryOnce(ctx context.Context, a *attempt, f func(ctx context.Context) (any, error)) (Value, *Failure) {
+	late := &Failure{"WorkflowTimeoutError", fmt.Sprintf("Execution timed out after %dms", a.Timeout)}
+	ctx, cancel := context.WithTimeoutCause(ctx, time.Duration(a.Timeout)*time.Millisecond, late)
+	defer cancel()
+	result, err := f(ctx)
+	if err == nil {
+		v, err := NewValue(result)
+		if err != nil {
+			return nil, fatal("%v", err)
+		}
+		return v, nil
+	}
+	if context.Cause(ctx) == error(late) {
+		return nil, late
+	}
+	return nil, failureOf(err)
+}
+
+// failureOf is an error as it is stored.
+func failureOf(err error) *Failure {
+	if f := (*Failure)(nil); errors.As(err, &f) {
+		return f
+	}
+	if f := (*finalError)(nil); errors.As(err, &f) {
+		return &Failure{nonRetryableName, f.Error()}
+	}
+	return &Failure{"Error", err.Error()}
+}
+
+// step calls f as a step of the run.
+func (s *Steps) step(ctx context.Context, f func(r *run, ctx context.Context) (answer, error)) (answer, error) {
+	a, err := s.store.step(ctx, s.token, f)
+	switch {
+	case err != nil:
+		return a, err
+	case a.Ended:
+		return a, ErrEnded
+	case a.Failure != nil:
+		return a, a.Failure
+	}
+	return a, nil
+}
+
+// Sleep lets a time pass. The process need not run meanwhile.
+func (s *Steps) Sleep(ctx context.Context, name string, d time.Duration) error {
+	_, err := s.step(ctx, func(r *run, ctx context.Context) (answer, error) {
+		return r.sleep(ctx, name, encode(d.Milliseconds()), nil)
+	})
+	return err
+}
+
+// SleepUntil waits for a moment.
+func (s *Steps) SleepUntil(ctx context.Context, name string, t time.Time) error {
+	ms := t.UnixMilli()
+	_, err := s.step(ctx, func(r *run, ctx context.Context) (answer, error) { return r.sleep(ctx, name, nil, &ms) })
+	return err
+}
+
+// Received is an event that an instance has got.
+type Received struct {
+	Type    string
+	Payload Value
+	Sent    time.Time
+}
+
+// WaitForEvent waits for an event of a type, and no longer than timeout; 0: a day.
+// An event that comes too late is a *Failure of the name WorkflowTimeoutError.
+func (s *Steps) WaitForEvent(ctx context.Context, name, typ string, timeout time.Duration) (Received, error) {
+	var raw json.RawMessage
+	if timeout != 0 {
+		raw = encode(timeout.Milliseconds())
+	}
+	a, err := s.step(ctx, func(r *run, ctx context.Context) (answer, error) { return r.waitForEvent(ctx, name, typ, raw) })
+	if err != nil {
+		return Received{}, err
+	}
+	return Received{a.Event.Type, a.value, time.UnixMilli(a.Event.Timestamp)}, nil
+}
+
+// goRun is how a Worker in Go runs an instance.
+type goRun struct {
+	store *Store
+	token string
+	event Event
+
+	mu     sync.Mutex
+	result runResult
+}
+
+// call gives the run to the handler of a Worker in Go.
+func (g *goRun) call(ctx context.Context, handler http.Handler) error {
+	h, ok := handler.(Handler)
+	if !ok {
+		return fmt.Errorf("Workflow %s: %w", g.event.Workflow, binding.ErrNoHandler)
+	}
+	output, err := h.Workflow(ctx, g.event, &Steps{g.store, g.token})
+	result := runResult{Status: "complete"}
+	if err == nil {
+		result.Output, err = NewValue(output)
+	}
+	switch {
+	case errors.Is(err, ErrEnded):
+		result = runResult{Status: "ended"}
+	case err != nil:
+		result = runResult{Status: "errored", Failure: failureOf(err)}
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.result = result
+	return nil
+}
+
+// answer is what the run has come to.
+func (g *goRun) answer() any {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.result
+}
