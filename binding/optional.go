@@ -72,6 +72,13 @@ type Reference struct {
 	Class string
 }
 
+// Holder is a Kind whose resources need Workers by name: a queue its consumer. A
+// Worker that is held is not deleted by accident.
+type Holder interface {
+	// Holds says why the Worker is needed; empty if it is not.
+	Holds(worker string) (why string)
+}
+
 // Maker is a Kind whose resources can be made from their bindings' settings.
 type Maker interface {
 	// Make makes the resource that a binding names unless it exists. Where

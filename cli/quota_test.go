@@ -44,6 +44,8 @@ func TestExamineQuotas(t *testing.T) {
 		{"stored: largest D1 database", stateOK, "65 MiB, no quota"},
 		{"stored: largest Durable Object", stateOK, "5 MiB, no quota"},
 		{"stored: largest Durable Objects of a Worker", stateOK, "10 MiB, no quota"},
+		{"stored: largest queue", stateOK, "not counted, no quota"},
+		{"stored: Analytics Engine", stateOK, "0 MiB, no quota"},
 		{"stored: code and static files", stateOK, "7 MiB, no quota"},
 		{"stored: largest code of a Worker", stateOK, "not counted, no quota"},
 	}
@@ -56,6 +58,8 @@ func TestExamineQuotas(t *testing.T) {
 			{"stored: largest D1 database", stateOK, "65 of 100 MiB (quotas.d1_database)"},
 			{"stored: largest Durable Object", stateOK, "5 of 100 MiB (quotas.durable_object)"},
 			{"stored: largest Durable Objects of a Worker", stateOK, "10 of 100 MiB (quotas.worker_durable_objects)"},
+			{"stored: largest queue", stateOK, "not counted, no quota"},
+			{"stored: Analytics Engine", stateOK, "0 MiB, no quota"},
 			{"stored: code and static files", stateOK, "7 of 100 MiB (quotas.code)"},
 			code,
 		}

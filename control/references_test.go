@@ -3,6 +3,8 @@ package control
 import (
 	"strings"
 	"testing"
+
+	"github.com/selvage-edge/selvage/binding"
 )
 
 // What wrangler asks before it deletes a Worker that others use.
@@ -28,6 +30,34 @@ func TestDeletingAWorkerThatOthersUse(t *testing.T) {
 	} {
 		if status, _, answer := b.do(c.method, c.path, "", ""); status != c.status || !strings.Contains(answer, c.want) {
 			t.Errorf("%s %s: got %d %s, want %d with %s", c.method, c.path, status, answer, c.status, c.want)
+		}
+	}
+}
+
+// holder is a product that needs the Worker "api".
+type holder struct{ binding.Kind }
+
+func (holder) Type() string { return "holder" }
+func (holder) Holds(worker string) string {
+	if worker == "api" {
+		return "script still in use by a test"
+	}
+	return ""
+}
+
+func TestDeletingAWorkerThatAProductNeeds(t *testing.T) {
+	b := newBenchAt(t, func(o *Options) { o.Kinds = append(o.Kinds, holder{}) })
+	b.upload(plainUpload, "export default {}")
+	for _, c := range []struct {
+		query  string
+		status int
+		want   string
+	}{
+		{"", 400, `"code":10064,"message":"script still in use by a test"`},
+		{"?force=true", 200, ""},
+	} {
+		if status, _, answer := b.do("DELETE", "{W}"+c.query, "", ""); status != c.status || !strings.Contains(answer, c.want) {
+			t.Errorf("%s: %d %s", c.query, status, answer)
 		}
 	}
 }

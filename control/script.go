@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/selvage-edge/selvage/api"
+	"github.com/selvage-edge/selvage/binding"
 	"github.com/selvage-edge/selvage/config"
 	"github.com/selvage-edge/selvage/control/state"
 )
@@ -184,7 +185,8 @@ func (s *server) getWorker(w http.ResponseWriter, r *http.Request) error {
 	})
 }
 
-// deleteScript deletes a Worker. Without force, one that others refer to stays.
+// deleteScript deletes a Worker. Without force, one that others refer to stays,
+// and one that a product needs.
 func (s *server) deleteScript(w http.ResponseWriter, r *http.Request) error {
 	name := r.PathValue("script")
 	defer s.workers.lock(name)()
@@ -193,6 +195,13 @@ func (s *server) deleteScript(w http.ResponseWriter, r *http.Request) error {
 		if names := refs.names(); len(names) > 0 {
 			return badRequest(10064, "the Worker %q cannot be deleted because other Workers refer to it: %s; delete those bindings first or use force=true",
 				name, strings.Join(names, ", "))
+		}
+		for _, k := range s.Kinds {
+			if h, ok := k.(binding.Holder); ok {
+				if why := h.Holds(name); why != "" {
+					return badRequest(10064, "%s", why)
+				}
+			}
 		}
 	}
 	err := s.update(r, func(tx *state.Tx) error { return tx.DeleteWorker(name) })

@@ -61,7 +61,7 @@ func newWhole(t *testing.T) (*bench, []api.Route) {
 		binding.Opener
 		binding.Router
 	})
-	must(queues.Open(binding.Home{Keyed: pairs, Now: time.Now, Log: slog.New(slog.DiscardHandler)}))
+	must(queues.Open(binding.Home{Keyed: pairs, Quota: func(string) int64 { return 0 }, Now: time.Now, Log: slog.New(slog.DiscardHandler)}))
 	b.auth = auth.New(b.state, nil, "account_analytics")
 	b.crons = cron.NewHistory(pairs)
 	points := analytics.Kinds()[0].(interface {
@@ -253,6 +253,8 @@ func TestEveryEditIsInTheAuditLog(t *testing.T) {
 		{route: "POST {Q}/{queue}/messages/batch", body: `{"messages":[{"body":"` + secret + `"}]}`},
 		{route: "POST {Q}/{queue}/messages/pull", body: `{}`},
 		{route: "POST {Q}/{queue}/messages/ack", body: `{}`},
+		{route: "POST {Q}/{queue}/messages/peek", body: `{}`, keep: "ref", pattern: `"ref":"([^"]+)"`},
+		{route: "POST {Q}/{queue}/messages/purge", body: `{"messages":[{"ref":"{ref}"}]}`},
 		{route: "POST {Q}/{queue}/purge", body: `{"delete_messages_permanently":true}`},
 		{route: "DELETE {Q}/{queue}/consumers/{consumer}"},
 		{route: "DELETE {Q}/{queue}"},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/selvage-edge/selvage/api"
@@ -36,6 +37,7 @@ func (a rest) routes() []api.Route {
 		edit("PATCH", one, a.update),
 		edit("DELETE", one, a.remove),
 		edit("POST", one+"/purge", a.purge),
+		read("GET", one+"/purge", a.purgeStatus),
 		read("GET", one+"/consumers", a.consumers),
 		edit("POST", one+"/consumers", a.addConsumer),
 		read("GET", one+"/consumers/{consumer}", a.consumer),
@@ -45,6 +47,8 @@ func (a rest) routes() []api.Route {
 		edit("POST", one+"/messages/batch", a.pushBatch),
 		edit("POST", one+"/messages/pull", a.pull),
 		edit("POST", one+"/messages/ack", a.ack),
+		edit("POST", one+"/messages/peek", a.peek),
+		edit("POST", one+"/messages/purge", a.purgeMessages),
 	}
 }
 
@@ -252,6 +256,9 @@ func (a rest) remove(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if by := a.producers()[q.Name()]; len(by) > 0 {
+		return refuse(http.StatusBadRequest, codeBound, "Queue %q is bound by the Worker %s; deploy that without the binding, or delete it, first", q.Name(), strings.Join(by, ", "))
+	}
 	if err := q.Delete(); err != nil {
 		return err
 	}
@@ -276,6 +283,19 @@ func (a rest) purge(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return a.write(w, q)
+}
+
+// purgeStatus tells of the last purge, which is over when it is answered.
+func (a rest) purgeStatus(w http.ResponseWriter, r *http.Request) error {
+	q, err := a.queue(r)
+	if err != nil {
+		return err
+	}
+	status := map[string]string{}
+	if at := q.Info().Purged; !at.IsZero() {
+		status["completed"], status["started_at"] = "true", at.Format(time.RFC3339Nano)
+	}
+	return api.Write(w, status)
 }
 
 func (a rest) consumers(w http.ResponseWriter, r *http.Request) error {

@@ -204,17 +204,88 @@ func (a rest) pull(w http.ResponseWriter, r *http.Request) error {
 	}
 	replies := make([]pulledReply, len(list))
 	for i, m := range list {
-		body := string(m.Body)
-		if m.ContentType != Text {
-			body = base64.StdEncoding.EncodeToString(m.Body)
-		}
 		replies[i] = pulledReply{
-			m.ID, m.Sent.UnixMilli(), m.Attempts, body,
+			m.ID, m.Sent.UnixMilli(), m.Attempts, shown(m.ContentType, m.Body),
 			map[string]string{"CF-Content-Type": string(m.ContentType)}, m.Lease,
 		}
 	}
 	meta := q.metadata()
 	return api.Write(w, map[string]any{"messages": replies, "message_backlog_count": meta.Metrics.Count, "metadata": meta})
+}
+
+// shown is a body as the API shows it.
+func shown(t ContentType, body []byte) string {
+	if t == Text {
+		return string(body)
+	}
+	return base64.StdEncoding.EncodeToString(body)
+}
+
+// peekedReply is a message that somebody looks at.
+type peekedReply struct {
+	ID       string            `json:"id"`
+	Sent     int64             `json:"timestamp_ms"`
+	Attempts int               `json:"attempts"`
+	Body     string            `json:"body"`
+	Metadata map[string]string `json:"metadata"`
+	Ref      string            `json:"ref"`
+}
+
+// peek shows messages without leasing them.
+func (a rest) peek(w http.ResponseWriter, r *http.Request) error {
+	q, err := a.queue(r)
+	if err != nil {
+		return err
+	}
+	var req struct {
+		Size *int `json:"batch_size"`
+	}
+	if err := decode(r, &req); err != nil {
+		return err
+	}
+	n := 0
+	if req.Size != nil {
+		if n = *req.Size; n == 0 {
+			n = -1 // refused: 0 is not the default
+		}
+	}
+	list, err := q.Peek(n)
+	if err != nil {
+		return err
+	}
+	replies := make([]peekedReply, len(list))
+	for i, m := range list {
+		replies[i] = peekedReply{m.ID, m.Sent.UnixMilli(), m.Attempts, shown(m.ContentType, m.Body), map[string]string{"CF-Content-Type": string(m.ContentType)}, m.Ref}
+	}
+	return api.Write(w, map[string]any{"messages": replies})
+}
+
+// purgeMessages deletes messages by what peek calls them.
+func (a rest) purgeMessages(w http.ResponseWriter, r *http.Request) error {
+	q, err := a.queue(r)
+	if err != nil {
+		return err
+	}
+	var req struct {
+		Messages []struct {
+			Ref string `json:"ref"`
+		} `json:"messages"`
+	}
+	if err := decode(r, &req); err != nil {
+		return err
+	}
+	if len(req.Messages) == 0 || len(req.Messages) > MaxBatchMessages {
+		return refuse(http.StatusBadRequest, codeBody, "messages has %d entries; it must have 1 to %d, each with the ref of a message", len(req.Messages), MaxBatchMessages)
+	}
+	var refs []string
+	for _, m := range req.Messages {
+		refs = append(refs, m.Ref)
+	}
+	purged, warnings, err := q.PurgeMessages(refs)
+	if err != nil {
+		return err
+	}
+	return api.Write(w, map[string]any{"purgedCount": purged, "warnings": warnings})
 }
 
 func (a rest) ack(w http.ResponseWriter, r *http.Request) error {

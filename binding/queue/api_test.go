@@ -110,6 +110,13 @@ func TestREST(t *testing.T) {
 	do("POST", "/{id}/messages/batch", `{"messages":[{"body":1}],"delay_seconds":86401}`, 400, `"code":10202`)
 	do("POST", "/{id}/messages/batch", `{"messages":[{"body":1},{"body":2,"delay_seconds":0}],"delay_seconds":60}`, 200, `"backlog_count":5`)
 
+	do("POST", "/{id}/messages/peek", `{"batch_size":0}`, 400, `"code":10207`)
+	do("POST", "/{id}/messages/peek", `{"batch_size":1}`, 200,
+		`"messages":\[{"id":"[0-9a-f]{32}","timestamp_ms":1700000000000,"attempts":0,"body":"eyJhIjoxfQ==","metadata":{"CF-Content-Type":"json"},"ref":"[^"]+"}\]`)
+	do("POST", "/{id}/messages", `{"body":"spoilt","content_type":"text","delay_seconds":70}`, 200, `"backlog_count":6`)
+	do("POST", "/{id}/messages/peek", `{"batch_size":10}`, 200, `"body":"spoilt","metadata":{"CF-Content-Type":"text"},"ref":"(?P<ref>[^"]+)"}\]`)
+	do("POST", "/{id}/messages/purge", `{"messages":[]}`, 400, `"code":10207.*1 to 100`)
+	do("POST", "/{id}/messages/purge", `{"messages":[{"ref":"{ref}"},{"ref":"x"}]}`, 200, `"purgedCount":1,"warnings":{"x":"ref is malformed"}`)
 	do("POST", "/{id}/messages/pull", `{"batch_size":101}`, 400, `"code":10207`)
 	do("POST", "/{id}/messages/pull", `{"batch_size":0}`, 400, `"code":10207`)
 	do("POST", "/{id}/messages/pull", `{"visibility_timeout":43200001}`, 400, `"code":10207`)
@@ -122,12 +129,16 @@ func TestREST(t *testing.T) {
 	do("POST", "/{id}/messages/ack", `{"acks":[{"lease_id":"{lease}"},{"lease_id":"x"}],"retries":[{"lease_id":"{lease}","delay_seconds":5}]}`, 200, `"ackCount":1,"retryCount":0,"warnings":{.*"x":"lease ID is malformed"`)
 	do("POST", "/{id}/messages/ack", `{"retries":[{"lease_id":"x","delay_seconds":86401}]}`, 400, `"code":10203`)
 
+	do("GET", "/{id}/purge", "", 200, `"result":{}`)
 	do("POST", "/{id}/purge", `{}`, 400, `delete_messages_permanently must be true`)
 	do("POST", "/{id}/purge", `{"delete_messages_permanently":true}`, 200, `"jobs"`)
+	do("GET", "/{id}/purge", "", 200, `"result":{"completed":"true","started_at":"2023-11-14T22:13:22Z"}`)
 	f.holds(f.queue("jobs"), 0, 0)
 	do("DELETE", "/{id}/consumers/{consumer}", "", 200, ``)
 	do("DELETE", "/{id}/consumers/{consumer}", "", 404, ``)
 	do("POST", "/{id}/messages/pull", `{}`, 400, `"code":100127`)
+	do("DELETE", "/{id}", "", 400, `"code":11005.*bound by the Worker sender`)
+	source.(*config.Value).Set(&config.Snapshot{})
 	do("DELETE", "/{id}", "", 200, ``)
 	do("DELETE", "/{id}", "", 404, `"code":10104`)
 }

@@ -46,3 +46,12 @@ func FuzzLease(f *testing.F) {
 		}
 	})
 }
+
+// The ref of a message has one text.
+func FuzzRef(f *testing.F) {
+	f.Fuzz(func(t *testing.T, text string) {
+		if r, ok := parseRef(text); ok && r.String() != text {
+			t.Errorf("%q is the ref %q", text, r)
+		}
+	})
+}

@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"fmt"
+	"net/http"
 
 	"github.com/selvage-edge/selvage/api"
 	"github.com/selvage-edge/selvage/binding"
@@ -18,11 +19,15 @@ var (
 	_ binding.Measurer = (*Kind)(nil)
 	_ binding.Router   = (*Kind)(nil)
 	_ binding.Runner   = (*Kind)(nil)
+	_ binding.Holder   = (*Kind)(nil)
+	_ binding.Bounded  = (*Kind)(nil)
+
+	_ binding.LocalRouter = (*Kind)(nil)
 )
 
 // Open implements binding.Opener.
 func (k *Kind) Open(home binding.Home) (err error) {
-	k.store, err = OpenStore(home.Keyed, Options{Now: home.Now, Logger: home.Log})
+	k.store, err = OpenStore(home.Keyed, Options{Now: home.Now, Logger: home.Log, MaxBacklogBytes: home.Quota("queue")})
 	return err
 }
 
@@ -52,3 +57,38 @@ func (k *Kind) Measure(m *telemetry.Metrics) {
 
 // Routes implements binding.Router.
 func (k *Kind) Routes() []api.Route { return rest{k}.routes() }
+
+// Holds implements binding.Holder. What counts is what the REST API was told:
+// under `selvage dev` no Worker is deleted.
+func (k *Kind) Holds(worker string) string {
+	for _, q := range k.store.Queues() {
+		if c := q.Info().Consumer; c != nil && c.Type == typeWorker && c.Script == worker {
+			return fmt.Sprintf("script still in use as a consumer for a queue: %s; remove it with `wrangler queues consumer remove %[1]s %s` first", q.Name(), worker)
+		}
+	}
+	return ""
+}
+
+// largestPath is where the local API tells of the queue that holds most.
+const largestPath = "/local/queues/largest"
+
+// Quotas implements binding.Bounded.
+func (*Kind) Quotas() []binding.Quota {
+	return []binding.Quota{{Key: "queue", Name: "largest queue", Ask: largestPath}}
+}
+
+// LocalRoutes implements binding.LocalRouter.
+func (k *Kind) LocalRoutes() []api.Route {
+	return []api.Route{{Method: http.MethodGet, Path: largestPath, Handle: func(w http.ResponseWriter, r *http.Request) error {
+		var largest struct {
+			Name  string `json:"name"`
+			Bytes int64  `json:"bytes"`
+		}
+		for _, q := range k.store.Queues() {
+			if b := q.Metrics().Bytes; b > largest.Bytes {
+				largest.Name, largest.Bytes = q.Name(), b
+			}
+		}
+		return api.Write(w, largest)
+	}}}
+}

@@ -9,7 +9,8 @@
 //     tried too often or is older than the queue's retention. One whose
 //     acknowledgement was acknowledged is never delivered again. A crash in the
 //     middle of a delivery makes the message be delivered again; the attempt
-//     that the crash cut off is not counted.
+//     that the crash cut off is not counted: that would take a durable write
+//     before each delivery.
 //   - Oldest first, as far as nobody asks for a delay. There is no promise of
 //     order, as on Cloudflare.
 //   - A queue that is full refuses messages and loses none.
@@ -158,6 +159,7 @@ const (
 	codeSettings     = 100128 // the settings of a queue
 	codeNameTaken    = 11009
 	codeConsumerHere = 11004
+	codeBound        = 11005
 )
 
 func refuse(status, code int, format string, args ...any) *Error {

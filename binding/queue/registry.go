@@ -19,6 +19,8 @@ type row struct {
 	Settings Settings  `json:"settings"`
 	// Consumer is the one that the queue has; nil without.
 	Consumer *Consumer `json:"consumer,omitempty"`
+	// Purged is when the queue was last emptied.
+	Purged time.Time `json:"purged,omitzero"`
 }
 
 // Settings are those of a queue. Durations are in seconds, as in the REST API.
@@ -49,6 +51,8 @@ type Info struct {
 	Settings          Settings
 	// Consumer is nil if the queue has none.
 	Consumer *Consumer
+	// Purged is when the queue was last emptied; zero: never.
+	Purged time.Time
 }
 
 // Info describes the queue.
@@ -59,7 +63,7 @@ func (q *Queue) Info() Info {
 	if q.declared != nil {
 		r.Consumer = q.declared
 	}
-	return Info{q.id, r.Name, r.Created, r.Modified, r.Settings, r.Consumer}
+	return Info{q.id, r.Name, r.Created, r.Modified, r.Settings, r.Consumer, r.Purged}
 }
 
 // Create makes a queue. The error is ErrNameTaken if another one has the name.
@@ -203,8 +207,15 @@ func (q *Queue) Delete() error {
 // Purge deletes all messages. What is in a consumer's hands is not delivered
 // again.
 func (q *Queue) Purge() error {
-	return q.update(func(t *tx) error {
+	err := q.update(func(t *tx) error {
 		t.clear()
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return q.change(func(r *row) error {
+		r.Purged = q.store.now().UTC()
 		return nil
 	})
 }

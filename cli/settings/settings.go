@@ -161,6 +161,8 @@ type Quotas struct {
 	// WorkerDurableObjects is the size of all objects of one Worker. Default: no
 	// bound.
 	WorkerDurableObjects string `toml:"worker_durable_objects"`
+	// Queue is the size of the messages of one queue. Default 25 GB.
+	Queue string `toml:"queue"`
 	// AnalyticsEngine is the size of all data points. Default "10GiB".
 	AnalyticsEngine string `toml:"analytics_engine"`
 	// Code is the size of all modules and static files, WorkerCode of those of all
