@@ -130,6 +130,8 @@ func (s *server) tryDeploy(ctx context.Context, project, wrangler string) error 
 	}
 	cmd := exec.CommandContext(ctx, wrangler, "deploy")
 	cmd.Dir, cmd.Env = project, append(os.Environ(), s.env...)
+	// As for those who type npm run deploy.
+	cmd.Env = append(cmd.Env, "PATH="+filepath.Join(project, "node_modules", ".bin")+string(filepath.ListSeparator)+os.Getenv("PATH"))
 	if text, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("wrangler deploy: %w: %s", err, complaint(string(text)))
 	}

@@ -3,6 +3,8 @@ package bundle
 import (
 	"bytes"
 	"context"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -25,5 +27,28 @@ func TestRunCommand(t *testing.T) {
 	defer cancel()
 	if err := RunCommand(ctx, "sleep 60", dir, "dev", &out); err == nil || !strings.Contains(err.Error(), "deadline") {
 		t.Errorf("a command that is stopped: %v", err)
+	}
+}
+
+// What npm has installed for the project is found, and before the same program
+// of a folder above or of the system.
+func TestRunCommandFindsInstalledPrograms(t *testing.T) {
+	root := t.TempDir()
+	dir := filepath.Join(root, "packages", "site")
+	for path, text := range map[string]string{
+		filepath.Join(dir, "node_modules", ".bin", "tool"):  "echo project",
+		filepath.Join(root, "node_modules", ".bin", "tool"): "echo workspace",
+		filepath.Join(root, "node_modules", ".bin", "pwd"):  "echo workspace pwd",
+	} {
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte("#!/bin/sh\n"+text+"\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var out bytes.Buffer
+	if err := RunCommand(t.Context(), "tool; env pwd", dir, "dev", &out); err != nil || out.String() != "project\nworkspace pwd\n" {
+		t.Errorf("%q, %v", &out, err)
 	}
 }
