@@ -5,10 +5,12 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/selvage-edge/selvage/edge/http1"
 	"github.com/selvage-edge/selvage/hop"
@@ -22,13 +24,15 @@ import (
 // what may receive one listens on a socket of its own, see listen.
 type bindings struct {
 	path     string
-	server   *http.Server
+	server   *http1.Server
 	done     chan struct{}
 	handlers sync.Map // capability → http.Handler
 	alone    sync.Map // path of a socket → http.Handler
 }
 
 type aloneKey struct{}
+
+const forever = 100 * 365 * 24 * time.Hour
 
 func serveBindings(path string, log *slog.Logger) (*bindings, error) {
 	f, err := listenUnix(path)
@@ -42,29 +46,29 @@ func serveBindings(path string, log *slog.Logger) (*bindings, error) {
 		return nil, err
 	}
 	b := &bindings{path: path, done: make(chan struct{})}
-	b.server = &http.Server{
-		Handler:  b,
-		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	b.server = http1.New(http1.Options{
+		Handler: b, Logger: log, Tolerant: true, MaxHeaderBytes: 1 << 20,
 		// Cells keep their connections; only workerd and the Worker's own
 		// limits bound how long a call may take.
-		MaxHeaderBytes:               1 << 20,
-		DisableGeneralOptionsHandler: true,
+		HeaderTimeout: forever, IdleTimeout: forever, MaxConns: math.MaxInt, MaxConnsPerClient: math.MaxInt,
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			if h, ok := b.alone.Load(c.LocalAddr().String()); ok {
 				return context.WithValue(ctx, aloneKey{}, h)
 			}
 			return ctx
 		},
-	}
+	})
 	go func() {
 		defer close(b.done)
-		_ = b.server.Serve(http1.Tolerant(l))
+		_ = b.server.Serve(context.Background(), l, nil)
 	}()
 	return b, nil
 }
 
 func (b *bindings) close() {
-	_ = b.server.Close()
+	now, cancel := context.WithCancel(context.Background())
+	cancel()
+	_ = b.server.Shutdown(now)
 	<-b.done
 }
 
@@ -93,7 +97,7 @@ func (b *bindings) listen(path string, h http.Handler) (stop func(), err error) 
 		return nil, err
 	}
 	b.alone.Store(path, h)
-	go b.server.Serve(http1.Tolerant(l)) // ends with l or with the server
+	go b.server.Serve(context.Background(), l, nil) // ends with l or with the server
 	return func() {
 		l.Close()
 		os.Remove(path)
@@ -103,7 +107,6 @@ func (b *bindings) listen(path string, h http.Handler) (stop func(), err error) 
 
 // ServeHTTP leads a request to the binding that its capability opens.
 func (b *bindings) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	http1.Reveal(r)
 	if h, ok := r.Context().Value(aloneKey{}).(http.Handler); ok {
 		delete(r.Header, hop.CapabilityHeader)
 		h.ServeHTTP(w, r)

@@ -18,11 +18,11 @@ import (
 // BenchmarkServe compares what a request costs with short and with net/http,
 // the client, which is as small as can be, included.
 func BenchmarkServe(b *testing.B) {
-	one, two := startBoth(b, func(w http.ResponseWriter, r *http.Request) error {
+	one, two := startBoth(b, options(func(w http.ResponseWriter, r *http.Request) error {
 		w.Header()["Content-Type"] = []string{"text/plain"}
 		_, err := io.WriteString(w, "hello")
 		return err
-	})
+	}))
 	for _, side := range []struct{ name, addr string }{{"short", one}, {"net-http", two}} {
 		b.Run(side.name, func(b *testing.B) {
 			b.ReportAllocs()

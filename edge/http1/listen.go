@@ -18,19 +18,20 @@ import (
 // first, which hands on what it does not serve.
 type listener struct {
 	net.Listener
-	tls    *tls.Config
-	plain  func(c *plainConn, others func(net.Conn))
-	places *places
-	conns  chan net.Conn
-	ctx    context.Context // its cause is why the listener ended
-	stop   context.CancelCauseFunc
+	tls      *tls.Config
+	plain    func(c *plainConn, others func(net.Conn))
+	places   *places
+	tolerant bool
+	conns    chan net.Conn
+	ctx      context.Context // its cause is why the listener ended
+	stop     context.CancelCauseFunc
 }
 
 // handshakeTimeout bounds a TLS handshake.
 const handshakeTimeout = 10 * time.Second
 
-func newListener(l net.Listener, config *tls.Config, places *places, plain func(*plainConn, func(net.Conn))) *listener {
-	n := &listener{Listener: l, tls: config, plain: plain, places: places, conns: make(chan net.Conn)}
+func newListener(l net.Listener, config *tls.Config, places *places, tolerant bool, plain func(*plainConn, func(net.Conn))) *listener {
+	n := &listener{Listener: l, tls: config, plain: plain, places: places, tolerant: tolerant, conns: make(chan net.Conn)}
 	n.ctx, n.stop = context.WithCancelCause(context.Background())
 	go n.accept()
 	return n
@@ -59,7 +60,7 @@ func (l *listener) accept() {
 		}
 		s := &slot{Conn: c, place: x, places: l.places}
 		if l.tls == nil {
-			go l.plain(&plainConn{gate: gate{Conn: s}}, l.give)
+			go l.plain(&plainConn{gate: gate{Conn: s, wire: wire{tolerant: l.tolerant}}}, l.give)
 		} else {
 			go l.handshake(tls.Server(s, l.tls)) // so that a slow client holds up nobody
 		}
@@ -233,18 +234,3 @@ type tlsConn struct {
 }
 
 func (c *tlsConn) ConnectionState() tls.ConnectionState { return c.conn.ConnectionState() }
-
-// Tolerant makes a listener for net/http whose requests may have targets that
-// net/http refuses; the handler calls [Reveal]. Nothing else is looked at: it
-// is for peers that speak by the book.
-func Tolerant(l net.Listener) net.Listener { return tolerant{l} }
-
-type tolerant struct{ net.Listener }
-
-func (t tolerant) Accept() (net.Conn, error) {
-	c, err := t.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	return &gate{Conn: c, wire: wire{tolerant: true}}, nil
-}

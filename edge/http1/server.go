@@ -21,8 +21,7 @@ import (
 	"time"
 )
 
-// MaxHeaderBytes bounds the header of a request, as on Cloudflare; more is
-// answered with 431.
+// MaxHeaderBytes is Cloudflare's bound for the header of a request.
 const MaxHeaderBytes = 128 << 10
 
 // Options say what a Server is made of. What may not be nil or zero is required.
@@ -48,6 +47,12 @@ type Options struct {
 	HeaderTimeout time.Duration
 	// IdleTimeout closes a connection without a request.
 	IdleTimeout time.Duration
+	// Tolerant leaves what is malformed to net/http, which forgives much: it is for
+	// peers that speak by the book.
+	Tolerant bool
+	// MaxHeaderBytes bounds the header of a request; more is answered with 431.
+	// Default: the constant of that name.
+	MaxHeaderBytes int
 }
 
 // Server serves connections. It is safe for concurrent use.
@@ -77,6 +82,9 @@ func New(o Options) *Server {
 		}
 		return ctx
 	}
+	if o.MaxHeaderBytes == 0 {
+		o.MaxHeaderBytes = MaxHeaderBytes
+	}
 	v := &Server{options: o, places: newPlaces(o)}
 	v.base, v.stop = context.WithCancel(context.Background())
 	protocols := new(http.Protocols)
@@ -89,7 +97,7 @@ func New(o Options) *Server {
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: 256, MaxReadFrameSize: maxFrame, MaxDecoderHeaderTableSize: headerTable}, // a frame is held whole; more is no client's need
 		ReadHeaderTimeout: o.HeaderTimeout,
 		IdleTimeout:       o.IdleTimeout,
-		MaxHeaderBytes:    MaxHeaderBytes,
+		MaxHeaderBytes:    o.MaxHeaderBytes,
 		BaseContext:       func(net.Listener) context.Context { return v.base },
 		ConnContext:       o.ConnContext,
 		ErrorLog:          slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
@@ -108,7 +116,7 @@ func (v *Server) Serve(ctx context.Context, l net.Listener, config *tls.Config) 
 		config = config.Clone()
 		config.NextProtos = []string{"h2", "http/1.1"}
 	}
-	n := newListener(l, config, v.places, v.serveShort)
+	n := newListener(l, config, v.places, v.options.Tolerant, v.serveShort)
 	defer n.Close()
 	defer context.AfterFunc(ctx, func() { n.Close() })()
 	err := v.http.Serve(n)

@@ -118,7 +118,7 @@ func (s *short) loop() outcome {
 		}
 		next := handOver
 		buffered, _ := s.in.Peek(s.in.Buffered())
-		if head, length, ok := plainHead(buffered); ok && (length == 0 || s.whole(head, length)) {
+		if head, length, ok := plainHead(buffered); ok && !s.conn.wire.gaveUp() && (length == 0 || s.whole(head, length)) {
 			next = s.serve()
 		}
 		if next != keepOn {

@@ -19,15 +19,15 @@ import (
 	"github.com/selvage-edge/selvage/internal/poll"
 )
 
-// startBoth serves one handler at two addresses: with short, and with net/http alone.
-func startBoth(t testing.TB, target func(w http.ResponseWriter, r *http.Request) error) (withShort, without string) {
+// startBoth serves at two addresses: with short, and with net/http alone.
+func startBoth(t testing.TB, o Options) (withShort, without string) {
 	t.Helper()
-	v, addr := start(t, options(target), nil)
+	v, addr := start(t, o, nil)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := newListener(l, nil, v.places, func(c *plainConn, others func(net.Conn)) { others(c) })
+	n := newListener(l, nil, v.places, o.Tolerant, func(c *plainConn, others func(net.Conn)) { others(c) })
 	go v.http.Serve(n)
 	t.Cleanup(func() { n.Close() })
 	return addr, l.Addr().String()
@@ -220,12 +220,12 @@ var answers = map[string]func(w http.ResponseWriter, r *http.Request){
 
 func TestShortIsLikeNetHTTP(t *testing.T) {
 	names := slices.Sorted(maps.Keys(answers))
-	one, two := startBoth(t, func(w http.ResponseWriter, r *http.Request) error {
+	one, two := startBoth(t, options(func(w http.ResponseWriter, r *http.Request) error {
 		var i int
 		fmt.Sscanf(r.URL.Path, "/%d", &i)
 		answers[names[i]](w, r)
 		return nil
-	})
+	}))
 	small := slices.Index(names, "small")
 	for i, name := range names {
 		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"} {
@@ -262,8 +262,8 @@ func describe(w http.ResponseWriter, r *http.Request) error {
 	return err2
 }
 
-// FuzzShort sends any bytes to a server with short and to one without: what the
-// handlers see and what the client gets is the same.
+// FuzzShort sends any bytes to a server with short and to one without, strict and
+// tolerant: what the handlers see and what the client gets is the same.
 func FuzzShort(f *testing.F) {
 	get := "GET /a?b=c HTTP/1.1\r\n" + okHost + "Accept: */*\r\n\r\n"
 	for _, r := range refused {
@@ -301,13 +301,19 @@ func FuzzShort(f *testing.F) {
 	} {
 		f.Add([]byte(r))
 	}
-	one, two := startBoth(f, describe)
+	one, two := startBoth(f, options(describe))
+	tolerant := options(describe)
+	tolerant.Tolerant = true
+	three, four := startBoth(f, tolerant)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if len(data) > 2<<10 || bytes.HasPrefix(data, []byte("PRI ")) { // how far HTTP/2 gets before the end is chance
 			return
 		}
 		if got, want := exchangeAll(t, one, data), exchangeAll(t, two, data); got != want {
 			t.Fatalf("%q is answered\n%q\nand by net/http\n%q", data, got, want)
+		}
+		if got, want := exchangeAll(t, three, data), exchangeAll(t, four, data); got != want {
+			t.Fatalf("%q is answered with tolerance\n%q\nand by net/http\n%q", data, got, want)
 		}
 	})
 }

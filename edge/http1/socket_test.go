@@ -35,7 +35,15 @@ func echoes(next <-chan bool) func(w http.ResponseWriter, r *http.Request) error
 }
 
 func TestUpgradeIsLikeNetHTTP(t *testing.T) {
-	withShort, without := startBoth(t, echoes(nil))
+	for _, tolerant := range []bool{false, true} {
+		o := options(echoes(nil))
+		o.Tolerant = tolerant
+		testUpgrade(t, o)
+	}
+}
+
+func testUpgrade(t *testing.T, o Options) {
+	withShort, without := startBoth(t, o)
 	for _, header := range []string{
 		"Connection: Upgrade\r\nUpgrade: websocket\r\n",
 		"Connection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n",
@@ -48,7 +56,7 @@ func TestUpgradeIsLikeNetHTTP(t *testing.T) {
 			for _, early := range []string{"", "\x81\x02hi", strings.Repeat("\x82\x00", 5000)} {
 				data := []byte("GET " + path + " HTTP/1.1\r\nHost: a\r\n" + header + "\r\n" + early)
 				if got, want := exchangeAll(t, withShort, data), exchangeAll(t, without, data); got != want {
-					t.Errorf("%q: %.200q, net/http: %.200q", data[:min(len(data), 100)], got, want)
+					t.Errorf("tolerant %v, %q: %.200q, net/http: %.200q", o.Tolerant, data[:min(len(data), 100)], got, want)
 				}
 			}
 		}

@@ -142,6 +142,9 @@ func (w *wire) scan(p []byte) ([]byte, error) {
 	return pass.upTo(len(p)), nil
 }
 
+// gaveUp reports whether something was left to net/http.
+func (w *wire) gaveUp() bool { return w.tolerant && w.state == wireOpaque }
+
 // rest is what was held back when the connection ended.
 func (w *wire) rest() []byte {
 	if w.state != wireStart {
