@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing/fstest"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 	"github.com/selvage-edge/selvage/binding/d1"
 	"github.com/selvage-edge/selvage/binding/kv"
 	"github.com/selvage-edge/selvage/binding/queue"
+	"github.com/selvage-edge/selvage/binding/r2"
 	"github.com/selvage-edge/selvage/binding/ratelimit"
 	"github.com/selvage-edge/selvage/config"
 )
@@ -192,6 +194,40 @@ func Example_queue() {
 	// Output:
 	// 200 mails: "welcome, ann", at attempt 2
 	// 200 mails: "welcome, bob", at attempt 2
+}
+
+// A Worker that keeps files.
+func Example_r2() {
+	type Env struct {
+		Files *r2.Bucket `binding:"FILES"`
+	}
+	files := func(env *Env) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			first := &r2.Conditional{ETagDoesNotMatch: []r2.ETag{{Any: true}}}
+			_, err := env.Files.Put(r.Context(), "notes/today", strings.NewReader("0123456789"), r2.PutOptions{OnlyIf: first})
+			if errors.Is(err, r2.ErrPreconditionFailed) {
+				w.Header().Set("X-Note", "it is there already")
+			} else if err != nil {
+				panic(err)
+			}
+			object, err := env.Files.Get(r.Context(), r.URL.Path[1:], r2.GetOptions{RangeHeader: "bytes=2-4"})
+			if errors.Is(err, r2.ErrNoSuchKey) {
+				http.NotFound(w, r)
+				return
+			}
+			if err != nil {
+				panic(err)
+			}
+			defer object.Close()
+			fmt.Fprintf(w, "%d of %d bytes: ", object.Length, object.Size)
+			io.Copy(w, object)
+		})
+	}
+	ask([]string{"/notes/today", "/notes/today", "/none"}, selvage.Worker("files", files, selvage.WithR2("FILES", "files")))
+	// Output:
+	// 200 3 of 10 bytes: 234
+	// 200 3 of 10 bytes: 234
+	// 404 404 page not found
 }
 
 // A Worker that counts page views in Analytics Engine. Clients of the REST API, or

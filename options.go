@@ -96,6 +96,12 @@ func WithQueue(name, queue string) WorkerOption {
 	return WithBinding(name, "queue", map[string]string{"queue_name": queue})
 }
 
+// WithR2 binds an R2 bucket by its name. Without this option a *r2.Bucket is the
+// bucket that has the binding's name.
+func WithR2(name, bucket string) WorkerOption {
+	return WithBinding(name, "r2_bucket", map[string]string{"bucket_name": bucket})
+}
+
 // WithAnalytics binds a data set of Analytics Engine by its name. Without this
 // option an *analytics.Dataset is the data set that has the binding's name.
 func WithAnalytics(name, dataset string) WorkerOption {

@@ -51,6 +51,7 @@ import (
 	"github.com/selvage-edge/selvage/binding/d1"
 	"github.com/selvage-edge/selvage/binding/kv"
 	"github.com/selvage-edge/selvage/binding/queue"
+	"github.com/selvage-edge/selvage/binding/r2"
 	"github.com/selvage-edge/selvage/binding/service"
 	"github.com/selvage-edge/selvage/config"
 	"github.com/selvage-edge/selvage/cron"
@@ -180,6 +181,14 @@ func (p *Platform) Queue(name string) (*queue.Producer, error) {
 	var q *queue.Producer
 	err := p.resource("queue", map[string]string{"queue_name": name}, &q)
 	return q, err
+}
+
+// R2 returns the R2 bucket with a name, made if it does not exist. The name is the
+// binding's where nothing else was said.
+func (p *Platform) R2(name string) (*r2.Bucket, error) {
+	var b *r2.Bucket
+	err := p.resource("r2_bucket", map[string]string{"bucket_name": name}, &b)
+	return b, err
 }
 
 // resource sets the variable that to points to as a binding with these settings

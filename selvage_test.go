@@ -19,6 +19,7 @@ import (
 	"github.com/selvage-edge/selvage/binding/d1"
 	"github.com/selvage-edge/selvage/binding/kv"
 	"github.com/selvage-edge/selvage/binding/queue"
+	"github.com/selvage-edge/selvage/binding/r2"
 	"github.com/selvage-edge/selvage/binding/ratelimit"
 	"github.com/selvage-edge/selvage/platform"
 	"github.com/selvage-edge/selvage/selvagetest"
@@ -102,6 +103,11 @@ func TestEnvironmentProblems(t *testing.T) {
 		}) http.Handler {
 			return nil
 		}, selvage.WithQueue("JOBS", "a b")),
+		selvage.Worker("w", func(*struct {
+			Files *r2.Bucket `binding:"FILES"`
+		}) http.Handler {
+			return nil
+		}, selvage.WithR2("FILES", "a/b")),
 		selvage.Worker("w", func(*struct {
 			Views *analytics.Dataset `binding:"VIEWS"`
 		}) http.Handler {

@@ -36,6 +36,7 @@ type commands struct {
 	Crons     cronsCommand     `cmd:"" help:"List the last runs of cron triggers, with their outcomes."`
 	D1        d1Command        `cmd:"" name:"d1" help:"Query D1 databases and apply their migrations."`
 	KV        kvCommand        `cmd:"" name:"kv" help:"Read and write Workers KV."`
+	R2        r2Command        `cmd:"" name:"r2" help:"Verify R2 objects."`
 	Engine    engineCommand    `cmd:"" help:"Fetch the engine, if it is not here yet, and print where it is."`
 	Version   versionCommand   `cmd:"" help:"Print the version of selvage and of the engine."`
 }

@@ -24,7 +24,7 @@ func TestExamineQuotas(t *testing.T) {
 	for name, size := range map[string]int64{
 		"d1/a.sqlite": 30 << 20, "d1/b.sqlite": 65 << 20, "d1/a.sqlite-wal": 100 << 20, "d1/a.history/1": 100 << 20,
 		"keyed/000001.sst": 4 << 20, "blob/kv/ab/cd": 2 << 20, "do/w/C/1.sqlite": 5 << 20, "do/w/C/2.sqlite": 3 << 20, "do/w/D/1.sqlite": 2 << 20, "do/w/C/1.sqlite-wal": 1 << 20, "do/v/C/1.sqlite": 4 << 20,
-		"blob/control/ab/cd": 7 << 20,
+		"blob/control/ab/cd": 7 << 20, "blob/r2/ab/cd": 8 << 20,
 	} {
 		path := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
@@ -45,6 +45,7 @@ func TestExamineQuotas(t *testing.T) {
 		{"stored: largest Durable Object", stateOK, "5 MiB, no quota"},
 		{"stored: largest Durable Objects of a Worker", stateOK, "10 MiB, no quota"},
 		{"stored: largest queue", stateOK, "not counted, no quota"},
+		{"stored: R2", stateOK, "8 MiB, no quota"},
 		{"stored: Analytics Engine", stateOK, "0 MiB, no quota"},
 		{"stored: code and static files", stateOK, "7 MiB, no quota"},
 		{"stored: largest code of a Worker", stateOK, "not counted, no quota"},
@@ -59,13 +60,14 @@ func TestExamineQuotas(t *testing.T) {
 			{"stored: largest Durable Object", stateOK, "5 of 100 MiB (quotas.durable_object)"},
 			{"stored: largest Durable Objects of a Worker", stateOK, "10 of 100 MiB (quotas.worker_durable_objects)"},
 			{"stored: largest queue", stateOK, "not counted, no quota"},
+			{"stored: R2", stateOK, "8 of 100 MiB (quotas.r2)"},
 			{"stored: Analytics Engine", stateOK, "0 MiB, no quota"},
 			{"stored: code and static files", stateOK, "7 of 100 MiB (quotas.code)"},
 			code,
 		}
 	}
 	quotas := map[string]int64{}
-	for _, key := range []string{"d1", "d1_database", "kv", "kv_namespace", "durable_object", "worker_durable_objects", "code", "worker_code"} {
+	for _, key := range []string{"d1", "d1_database", "kv", "kv_namespace", "durable_object", "worker_durable_objects", "r2", "code", "worker_code"} {
 		quotas[key] = 100 << 20
 	}
 	for _, test := range []struct {

@@ -19,6 +19,7 @@ var absent = map[string]string{
 	"cloudchamber":        "Containers",
 	"containers":          "Containers",
 	"email":               "Email Routing",
+	"event_notifications": "R2 event notifications",
 	"event_subscriptions": "Queues event subscriptions",
 	"logpush":             "Logpush",
 	"pages":               "Pages",

@@ -21,6 +21,7 @@ import (
 	"github.com/selvage-edge/selvage/binding/d1"
 	"github.com/selvage-edge/selvage/binding/kv"
 	"github.com/selvage-edge/selvage/binding/queue"
+	"github.com/selvage-edge/selvage/binding/r2"
 	"github.com/selvage-edge/selvage/binding/workflow"
 	"github.com/selvage-edge/selvage/control/auth"
 	"github.com/selvage-edge/selvage/control/state"
@@ -30,8 +31,8 @@ import (
 	"github.com/selvage-edge/selvage/telemetry"
 )
 
-// newWhole is a bench with the routes of KV, D1, Queues, Analytics Engine and
-// Workflows, as a server has them, and the list of all routes.
+// newWhole is a bench with the routes of KV, D1, Queues, R2, Analytics Engine
+// and Workflows, as a server has them, and the list of all routes.
 func newWhole(t *testing.T) (*bench, []api.Route) {
 	t.Helper()
 	must := func(err error) {
@@ -62,6 +63,12 @@ func newWhole(t *testing.T) (*bench, []api.Route) {
 		binding.Router
 	})
 	must(queues.Open(binding.Home{Keyed: pairs, Quota: func(string) int64 { return 0 }, Now: time.Now, Log: slog.New(slog.DiscardHandler)}))
+	buckets := r2.Kinds()[0].(interface {
+		binding.Opener
+		binding.Router
+	})
+	content := func(string) (*blob.Store, error) { return blob.Open(filepath.Join(dir, "r2")) }
+	must(buckets.Open(binding.Home{Keyed: pairs, Blobs: content, Quota: func(string) int64 { return 0 }, Now: time.Now, Log: slog.New(slog.DiscardHandler)}))
 	b.auth = auth.New(b.state, nil, "account_analytics")
 	b.crons = cron.NewHistory(pairs)
 	points := analytics.Kinds()[0].(interface {
@@ -76,7 +83,7 @@ func newWhole(t *testing.T) (*bench, []api.Route) {
 		binding.Router
 	})
 	must(workflows.Open(binding.Home{Keyed: pairs, Now: time.Now, Log: slog.New(slog.DiscardHandler)}))
-	others := [][]api.Route{namespaces.Routes(), databases.Routes(), queues.Routes(), points.Routes(), workflows.Routes()}
+	others := [][]api.Route{namespaces.Routes(), databases.Routes(), queues.Routes(), points.Routes(), workflows.Routes(), buckets.Routes()}
 	h, err := New(t.Context(), Options{State: b.state, Auth: b.auth, Kinds: kinds(), Tail: b.subscribe, Routes: others, Crons: b.crons})
 	must(err)
 	listening := httptest.NewServer(h)
@@ -268,9 +275,15 @@ func TestEveryEditIsInTheAuditLog(t *testing.T) {
 		{route: "DELETE {F}/{workflow}/instances/{instance}", path: "{F}/flow/instances/one"},
 		{route: "POST {F}/{workflow}/instances/batch/delete", path: "{F}/flow/instances/batch/delete", body: `{"instances":["two"]}`},
 		{route: "DELETE {F}/{workflow}", path: "{F}/flow"},
+
+		{route: "POST {R}", body: `{"name":"files"}`, keep: "bucket", pattern: `"name":"([a-z]*)"`},
+		{route: "PATCH {R}/{bucket}"},
+		{route: "PUT {R}/{bucket}/objects/{key...}", body: secret},
+		{route: "DELETE {R}/{bucket}/objects/{key...}"},
+		{route: "DELETE {R}/{bucket}"},
 	} {
 		expand := func(s string) string {
-			s = strings.NewReplacer("{K}", "{A}/storage/kv/namespaces", "{D}", "{A}/d1/database", "{Q}", "{A}/queues", "{F}", "{A}/workflows", "{script}", "api", "{key...}", "k").Replace(s)
+			s = strings.NewReplacer("{K}", "{A}/storage/kv/namespaces", "{D}", "{A}/d1/database", "{Q}", "{A}/queues", "{R}", "{A}/r2/buckets", "{F}", "{A}/workflows", "{script}", "api", "{key...}", "k").Replace(s)
 			for name, value := range id {
 				s = strings.ReplaceAll(s, "{"+name+"}", value)
 			}
@@ -290,12 +303,12 @@ func TestEveryEditIsInTheAuditLog(t *testing.T) {
 			typ, body = upload(metadata)
 		}
 		before := b.log()
-		status, _, answer := b.do(method, expand(path), typ, body)
+		status, _, answer := b.do(method, expand(path), typ, body, "Cf-R2-Storage-Class", "InfrequentAccess") // which only R2 heeds
 		if status >= 300 {
 			t.Errorf("%s: got %d %s", c.route, status, answer)
 		}
 		find(c.keep, answer, c.pattern)
-		called[strings.NewReplacer("{K}", "{A}/storage/kv/namespaces", "{D}", "{A}/d1/database", "{Q}", "{A}/queues", "{F}", "{A}/workflows", "{W}", "{A}/workers/scripts/{script}").Replace(c.route)] = true
+		called[strings.NewReplacer("{K}", "{A}/storage/kv/namespaces", "{D}", "{A}/d1/database", "{Q}", "{A}/queues", "{R}", "{A}/r2/buckets", "{F}", "{A}/workflows", "{W}", "{A}/workers/scripts/{script}").Replace(c.route)] = true
 		log := b.log()[len(before):]
 		want := 1
 		if len(body) > maxHashedAhead {

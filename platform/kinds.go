@@ -9,6 +9,7 @@ import (
 	"github.com/selvage-edge/selvage/binding/email"
 	"github.com/selvage-edge/selvage/binding/kv"
 	"github.com/selvage-edge/selvage/binding/queue"
+	"github.com/selvage-edge/selvage/binding/r2"
 	"github.com/selvage-edge/selvage/binding/ratelimit"
 	"github.com/selvage-edge/selvage/binding/service"
 	"github.com/selvage-edge/selvage/binding/unsupported"
@@ -27,6 +28,7 @@ var products = []func() []binding.Kind{
 	service.Kinds,
 	durable.Kinds,
 	queue.Kinds,
+	r2.Kinds,
 	analytics.Kinds,
 	workflow.Kinds,
 	unsupported.Kinds,

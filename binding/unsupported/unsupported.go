@@ -47,7 +47,6 @@ var features = map[string]feature{
 	"media":                {noun: "a Media Transformations", spared: true},
 	"mtls_certificate":     {noun: "an mTLS certificate", product: "mTLS certificates", paths: []string{"mtls_certificates"}},
 	"pipelines":            {noun: "a Pipelines", product: "Pipelines", paths: []string{"pipelines"}},
-	"r2_bucket":            {noun: "an R2 bucket", product: "R2", paths: []string{"r2", "event_notifications"}},
 	"secrets_store_secret": {noun: "a Secrets Store", product: "Secrets Store", paths: []string{"secrets_store"}},
 	"stream":               {noun: "a Stream", product: "Stream", paths: []string{"stream"}, spared: true},
 	"unsafe_hello_world":   {noun: "a hello world", spared: true},

@@ -170,7 +170,7 @@ var known = map[string][]string{
 	"email":              {"relay", "tls", "username", "password_file", "domains", "timeout"},
 	"url_normalization":  {"type", "scope"},
 	"limits":             {"body", "wall_time", "cpu", "connections", "connections_per_client", "body_timeout", "memory", "cells", "cells_memory", "call_memory", "upload_memory"},
-	"quotas":             {"d1_database", "d1", "kv", "kv_namespace", "durable_object", "worker_durable_objects", "queue", "analytics_engine", "code", "worker_code"},
+	"quotas":             {"d1_database", "d1", "kv", "kv_namespace", "r2", "durable_object", "worker_durable_objects", "queue", "analytics_engine", "code", "worker_code"},
 	"log":                {"level", "format", "requests", "workers"},
 }
 

@@ -156,6 +156,8 @@ type Quotas struct {
 	// namespace. Default: no bound.
 	KV          string `toml:"kv"`
 	KVNamespace string `toml:"kv_namespace"`
+	// R2 is the size of the content of all objects. Default: no bound.
+	R2 string `toml:"r2"`
 	// DurableObject is the size of one object. Default "10GiB".
 	DurableObject string `toml:"durable_object"`
 	// WorkerDurableObjects is the size of all objects of one Worker. Default: no

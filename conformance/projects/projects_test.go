@@ -44,11 +44,10 @@ const add = "\x00asm\x01\x00\x00\x00" + // magic, version
 	"\x07\x07\x01\x03add\x00\x00" + // exported as "add"
 	"\x0a\x09\x01\x07\x00\x20\x00\x20\x01\x6a\x0b" // local.get 0, local.get 1, i32.add
 
-// addZone makes a zone, for projects with routes in it.
-func addZone(t *testing.T, s *servertest.Server, name string) {
+// provide calls the REST API: it makes what deployed projects take for granted.
+func provide(t *testing.T, s *servertest.Server, path, body string) {
 	t.Helper()
-	body := fmt.Sprintf(`{"name":%q,"account":{"id":%q}}`, name, s.Account)
-	req, err := http.NewRequest("POST", s.API+"/zones", strings.NewReader(body))
+	req, err := http.NewRequest("POST", s.API+path, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +58,7 @@ func addZone(t *testing.T, s *servertest.Server, name string) {
 	}
 	defer res.Body.Close()
 	if answer, _ := io.ReadAll(res.Body); res.StatusCode != http.StatusOK {
-		t.Fatalf("POST /zones: %s %s", res.Status, answer)
+		t.Fatalf("POST %s: %s %s", path, res.Status, answer)
 	}
 }
 
@@ -73,7 +72,8 @@ func TestProjects(t *testing.T) {
 	}
 	wrangler := servertest.Wrangler(t, "../wrangler/old")
 	server := servertest.Start(t)
-	addZone(t, server, "shop.example")
+	provide(t, server, "/zones", fmt.Sprintf(`{"name":"shop.example","account":{"id":%q}}`, server.Account))
+	provide(t, server, "/accounts/"+server.Account+"/r2/buckets", `{"name":"shop-files"}`)
 	archives, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(archives) == 0 {
 		t.Fatal(archives, err)

@@ -28,7 +28,7 @@ var clis = []struct {
 	scripts []string // nil: all
 }{
 	{"new", nil},
-	{"old", []string{"analytics", "assets", "deploy", "durable", "errors", "queues", "secret", "triggers", "versions", "workflows"}},
+	{"old", []string{"analytics", "assets", "deploy", "durable", "errors", "queues", "r2", "secret", "triggers", "versions", "workflows"}},
 }
 
 func TestWrangler(t *testing.T) {

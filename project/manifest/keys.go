@@ -168,7 +168,7 @@ var keys = []key{
 		req("simple", object(req("limit", whole), req("period", whole))))), scope: own},
 	{name: "version_metadata", shape: single(), scope: own},
 	{name: "r2_buckets", shape: bindings(opt("bucket_name", text), opt("preview_bucket_name", text), opt("jurisdiction", text),
-		opt("local_dev", anyObject), remote), scope: own, fate: throws},
+		opt("local_dev", anyObject), remote), scope: own},
 	{name: "queues", shape: object(
 		opt("producers", bindings(opt("queue", text), opt("delivery_delay", decimal), remote)),
 		opt("consumers", list(object(req("queue", text), opt("type", text), opt("max_batch_size", decimal),

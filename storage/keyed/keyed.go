@@ -47,6 +47,7 @@ type Space = byte
 const (
 	SpaceKV       Space = 'k'
 	SpaceQueue    Space = 'q'
+	SpaceR2       Space = 'r'
 	SpaceWorkflow Space = 'w'
 	SpaceCron     Space = 'c'
 )

@@ -1,0 +1,80 @@
+package r2
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"github.com/selvage-edge/selvage/api"
+	"github.com/selvage-edge/selvage/binding"
+	"github.com/selvage-edge/selvage/config"
+	"github.com/selvage-edge/selvage/telemetry"
+)
+
+var (
+	_ binding.Opener      = (*Kind)(nil)
+	_ binding.Maker       = (*Kind)(nil)
+	_ binding.Deployer    = (*Kind)(nil)
+	_ binding.Bounded     = (*Kind)(nil)
+	_ binding.Sweeper     = (*Kind)(nil)
+	_ binding.Measurer    = (*Kind)(nil)
+	_ binding.Router      = (*Kind)(nil)
+	_ binding.LocalRouter = (*Kind)(nil)
+)
+
+// Open implements binding.Opener.
+func (k *Kind) Open(home binding.Home) error {
+	content, err := home.Blobs("r2")
+	if err != nil {
+		return err
+	}
+	k.store, err = OpenStore(home.Keyed, content, Options{Now: home.Now, Quota: home.Quota("r2"), Memory: home.Memory, Logger: home.Log})
+	return err
+}
+
+// Quotas implements binding.Bounded. Small objects are in the keyed store, which
+// others share.
+func (*Kind) Quotas() []binding.Quota {
+	return []binding.Quota{{Key: "r2", Name: "R2", Folders: []string{"blob/r2"}}}
+}
+
+// Make implements binding.Maker.
+func (k *Kind) Make(_ context.Context, b config.Binding) error {
+	of, err := name(b)
+	if err != nil {
+		return err
+	}
+	if _, err := k.store.Ensure(of); err != nil {
+		return fmt.Errorf("binding %s (r2_bucket): %w", b.Name, err)
+	}
+	return nil
+}
+
+// Deployable implements binding.Deployer.
+func (k *Kind) Deployable(_ string, b config.Binding) error { return k.Validate(b) }
+
+// Sweep implements binding.Sweeper.
+func (k *Kind) Sweep(ctx context.Context) (int, error) { return k.store.Sweep(ctx) }
+
+// Measure implements binding.Measurer.
+func (k *Kind) Measure(m *telemetry.Metrics) {
+	m.Depth("r2 writes", func() int { return int(k.store.writing.Load()) })
+	m.Depth("r2 reads", func() int { return int(k.store.reading.Load()) })
+}
+
+// Routes implements binding.Router.
+func (k *Kind) Routes() []api.Route { return rest{k.store}.routes() }
+
+// LocalRoutes implements binding.LocalRouter: the content of all objects is
+// verified.
+func (k *Kind) LocalRoutes() []api.Route {
+	return []api.Route{
+		{Method: http.MethodGet, Path: "/local/r2/scrub", Handle: func(w http.ResponseWriter, r *http.Request) error {
+			found, err := k.store.Scrub(r.Context())
+			if err != nil {
+				return err
+			}
+			return api.Write(w, found)
+		}},
+	}
+}
