@@ -43,8 +43,7 @@ type cell struct {
 	// switched: it has had a WebSocket.
 	switched atomic.Bool
 	// restart ends the WebSockets, whose clients are told to connect again.
-	restarting context.Context
-	restart    context.CancelFunc
+	restart hop.Restart
 	// draining: its pool gives it out no more, and it is ended once its work is
 	// done. stopping closes when no new connection is taken.
 	draining  atomic.Bool
@@ -127,7 +126,6 @@ func tryCell(ctx context.Context, p *pool, binary string, lock *os.File) (_ *cel
 		return nil, err
 	}
 	c := &cell{pool: p, version: p.version, plan: pl, generation: generation, stopping: make(chan struct{}), hurried: make(chan struct{}), over: make(chan struct{})}
-	c.restarting, c.restart = context.WithCancel(context.Background())
 	defer func() {
 		if err != nil {
 			pl.discard()

@@ -65,7 +65,7 @@ func (c *cell) forward(w http.ResponseWriter, r *http.Request) (err error, again
 	defer func() { done() }()
 	record, begin := telemetry.RequestFrom(r.Context()), time.Now()
 	_, err = c.hop.Forward(w, r, hop.Call{
-		Restart: c.restarting,
+		Restart: &c.restart,
 		Set:     func(h http.Header) { privateHeaders(h, r, record) },
 		Inspect: func(res *http.Response) error {
 			if res.StatusCode == http.StatusSwitchingProtocols {

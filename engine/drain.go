@@ -65,7 +65,7 @@ func (c *cell) drain() {
 		case <-ctx.Done():
 		case <-c.proc.Done():
 		}
-		c.restart()
+		c.restart.End()
 		limit := o.DrainTimeout
 		if c.plan.called {
 			limit = 2 * quietWait // until the SIGTERM other cells bring new work

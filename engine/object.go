@@ -98,7 +98,7 @@ func (c *cell) forwardObject(w http.ResponseWriter, r *http.Request, address str
 	defer func() { done() }()
 	record := telemetry.RequestFrom(r.Context())
 	_, err := c.objects.Forward(w, r, hop.Call{
-		Restart: c.restarting,
+		Restart: &c.restart,
 		Set: func(h http.Header) {
 			privateHeaders(h, r, record)
 			h[objectHeader] = []string{address}

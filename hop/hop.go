@@ -159,10 +159,9 @@ type Call struct {
 	// its header. When it returns an error, nothing is written, and Forward
 	// returns that error as it is. May be nil.
 	Inspect func(res *http.Response) error
-	// Restart, when it ends, ends the WebSocket that the request has become: its
-	// client gets a Close frame with code 1012. The end of the request's context
-	// does the same. May be nil.
-	Restart context.Context
+	// Restart can end the WebSocket that the request becomes. The end of the
+	// request's context does the same. May be nil.
+	Restart *Restart
 }
 
 // Result tells what became of a request.

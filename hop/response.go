@@ -168,6 +168,6 @@ func switchProtocols(w http.ResponseWriter, r *http.Request, res *http.Response,
 		return 0, nil // the client has left: there is nobody to tell
 	}
 	first, _ := buffered.Peek(buffered.Reader.Buffered())
-	s := &socket{client: client, first: bytes.Clone(first), upstream: upstream}
+	s := &socket{client: client, first: bytes.Clone(first), upstream: upstream, patience: farewell}
 	return s.join(r.Context(), c.Restart), nil
 }

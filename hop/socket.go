@@ -35,6 +35,7 @@ type socket struct {
 	first    []byte // what the client has said already
 	upstream io.ReadWriteCloser
 
+	patience   time.Duration // farewell
 	once       sync.Once
 	restarting atomic.Bool
 	down       frames // those to the client
@@ -42,13 +43,51 @@ type socket struct {
 	lost       bool // the client cannot be written to
 }
 
+// Restart ends WebSockets, all at once. It is safe for concurrent use.
+type Restart struct {
+	mu      sync.Mutex
+	ended   bool
+	sockets map[*socket]struct{}
+}
+
+// End gives the clients of all WebSockets, and of those that are still to come,
+// the frame that is on its way and then a Close frame with code 1012. It does not
+// wait for that; the upstreams may be gone when it returns.
+func (r *Restart) End() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ended = true
+	for s := range r.sockets {
+		s.restart()
+	}
+}
+
+func (r *Restart) add(s *socket) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ended {
+		s.restart()
+		return
+	}
+	if r.sockets == nil {
+		r.sockets = map[*socket]struct{}{}
+	}
+	r.sockets[s] = struct{}{}
+}
+
+func (r *Restart) remove(s *socket) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.sockets, s)
+}
+
 // join returns when both sides have ended, and the number of bytes that went to
-// the client. When ctx or restart ends, the client gets the frame that is on its
-// way and then a Close frame with code 1012.
-func (s *socket) join(ctx, restart context.Context) int64 {
+// the client. The end of ctx does what that of restart does.
+func (s *socket) join(ctx context.Context, restart *Restart) int64 {
 	defer context.AfterFunc(ctx, s.restart)()
 	if restart != nil {
-		defer context.AfterFunc(restart, s.restart)()
+		restart.add(s)
+		defer restart.remove(s)
 	}
 	late := time.AfterFunc(time.Hour, s.end)
 	late.Stop()
@@ -120,7 +159,7 @@ type deadliner interface{ SetReadDeadline(time.Time) error }
 func (s *socket) restart() {
 	s.once.Do(func() {
 		s.restarting.Store(true)
-		s.client.SetDeadline(time.Now().Add(farewell))
+		s.client.SetDeadline(time.Now().Add(s.patience))
 		if d, ok := s.upstream.(deadliner); !ok || d.SetReadDeadline(time.Now()) != nil {
 			s.upstream.Close()
 		}
@@ -132,7 +171,7 @@ func (s *socket) restart() {
 func (s *socket) sayGoodbye() error {
 	defer s.upstream.Close()
 	if d, ok := s.upstream.(deadliner); ok && !s.down.between() {
-		d.SetReadDeadline(time.Now().Add(farewell))
+		d.SetReadDeadline(time.Now().Add(s.patience))
 	}
 	for p := make([]byte, littleBuffer); !s.down.between(); {
 		n, err := s.upstream.Read(p)

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/selvage-edge/selvage/internal/poll"
 )
@@ -41,20 +42,27 @@ func joined(t *testing.T) (client, worker net.Conn, s *socket, restart func()) {
 	t.Helper()
 	client, ours := pair(t, "tcp", "127.0.0.1:0")
 	upstream, worker := pair(t, "unix", filepath.Join(t.TempDir(), "s"))
-	s = &socket{client: ours, upstream: upstream}
-	ctx, restart := context.WithCancel(context.Background())
+	s = &socket{client: ours, upstream: upstream, patience: poll.Patience}
+	var r Restart
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		s.join(context.Background(), ctx)
+		s.join(context.Background(), &r)
 	}()
+	poll.Until(t, "they are joined", func() bool {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return len(r.sockets) == 1
+	})
 	t.Cleanup(func() {
 		client.Close()
 		worker.Close()
 		<-done
-		restart()
+		if len(r.sockets) > 0 {
+			t.Error("the socket is kept")
+		}
 	})
-	return client, worker, s, restart
+	return client, worker, s, r.End
 }
 
 // The client of a WebSocket that is ended for a restart gets the frame that is
@@ -80,8 +88,10 @@ func TestRestart(t *testing.T) {
 			if _, err := io.ReadFull(client, got); err != nil {
 				t.Fatal(err)
 			}
+			if name == "the frame never ends" {
+				s.patience = time.Millisecond
+			}
 			restart()
-			poll.Until(t, "the restart begins", s.restarting.Load)
 			io.WriteString(client, "something that nobody reads any more")
 			io.WriteString(worker, c.after)
 			rest, err := io.ReadAll(client)
@@ -94,9 +104,31 @@ func TestRestart(t *testing.T) {
 	}
 }
 
+// What comes after the end of a restart ends at once, and a Worker that is gone
+// keeps nobody from being told.
+func TestRestartIsOver(t *testing.T) {
+	var r Restart
+	r.End()
+	client, ours := pair(t, "tcp", "127.0.0.1:0")
+	upstream, worker := pair(t, "unix", filepath.Join(t.TempDir(), "s"))
+	worker.Close()
+	s := &socket{client: ours, upstream: upstream, patience: poll.Patience}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.join(context.Background(), &r)
+	}()
+	if got, err := io.ReadAll(client); string(got) != string(serviceRestart) || err != nil {
+		t.Errorf("%q, %v", got, err)
+	}
+	client.Close()
+	<-done
+}
+
 // A client that does not read does not hold up a restart.
 func TestRestartOfASlowReader(t *testing.T) {
-	_, worker, _, restart := joined(t)
+	_, worker, s, restart := joined(t)
+	s.patience = time.Millisecond
 	var sent atomic.Int64
 	wrote := make(chan struct{})
 	go func() {

@@ -64,11 +64,11 @@ func testUpgrade(t *testing.T, o Options) {
 }
 
 // A WebSocket or a stream may say nothing for longer than a connection without a
-// request may live, or a header may take.
+// request may live.
 func TestQuietConnectionsLive(t *testing.T) {
 	next := make(chan bool)
 	o := options(echoes(next))
-	o.HeaderTimeout, o.IdleTimeout = 20*time.Millisecond, 20*time.Millisecond
+	o.IdleTimeout = 20 * time.Millisecond
 	_, addr := start(t, o, nil)
 	ask := func(path, header string) (io.Writer, *bufio.Reader) {
 		c, br := dial(t, addr)
