@@ -27,24 +27,13 @@ const kernelRoom = 64 << 20
 // to the process for want of memory; call it, at least once, when the process
 // has ended.
 func (e *Engine) launch(ctx context.Context, v *config.Version, objects string, o workerd.Options) (_ *workerd.Process, ended func() cgroup.Events, err error) {
-	confine := e.confine(v, o.Config, objects, o.InspectorAddr != "")
-	group := e.group(v)
-	ended = sync.OnceValue(func() cgroup.Events {
-		if group == nil {
-			return cgroup.Events{}
-		}
-		return group.End()
-	})
-	o.Prepare = func(cmd *exec.Cmd) error {
-		if group != nil {
-			group.Contain(cmd)
-		}
-		if confine != nil {
-			return confine(cmd)
-		}
-		return nil
-	}
+	o.Prepare, ended = e.prepareProcess(v, o.Config, objects, o.InspectorAddr != "")
 	proc, err := workerd.Start(ctx, o)
+	return started(proc, ended, err)
+}
+
+// started is what launch returns of a start.
+func started(proc *workerd.Process, ended func() cgroup.Events, err error) (*workerd.Process, func() cgroup.Events, error) {
 	if err != nil {
 		if exceeded(ended()) {
 			err = &workerd.StartError{Message: memoryExceeded.Message}
@@ -52,6 +41,27 @@ func (e *Engine) launch(ctx context.Context, v *config.Version, objects string, 
 		return nil, nil, err
 	}
 	return proc, ended, nil
+}
+
+// prepareProcess says how a process is started confined, and in a cgroup where
+// there are any; see launch.
+func (e *Engine) prepareProcess(v *config.Version, c *workerd.Config, objects string, network bool) (prepare func(*exec.Cmd) error, ended func() cgroup.Events) {
+	confine, group := e.confine(v, c, objects, network), e.group(v)
+	ended = sync.OnceValue(func() cgroup.Events {
+		if group == nil {
+			return cgroup.Events{}
+		}
+		return group.End()
+	})
+	return func(cmd *exec.Cmd) error {
+		if group != nil {
+			group.Contain(cmd)
+		}
+		if confine != nil {
+			return confine(cmd)
+		}
+		return nil
+	}, ended
 }
 
 // group makes a cgroup for a process of v; nil when it is to do without.

@@ -69,6 +69,8 @@ type plan struct {
 	// belong to this cell alone.
 	sockets map[string]*os.File
 	own     []*os.File
+	// spare is the process that it is for, until that runs; nil for a new one.
+	spare *spare
 	// userSocket and eventSocket are paths.
 	userSocket, eventSocket string
 	// called: other cells may call this one. callees are the Workers it calls.
@@ -133,7 +135,11 @@ func (e *Engine) plan(ctx context.Context, v *config.Version, o planOptions) (_ 
 	if len(p.remote) > 0 {
 		p.service(p.remoteWorker())
 	}
-	if user.GlobalOutbound, err = p.serveAlone(e, egressService, e.timed(p, v, "fetch", "fetch", e.o.Egress(v))); err != nil {
+	berth, err := e.settle(p, !o.trial && !o.inspected && len(v.Classes) == 0 && len(o.peers) == 0)
+	if err != nil {
+		return nil, err
+	}
+	if user.GlobalOutbound, err = p.serveAlone(e, egressService, berth, e.timed(p, v, "fetch", "fetch", e.o.Egress(v))); err != nil {
 		return nil, err
 	}
 	user.CacheAPI = p.serve(e, "cache", e.o.Cache(v))
@@ -174,12 +180,9 @@ func (e *Engine) plan(ctx context.Context, v *config.Version, o planOptions) (_ 
 	p.config.V8Flags = []string{"--max-old-space-size=" + strconv.FormatInt(max(e.o.MaxMemory/4>>20, 64), 10)}
 
 	headers := workerd.HTTPOptions{ForwardedProto: hop.ProtoHeader, CfBlob: hop.CFHeader}
-	if p.userSocket, err = p.listen(e.run.socket("u"), userSocket, headers, workerd.ServiceDesignator{Name: userService}); err != nil {
-		return nil, err
-	}
-	if p.eventSocket, err = p.listen(e.run.socket("e"), eventSocket, headers, workerd.ServiceDesignator{Name: shimService}); err != nil {
-		return nil, err
-	}
+	p.userSocket, p.eventSocket = berth.user, berth.events
+	p.listen(userSocket, berth.files[userSocket], headers, workerd.ServiceDesignator{Name: userService})
+	p.listen(eventSocket, berth.files[eventSocket], headers, workerd.ServiceDesignator{Name: shimService})
 	headers.CapnpConnectHost = connectHost
 	needAbsent, needGate := false, false
 	for key, file := range o.peers {
@@ -193,8 +196,7 @@ func (e *Engine) plan(ctx context.Context, v *config.Version, o planOptions) (_ 
 			to = workerd.ServiceDesignator{Name: absentService, Props: absentProps(v.Worker, key.entrypoint)}
 		}
 		name := "rpc " + strconv.Itoa(len(p.sockets))
-		p.sockets[name] = file
-		p.config.Sockets = append(p.config.Sockets, workerd.Socket{Name: name, HTTP: headers, Service: to})
+		p.listen(name, file, headers, to)
 	}
 	if needAbsent {
 		p.service(thrower(absentService))
@@ -298,9 +300,9 @@ func (p *plan) serve(e *Engine, name string, h http.Handler) string {
 
 // serveAlone is serve for a service that receives connect(), too: it has a
 // socket of its own in place of a capability.
-func (p *plan) serveAlone(e *Engine, name string, h http.Handler) (string, error) {
-	path := e.run.socket("x")
-	stop, err := e.bindings.listen(path, p.counted(h))
+func (p *plan) serveAlone(e *Engine, name string, b *berth, h http.Handler) (string, error) {
+	path := b.egress
+	stop, err := e.bindings.listen(path, b.network, p.counted(h))
 	if err != nil {
 		return "", err
 	}
@@ -321,17 +323,10 @@ func (p *plan) counted(h http.Handler) http.Handler {
 	})
 }
 
-// listen adds a socket that belongs to this cell alone.
-func (p *plan) listen(path, name string, h workerd.HTTPOptions, to workerd.ServiceDesignator) (string, error) {
-	f, err := listenUnix(path)
-	if err != nil {
-		return "", err
-	}
-	p.own = append(p.own, f)
-	p.discards = append(p.discards, func() { os.Remove(path) })
+// listen adds a socket that the cell listens on.
+func (p *plan) listen(name string, f *os.File, h workerd.HTTPOptions, to workerd.ServiceDesignator) {
 	p.sockets[name] = f
 	p.config.Sockets = append(p.config.Sockets, workerd.Socket{Name: name, HTTP: h, Service: to})
-	return path, nil
 }
 
 // closeOwn closes our copies of the cell's sockets: when its process dies,
@@ -346,6 +341,12 @@ func (p *plan) closeOwn() {
 
 // discard undoes the plan.
 func (p *plan) discard() {
+	if s := p.spare; s != nil {
+		p.spare = nil
+		s.process.Discard()
+		s.ended()
+		close(s.used)
+	}
 	p.closeOwn()
 	for _, f := range p.discards {
 		f()

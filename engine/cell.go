@@ -138,11 +138,12 @@ func tryCell(ctx context.Context, p *pool, binary string, lock *os.File) (_ *cel
 	ctx, cancel := context.WithTimeoutCause(ctx, e.o.StartTimeout,
 		fmt.Errorf("not ready after %v; is there an endless loop at the top level of the script?", e.o.StartTimeout))
 	defer cancel()
-	if c.proc, c.ended, err = e.launch(ctx, p.version, e.objectsDir(p.version.Worker), options); err != nil {
+	if c.proc, c.ended, err = e.begin(ctx, pl, p.version, e.objectsDir(p.version.Worker), options); err != nil {
 		return nil, err
 	}
 	pl.closeOwn()
 	e.starts.Add(1)
+	e.beginOnce.Do(func() { close(e.begun) })
 	c.looked.Store(looking)
 	c.started = e.o.clock.now()
 	c.watch.lastActive = c.started

@@ -121,6 +121,10 @@ type Options struct {
 	// Cgroups, when not nil, bound the memory of cells by the kernel, too, a
 	// little above MaxMemory; see kernelRoom.
 	Cgroups *cgroup.Tree
+	// Spare keeps one process ahead of need once a cell has started, so that the
+	// next one starts in half the time. It holds 5 MB of its own, and is replaced
+	// every half minute. Where the system has no leases on files, nothing is kept.
+	Spare bool
 	// Confine takes from cells what they do not need: network, files, privileges,
 	// system calls, as far as the machine can; see package sandbox.
 	Confine bool
@@ -217,6 +221,11 @@ type Engine struct {
 	callees map[string][]binding.Reference // by version id
 	keys    map[class]string               // of the current snapshot
 	cells   map[*cell]bool                 // all that run, draining ones included
+	// spares gives out the spare process, if there is one.
+	spares chan *spare
+	// begun closes when the first cell has started.
+	begun     chan struct{}
+	beginOnce sync.Once
 }
 
 // New starts an engine. It starts no cell before one is needed, except those
@@ -230,6 +239,8 @@ func New(o Options) (*Engine, error) {
 		kinds:   binding.ByType(o.Kinds),
 		workers: map[string]*worker{},
 		cells:   map[*cell]bool{},
+		spares:  make(chan *spare, 1),
+		begun:   make(chan struct{}),
 	}
 	for _, k := range o.Kinds {
 		if f, ok := k.(binding.Fronter); ok {
@@ -258,6 +269,9 @@ func New(o Options) (*Engine, error) {
 	e.update()
 	e.observeTails()
 	e.loops.Go(e.watch)
+	if o.Spare {
+		e.loops.Go(e.keepSpare)
+	}
 	return e, nil
 }
 

@@ -84,12 +84,8 @@ func (b *bindings) admit(h http.Handler) string {
 // revoke takes a capability back.
 func (b *bindings) revoke(token string) { b.handlers.Delete(token) }
 
-// listen serves h, and nothing else, on a socket at path until stop is called.
-func (b *bindings) listen(path string, h http.Handler) (stop func(), err error) {
-	f, err := listenUnix(path)
-	if err != nil {
-		return nil, err
-	}
+// listen serves h, and nothing else, on f, a socket at path, until stop is called.
+func (b *bindings) listen(path string, f *os.File, h http.Handler) (stop func(), err error) {
 	l, err := net.FileListener(f)
 	f.Close()
 	if err != nil {

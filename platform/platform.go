@@ -50,6 +50,8 @@ type Options struct {
 	// Resources list what the projects that run here name, so that commands
 	// beside them need no configuration. May be nil.
 	Resources func() []manifest.Resource
+	// Spare keeps one process ahead of need; see engine.Options.
+	Spare bool
 	// Exceptions tells Lines of every exception that a Worker does not catch.
 	Exceptions bool
 	// Crons fires the Workers' cron triggers.
@@ -200,6 +202,7 @@ func (p *Platform) open(ctx context.Context, o Options) (err error) {
 		Programs:    programs(o.Builtins),
 		Egress:      p.egress.For,
 		Exceptions:  o.Exceptions,
+		Spare:       o.Spare,
 		Lines:       o.Lines,
 		Invocations: func(i telemetry.Invocation) {
 			p.tails.Publish(i)

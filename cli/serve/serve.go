@@ -100,7 +100,7 @@ func (s *server) open(ctx context.Context, l *listeners) (err error) {
 	scheme, port := l.reached(c)
 	options := platform.Options{
 		Data: c.Data, WorkersDomain: c.WorkersDomain, Scheme: scheme, Port: port,
-		Crons: true, Origins: c.Origins, AllowPrivate: c.AllowPrivate, Trusted: c.TrustedProxies, Normalization: c.Normalization,
+		Crons: true, Spare: true, Origins: c.Origins, AllowPrivate: c.AllowPrivate, Trusted: c.TrustedProxies, Normalization: c.Normalization,
 		MaxConns: c.MaxConns, MaxConnsPerClient: c.MaxConnsPerClient, BodyTimeout: c.BodyTimeout,
 		Stages: []edge.Stage{s.limits}, NoCompression: !c.Compression,
 		StuckAfter: c.MaxCPU, MaxMemory: c.MaxMemory, CellsMemory: c.CellsMemory, MaxCells: c.MaxCells, CallMemory: c.CallMemory, UploadMemory: c.UploadMemory, Quotas: c.Quotas, Cgroups: s.cgroups(c),

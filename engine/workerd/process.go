@@ -114,34 +114,58 @@ const maxStartErrors = 50
 // alone.
 func Start(ctx context.Context, o Options) (*Process, error) {
 	begin := time.Now()
+	config, err := configFile(o.Config)
+	if err != nil {
+		return nil, fmt.Errorf("start workerd: write configuration: %w", err)
+	}
+	defer config.Close()
+	s, err := launch(o, config)
+	if err != nil {
+		return nil, err
+	}
+	return s.listening(ctx, begin)
+}
+
+// starting is a process that does not listen yet.
+type starting struct {
+	process  *Process
+	control  *os.File // it says here what it listens on
+	expected map[string]bool
+}
+
+// launch starts a process that reads its configuration from config, of which it
+// has a descriptor of its own afterwards.
+func launch(o Options, config *os.File) (*starting, error) {
 	var opened []io.Closer
 	defer func() {
 		for _, c := range opened {
 			c.Close()
 		}
 	}()
-
-	config, err := configFile(o.Config)
-	if err != nil {
-		return nil, fmt.Errorf("start workerd: write configuration: %w", err)
-	}
-	opened = append(opened, config)
 	control, controlWrite, err := os.Pipe()
 	if err != nil {
 		return nil, fmt.Errorf("start workerd: %w", err)
 	}
-	opened = append(opened, control, controlWrite)
+	opened = append(opened, controlWrite)
 	stdout, stdoutWrite, err := os.Pipe()
 	if err != nil {
+		control.Close()
 		return nil, fmt.Errorf("start workerd: %w", err)
 	}
 	opened = append(opened, stdoutWrite)
 	stderr, stderrWrite, err := os.Pipe()
 	if err != nil {
+		control.Close()
 		stdout.Close()
 		return nil, fmt.Errorf("start workerd: %w", err)
 	}
 	opened = append(opened, stderrWrite)
+	failed := func(err error) (*starting, error) {
+		control.Close()
+		stdout.Close()
+		stderr.Close()
+		return nil, fmt.Errorf("start workerd: %w", err)
+	}
 
 	cmd := exec.Command(o.Binary, "serve", "--experimental")
 	inherit := func(f *os.File) int {
@@ -154,9 +178,7 @@ func Start(ctx context.Context, o Options) (*Process, error) {
 	for _, s := range o.Config.Sockets {
 		f := o.Sockets[s.Name]
 		if f == nil {
-			stdout.Close()
-			stderr.Close()
-			return nil, fmt.Errorf("start workerd: no listening descriptor for socket %q", s.Name)
+			return failed(fmt.Errorf("no listening descriptor for socket %q", s.Name))
 		}
 		cmd.Args = append(cmd.Args, fmt.Sprintf("--socket-fd=%s=%d", s.Name, inherit(f)))
 		expected[s.Name] = true
@@ -184,21 +206,12 @@ func Start(ctx context.Context, o Options) (*Process, error) {
 	cmd.SysProcAttr = processAttributes()
 	if o.Prepare != nil {
 		if err := o.Prepare(cmd); err != nil {
-			stdout.Close()
-			stderr.Close()
-			return nil, fmt.Errorf("start workerd: %w", err)
+			return failed(err)
 		}
 	}
 	if err := spawn(cmd); err != nil {
-		stdout.Close()
-		stderr.Close()
-		return nil, fmt.Errorf("start workerd: %w", err)
+		return failed(err)
 	}
-	// Only the child's ends keep the pipes open from here on.
-	controlWrite.Close()
-	stdoutWrite.Close()
-	stderrWrite.Close()
-
 	p := &Process{cmd: cmd, done: make(chan struct{}), output: o.Lines, Ports: map[string]int{}}
 	p.thread = openThread(cmd.Process.Pid)
 	var readers sync.WaitGroup
@@ -214,15 +227,23 @@ func Start(ctx context.Context, o Options) (*Process, error) {
 		close(p.done)
 	}()
 
+	return &starting{p, control, expected}, nil
+}
+
+// listening waits until the process listens on every socket; see [Start].
+func (s *starting) listening(ctx context.Context, begin time.Time) (*Process, error) {
+	p := s.process
+	defer s.control.Close()
 	listening := make(chan error, 1)
-	go func() { listening <- p.await(control, expected) }()
+	go func() { listening <- p.await(s.control, s.expected) }()
+	var err error
 	select {
 	case err = <-listening:
 	case <-ctx.Done():
 		err = fmt.Errorf("start workerd: %w", context.Cause(ctx))
 		p.Kill()
 		<-p.done
-		control.Close()
+		s.control.Close()
 		<-listening
 		return nil, err
 	}
@@ -304,6 +325,13 @@ func closeLine(cut []byte) []byte {
 		}
 	}
 	return cut
+}
+
+// listen sets who gets the lines.
+func (p *Process) listen(lines func(Line)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.output = lines
 }
 
 func (p *Process) line(l Line) {

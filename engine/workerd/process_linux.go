@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -32,6 +33,63 @@ func configFile(c *Config) (*os.File, error) {
 	}
 	return f, nil
 }
+
+// leasedFile is an empty file in memory that others wait to open until the lease
+// on it is returned.
+func leasedFile() (*os.File, error) {
+	if SpareLife() <= 0 {
+		return nil, errors.ErrUnsupported
+	}
+	fd, err := unix.MemfdCreate("selvage-config", unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	// The kernel counts who has opened a file for writing, and does not count
+	// who has made it.
+	f, err := os.OpenFile(fmt.Sprintf("%s/%d", fdFolder, fd), os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	if err := lease(f, unix.F_WRLCK); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// returnLease lets others open f. It fails when the kernel has taken the lease.
+func returnLease(f *os.File) error { return lease(f, unix.F_UNLCK) }
+
+func lease(f *os.File, kind int) error {
+	c, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var failed error
+	err = c.Control(func(fd uintptr) { _, failed = unix.FcntlInt(fd, unix.F_SETLEASE, kind) })
+	return errors.Join(err, failed)
+}
+
+// SpareLife is how long a [Spare] may be kept: less than the kernel leaves us a
+// lease that somebody waits for, which is 45 s unless the administrator says
+// otherwise. Zero or less: no spares here.
+//
+// Source: https://man7.org/linux/man-pages/man5/proc_sys_fs.5.html
+var SpareLife = sync.OnceValue(func() time.Duration {
+	text, err := os.ReadFile("/proc/sys/fs/lease-break-time")
+	if err != nil {
+		return 0
+	}
+	seconds, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		return 0
+	}
+	return time.Duration(seconds)*time.Second - leaseMargin
+})
+
+// leaseMargin is the time for a start to return the lease.
+const leaseMargin = 15 * time.Second
 
 func processAttributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"syscall"
+	"time"
 )
 
 // fdFolder holds a process's own descriptors as files.
@@ -31,6 +32,13 @@ func configFile(c *Config) (*os.File, error) {
 	}
 	return f, nil
 }
+
+func leasedFile() (*os.File, error) { return nil, errors.ErrUnsupported }
+
+func returnLease(*os.File) error { return errors.ErrUnsupported }
+
+// SpareLife is zero: these systems have no leases.
+func SpareLife() time.Duration { return 0 }
 
 // processAttributes: these systems cannot tie a child's life to its parent's.
 func processAttributes() *syscall.SysProcAttr { return nil }
