@@ -178,12 +178,12 @@ func (s *Store) refers(d blob.Digest) (bool, error) {
 	return false, s.db.Sync()
 }
 
-// Sweep aborts uploads that are older than UploadLifetime and deletes content
-// that nothing refers to: what crashes left, and what could not be deleted when it
-// was replaced. It returns how many files and contents it deleted.
+// Sweep carries out the lifecycle rules, and deletes content that nothing refers
+// to: what crashes left, and what could not be deleted when it was replaced. It
+// returns how many objects, uploads, contents and files it deleted.
 func (s *Store) Sweep(ctx context.Context) (deleted int, err error) {
-	if err := s.abortOld(ctx); err != nil {
-		return 0, fmt.Errorf("sweep R2: %w", err)
+	if deleted, err = s.live(ctx); err != nil {
+		return deleted, fmt.Errorf("sweep R2: %w", err)
 	}
 	var garbage []contentID
 	prefix := row(rowGarbage)

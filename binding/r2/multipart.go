@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"time"
 
 	"github.com/selvage-edge/selvage/storage/keyed"
 )
@@ -308,35 +307,4 @@ func (b *Bucket) eachUpload(f func(key string, id contentID, row uploadRow) bool
 		return f(key, id, row)
 	})
 	return errors.Join(err, failed)
-}
-
-// abortOld aborts the uploads whose time is over.
-func (s *Store) abortOld(ctx context.Context) error {
-	buckets, err := s.Buckets(ctx)
-	if err != nil {
-		return err
-	}
-	for _, info := range buckets {
-		b, err := s.Bucket(info.Name)
-		if errors.Is(err, ErrNoSuchBucket) {
-			continue // deleted meanwhile
-		}
-		if err != nil {
-			return err
-		}
-		var old []*Upload
-		err = b.eachUpload(func(key string, id contentID, row uploadRow) bool {
-			if s.now().Sub(time.UnixMilli(row.Begun)) >= UploadLifetime {
-				old = append(old, &Upload{b, key, id.uploadID()})
-			}
-			return ctx.Err() == nil
-		})
-		for _, u := range old {
-			err = errors.Join(err, u.Abort(ctx))
-		}
-		if err = errors.Join(err, ctx.Err()); err != nil {
-			return err
-		}
-	}
-	return nil
 }

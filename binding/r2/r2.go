@@ -55,7 +55,8 @@ const (
 	MaxListKeysWithMetadata = 100
 	// MaxDeleteKeys is the number of keys of one delete.
 	MaxDeleteKeys = 1000
-	// UploadLifetime is how long an upload may stay incomplete.
+	// UploadLifetime is how long an upload may stay incomplete, unless the bucket has
+	// lifecycle rules.
 	UploadLifetime = 7 * 24 * time.Hour
 )
 

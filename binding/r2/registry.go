@@ -30,6 +30,8 @@ type bucketRow struct {
 	Created  int64  `json:"created"` // in milliseconds since 1970
 	Class    string `json:"class"`
 	Location string `json:"location,omitempty"`
+	// Rules are the defaults if nil.
+	Rules []Rule `json:"rules,omitzero"`
 }
 
 func (r bucketRow) info(name string) Info {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -611,5 +612,51 @@ func TestQuota(t *testing.T) {
 	f.ok(b.Delete(ctx, "a", "b"))
 	if used := f.used.Load(); used != 0 || f.files() != 0 {
 		t.Errorf("%d bytes in %d files are counted", used, f.files())
+	}
+}
+
+// zeros is content that takes no memory.
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
+}
+
+// What an object of 16 MiB takes beyond one of 1 MiB, from the first byte that is
+// put to the last that is read, is next to nothing.
+func TestMemoryIsFlat(t *testing.T) {
+	f := newFixture(t)
+	b := f.bucket("b")
+	key := random(1, ssecKeyBytes)
+	takes := func(size int64, key []byte) int64 {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		u, err := b.CreateMultipartUpload(ctx, "parts", PutOptions{SSECKey: key})
+		f.ok(err)
+		p, err := u.UploadPart(ctx, 1, io.LimitReader(zeros{}, size), key)
+		f.ok(err)
+		_, err = u.Complete(ctx, []Part{p})
+		f.ok(err)
+		_, err = b.Put(ctx, "whole", io.LimitReader(zeros{}, size), PutOptions{SSECKey: key})
+		f.ok(err)
+		for _, name := range []string{"parts", "whole"} {
+			r, err := b.Get(ctx, name, GetOptions{SSECKey: key})
+			f.ok(err)
+			n, err := io.Copy(io.Discard, r)
+			f.ok(err)
+			f.ok(r.Close())
+			if n != size {
+				t.Errorf("%s has %d bytes", name, n)
+			}
+		}
+		runtime.ReadMemStats(&after)
+		return int64(after.TotalAlloc - before.TotalAlloc)
+	}
+	for _, key := range [][]byte{nil, key} {
+		small := takes(1<<20, key)
+		if large := takes(16<<20, key); large > small+1<<20 {
+			t.Errorf("16 MiB allocate %d KiB, 1 MiB %d KiB", large>>10, small>>10)
+		}
 	}
 }
