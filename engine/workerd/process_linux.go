@@ -73,7 +73,7 @@ func lease(f *os.File, kind int) error {
 
 // SpareLife is how long a [Spare] may be kept: less than the kernel leaves us a
 // lease that somebody waits for, which is 45 s unless the administrator says
-// otherwise. Zero or less: no spares here.
+// otherwise. Zero: no spares here.
 //
 // Source: https://man7.org/linux/man-pages/man5/proc_sys_fs.5.html
 var SpareLife = sync.OnceValue(func() time.Duration {
@@ -81,15 +81,22 @@ var SpareLife = sync.OnceValue(func() time.Duration {
 	if err != nil {
 		return 0
 	}
-	seconds, err := strconv.Atoi(strings.TrimSpace(string(text)))
-	if err != nil {
-		return 0
-	}
-	return time.Duration(seconds)*time.Second - leaseMargin
+	return spareLife(string(text))
 })
 
-// leaseMargin is the time for a start to return the lease.
-const leaseMargin = 15 * time.Second
+// leaseMargin is the time for a start to return the lease, leastSpareLife what
+// a process is worth starting for.
+const leaseMargin, leastSpareLife = 15 * time.Second, 10 * time.Second
+
+// spareLife takes the kernel's setting, in seconds.
+func spareLife(text string) time.Duration {
+	seconds, err := strconv.Atoi(strings.TrimSpace(text))
+	life := time.Duration(seconds)*time.Second - leaseMargin
+	if err != nil || life < leastSpareLife {
+		return 0
+	}
+	return life
+}
 
 func processAttributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/selvage-edge/selvage/internal/poll"
 )
@@ -73,6 +74,14 @@ func TestSpareThatIsSpent(t *testing.T) {
 	}
 	p.Kill()
 	p.Wait()
+}
+
+func TestSpareLife(t *testing.T) {
+	for text, want := range map[string]time.Duration{"45\n": 30 * time.Second, "25\n": 10 * time.Second, "24\n": 0, "0\n": 0, "-1\n": 0, "": 0, "soon\n": 0} {
+		if got := spareLife(text); got != want {
+			t.Errorf("%q: %v, want %v", text, got, want)
+		}
+	}
 }
 
 // A lease that the kernel has taken away cannot be returned.
