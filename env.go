@@ -86,6 +86,8 @@ func hint(f field) string {
 		return fmt.Sprintf(": WithDurable(%q, \"worker\", \"Class\")", f.binding)
 	case "*ratelimit.Limiter":
 		return fmt.Sprintf(": WithRateLimit(%q, \"1001\", 100, time.Minute)", f.binding)
+	case "*workflow.Workflow":
+		return fmt.Sprintf(": WithWorkflow(%q, \"flow\", \"worker\", \"Class\")", f.binding)
 	case "vars.Secret":
 		return fmt.Sprintf(": WithSecret(%q, os.Getenv(%q))", f.binding, f.binding)
 	case "http.Handler":

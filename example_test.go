@@ -23,6 +23,7 @@ import (
 	"github.com/selvage-edge/selvage/binding/queue"
 	"github.com/selvage-edge/selvage/binding/r2"
 	"github.com/selvage-edge/selvage/binding/ratelimit"
+	"github.com/selvage-edge/selvage/binding/workflow"
 	"github.com/selvage-edge/selvage/config"
 )
 
@@ -228,6 +229,62 @@ func Example_r2() {
 	// 200 3 of 10 bytes: 234
 	// 200 3 of 10 bytes: 234
 	// 404 404 page not found
+}
+
+// shop takes orders, each an instance of a Workflow that may last for days.
+type shop struct {
+	Orders *workflow.Workflow `binding:"ORDERS"`
+	ended  chan string
+}
+
+func (s *shop) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	id := r.URL.Path[1:]
+	if _, err := s.Orders.Create(r.Context(), workflow.Create{ID: &id, Params: workflow.Value(`{"item":"book"}`)}); err != nil {
+		http.Error(w, err.Error(), http.StatusConflict)
+		return
+	}
+	if err := s.Orders.SendEvent(r.Context(), id, "paid", nil); err != nil {
+		panic(err)
+	}
+	io.WriteString(w, <-s.ended)
+}
+
+// Workflow runs from its start whenever the order goes on. What is in a step is done
+// once.
+func (s *shop) Workflow(ctx context.Context, e workflow.Event, steps *workflow.Steps) (any, error) {
+	tries := 0
+	packed, err := steps.Do(ctx, "pack", workflow.StepOptions{Retries: 3, Delay: time.Millisecond}, func(context.Context) (any, error) {
+		if tries++; tries == 1 {
+			return nil, errors.New("no box")
+		}
+		return "packed " + string(e.Params), nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if _, err := steps.WaitForEvent(ctx, "payment", "paid", time.Hour); err != nil {
+		return nil, err
+	}
+	var text string
+	if err := packed.Decode(&text); err != nil {
+		return nil, err
+	}
+	s.ended <- e.ID + ": " + text
+	return text, nil
+}
+
+// A Worker that does work in steps, whatever happens to the program meanwhile.
+func Example_workflow() {
+	start := func(s *shop) http.Handler {
+		s.ended = make(chan string, 1)
+		return s
+	}
+	ask([]string{"/one", "/two", "/one"}, selvage.Worker("shop", start,
+		selvage.WithWorkflow("ORDERS", "orders", "shop", "orders"), selvage.WithRunner("orders")))
+	// Output:
+	// 200 one: packed {"item":"book"}
+	// 200 two: packed {"item":"book"}
+	// 409 WorkflowError: (instance.already_exists) Workflow instance with id "one" already exists
 }
 
 // A Worker that counts page views in Analytics Engine. Clients of the REST API, or

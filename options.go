@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/selvage-edge/selvage/binding/queue"
+	"github.com/selvage-edge/selvage/binding/workflow"
 	"github.com/selvage-edge/selvage/config"
 	"github.com/selvage-edge/selvage/platform"
 )
@@ -102,6 +103,12 @@ func WithR2(name, bucket string) WorkerOption {
 	return WithBinding(name, "r2_bucket", map[string]string{"bucket_name": bucket})
 }
 
+// WithWorkflow binds the Workflow of a name, a *workflow.Workflow, which is of a
+// class of a Worker. If that is in Go, what it is called by makes no difference.
+func WithWorkflow(name, workflow, worker, class string) WorkerOption {
+	return WithBinding(name, "workflow", map[string]string{"workflow_name": workflow, "script_name": worker, "class_name": class})
+}
+
 // WithAnalytics binds a data set of Analytics Engine by its name. Without this
 // option an *analytics.Dataset is the data set that has the binding's name.
 func WithAnalytics(name, dataset string) WorkerOption {
@@ -165,6 +172,20 @@ func WithConsumer(queue string, c queue.Consumer) WorkerOption {
 		}
 		d.triggers = append(d.triggers, trigger)
 		needs[Consumer](d, "WithConsumer", "Queue")
+	}
+}
+
+// WithRunner has the Worker run the instances of a Workflow, which is made if it
+// does not exist. The handler must be a [Runner].
+func WithRunner(name string) WorkerOption {
+	return func(d *definition) {
+		trigger, err := workflow.Trigger(name)
+		if err != nil {
+			d.problems = append(d.problems, err)
+			return
+		}
+		d.triggers = append(d.triggers, trigger)
+		needs[Runner](d, "WithRunner", "Workflow")
 	}
 }
 

@@ -27,7 +27,7 @@
 // routes, is called by other Workers through service bindings and by cron
 // triggers, and has the bindings that Workers in JavaScript have: the same
 // stores, limits and errors, without a process in between. Its handler may
-// implement further events: [Scheduler], [Consumer] and [Tailer].
+// implement further events: [Scheduler], [Consumer], [Runner] and [Tailer].
 //
 // Differences to a Worker in JavaScript: it is not isolated from the program,
 // has no limits on processor time and memory, and speaks fetch only; Workers in

@@ -98,6 +98,13 @@ func TestEnvironmentProblems(t *testing.T) {
 		selvage.Worker("w", func(*struct{}) http.Handler { return http.NotFoundHandler() }, selvage.WithTail("x")),
 		selvage.Worker("w", func(*struct{}) http.Handler { return http.NotFoundHandler() }, selvage.WithConsumer("jobs", queue.Consumer{})),
 		selvage.Worker("w", func(*struct{}) http.Handler { return http.NotFoundHandler() }, selvage.WithConsumer("a b", queue.Consumer{})),
+		selvage.Worker("w", func(*struct{}) http.Handler { return http.NotFoundHandler() }, selvage.WithRunner("flow")),
+		selvage.Worker("w", func(*struct{}) http.Handler { return http.NotFoundHandler() }, selvage.WithRunner("a b")),
+		selvage.Worker("w", func(*struct {
+			Flow string `binding:"FLOW"`
+		}) http.Handler {
+			return nil
+		}, selvage.WithWorkflow("FLOW", "flow", "w", "Flow")),
 		selvage.Worker("w", func(*struct {
 			Jobs *queue.Producer `binding:"JOBS"`
 		}) http.Handler {

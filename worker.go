@@ -15,6 +15,7 @@ import (
 	"github.com/selvage-edge/selvage/binding/queue"
 	"github.com/selvage-edge/selvage/binding/service"
 	"github.com/selvage-edge/selvage/binding/vars"
+	"github.com/selvage-edge/selvage/binding/workflow"
 	"github.com/selvage-edge/selvage/config"
 	"github.com/selvage-edge/selvage/cron"
 	"github.com/selvage-edge/selvage/engine/program"
@@ -38,6 +39,8 @@ type (
 	Consumer = queue.Handler
 	// Batch is what a Consumer receives.
 	Batch = queue.Batch
+	// Runner is a Worker's handler that runs instances of Workflows, too.
+	Runner = workflow.Handler
 	// Tailer is a Worker's handler that is told what other Workers did; WithTail
 	// says which.
 	Tailer = program.Tailer

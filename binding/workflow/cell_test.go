@@ -97,3 +97,56 @@ func TestBehaviour(t *testing.T) {
 		}
 	}
 }
+
+// A Worker has Workflows of another one, by script_name, and several of its own.
+func TestWorkflowOfAnotherWorker(t *testing.T) {
+	t.Parallel()
+	files := fstest.MapFS{
+		"owner/wrangler.json": {Data: []byte(`{"name": "owner", "main": "index.js", "compatibility_date": "2026-04-01",
+			"workflows": [{"binding": "A", "name": "a", "class_name": "A"}, {"binding": "B", "name": "b", "class_name": "B"}]}`)},
+		"owner/index.js": {Data: []byte(`import { WorkflowEntrypoint } from "cloudflare:workers";
+export class A extends WorkflowEntrypoint { async run({ payload }, step) { return "A " + await step.do("s", async () => payload.n); } }
+export class B extends WorkflowEntrypoint {
+  async run({ payload }, step) {
+    return step.do("both", async () => {
+      const a = await this.env.A.create({ params: { n: payload.n + 1 } });
+      for (;;) {
+        const { status, output } = await a.status();
+        if (status === "complete") return "B " + output;
+        await scheduler.wait(10);
+      }
+    });
+  }
+}
+export default {};`)},
+		"flows/wrangler.json": {Data: []byte(`{"name": "flows", "main": "index.js", "compatibility_date": "2026-04-01",
+			"workflows": [{"binding": "FAR", "name": "b", "class_name": "B", "script_name": "owner"}]}`)},
+		"flows/index.js": {Data: []byte(`export default {
+  async fetch(request, env) {
+    const b = await env.FAR.create({ params: { n: 1 } });
+    for (;;) {
+      const { status, output } = await b.status();
+      if (status === "complete") return new Response(output);
+      await scheduler.wait(10);
+    }
+  },
+};`)},
+	}
+	p, err := selvage.New(t.Context(), selvage.WithData(t.TempDir()), selvage.Project(files, "owner"), selvage.Project(files, "flows"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close(t.Context())
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://flows/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := p.Worker("flows").RoundTrip(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if body, err := io.ReadAll(res.Body); err != nil || string(body) != "B A 2" {
+		t.Errorf("%q %v", body, err)
+	}
+}

@@ -147,7 +147,7 @@ func (r *run) failed(ctx context.Context, place uint32, f *Failure, delay *int64
 		logged = fatal("Step threw a NonRetryableError with message %q", message)
 	}
 	st.Tries[len(st.Tries)-1].Failure = logged
-	if _, ok := nonRetryable(f); ok || st.Attempts > st.policy.Retries.Limit {
+	if _, ok := nonRetryable(f); ok || f.Name == noDelayName || st.Attempts > st.policy.Retries.Limit {
 		return r.fail(st, f)
 	}
 	pause := st.policy.pause(st.Attempts)
@@ -172,6 +172,10 @@ func (r *run) fail(st *step, f *Failure) (answer, error) {
 }
 
 const nonRetryableName = "NonRetryableError"
+
+// noDelayName is the name of the failure of a step whose own function does not say
+// how long to wait.
+const noDelayName = "NonRetryableDelayError"
 
 // nonRetryable reports whether the Worker asks that a step be not tried again, and
 // the message of its error: RPC carries the name in the message.

@@ -48,6 +48,14 @@ func (k *Kind) Make(_ context.Context, b config.Binding) error {
 	return err
 }
 
+// Trigger has a Worker run the instances of a Workflow; see config.Worker.
+func Trigger(name string) (config.Binding, error) {
+	if err := checkName(name); err != nil {
+		return config.Binding{}, err
+	}
+	return config.NewBinding(name, (*Kind)(nil).Type(), map[string]string{"class_name": name})
+}
+
 // Handler is the handler of a Worker in Go that runs Workflows, too.
 //
 // Workflow runs an instance from its start, as often as it takes: what it does must

@@ -132,7 +132,7 @@ class Step extends RpcTarget {
         head.delay = await pause(delay, e, context);
       } catch (wrong) {
         // Its name keeps the step from being tried again.
-        head.failure = { name: "NonRetryableError", message: wrong.message };
+        head.failure = { name: "NonRetryableDelayError", message: wrong.message };
       }
     }
     return this.#run.call("done", head);
