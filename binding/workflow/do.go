@@ -14,7 +14,8 @@ var internalFailure = &Failure{"WorkflowInternalError", "Attempt failed due to i
 
 // do is step.do: what the step has returned, or an attempt to make. dynamic: a
 // function of the Worker says the delays.
-func (r *run) do(ctx context.Context, name string, config json.RawMessage, dynamic bool) (answer, error) {
+func (r *run) do(ctx context.Context, l label, config json.RawMessage, dynamic bool) (answer, error) {
+	name := l.Name
 	p, ok := parsePolicy(config, dynamic)
 	if !ok {
 		return answer{}, fatal("Step config for %q is in a invalid format. See https://developers.cloudflare.com/workflows/build/sleeping-and-retrying/", name)
@@ -25,7 +26,7 @@ func (r *run) do(ctx context.Context, name string, config json.RawMessage, dynam
 	if r.taken++; r.taken > r.limit {
 		return answer{}, fatal("The limit of %d steps has been reached. This limit can be changed in your worker configuration.", r.limit)
 	}
-	st, fresh, err := r.find(typeDo, name)
+	st, fresh, err := r.find(typeDo, l)
 	if err != nil {
 		return answer{}, err
 	}

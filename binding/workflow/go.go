@@ -76,7 +76,9 @@ type Event struct {
 	Created time.Time
 }
 
-// Steps are those of a run. It is safe for concurrent use.
+// Steps are those of a run. It is safe for concurrent use. Steps of one name are
+// told apart by the order in which they begin, so that those at the same time need
+// different names.
 type Steps struct {
 	store *Store
 	token string
@@ -132,7 +134,9 @@ func (e *finalError) Unwrap() error { return e.error }
 // It returns what f has returned, whether now or in an earlier run: something that
 // marshals to JSON. The error of a step that has failed for good is a *Failure.
 func (s *Steps) Do(ctx context.Context, name string, o StepOptions, f func(ctx context.Context) (any, error)) (Value, error) {
-	a, err := s.step(ctx, func(r *run, ctx context.Context) (answer, error) { return r.do(ctx, name, o.config(), false) })
+	a, err := s.step(ctx, func(r *run, ctx context.Context) (answer, error) {
+		return r.do(ctx, label{Name: name}, o.config(), false)
+	})
 	for err == nil && a.Attempt != nil {
 		place := a.Attempt.Place
 		v, failure := tryOnce(ctx, a.Attempt, f)
@@ -199,7 +203,7 @@ func (s *Steps) step(ctx context.Context, f func(r *run, ctx context.Context) (a
 // Sleep lets a time pass. The process need not run meanwhile.
 func (s *Steps) Sleep(ctx context.Context, name string, d time.Duration) error {
 	_, err := s.step(ctx, func(r *run, ctx context.Context) (answer, error) {
-		return r.sleep(ctx, name, encode(d.Milliseconds()), nil)
+		return r.sleep(ctx, label{Name: name}, encode(d.Milliseconds()), nil)
 	})
 	return err
 }
@@ -207,7 +211,7 @@ func (s *Steps) Sleep(ctx context.Context, name string, d time.Duration) error {
 // SleepUntil waits for a moment.
 func (s *Steps) SleepUntil(ctx context.Context, name string, t time.Time) error {
 	ms := t.UnixMilli()
-	_, err := s.step(ctx, func(r *run, ctx context.Context) (answer, error) { return r.sleep(ctx, name, nil, &ms) })
+	_, err := s.step(ctx, func(r *run, ctx context.Context) (answer, error) { return r.sleep(ctx, label{Name: name}, nil, &ms) })
 	return err
 }
 
@@ -225,7 +229,9 @@ func (s *Steps) WaitForEvent(ctx context.Context, name, typ string, timeout time
 	if timeout != 0 {
 		raw = encode(timeout.Milliseconds())
 	}
-	a, err := s.step(ctx, func(r *run, ctx context.Context) (answer, error) { return r.waitForEvent(ctx, name, typ, raw) })
+	a, err := s.step(ctx, func(r *run, ctx context.Context) (answer, error) {
+		return r.waitForEvent(ctx, label{Name: name}, typ, raw)
+	})
 	if err != nil {
 		return Received{}, err
 	}

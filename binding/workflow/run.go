@@ -204,21 +204,32 @@ func (r *run) resumed() {
 	}
 }
 
+// label names a step in a call. Count tells those of one type and name apart, in the
+// order in which the function took them; 0: the next one.
+type label struct {
+	Name  string `json:"name"`
+	Count int    `json:"count"`
+}
+
 // find finds the record of a step, or makes one that is not stored yet.
-func (r *run) find(typ, name string) (st *step, fresh bool, err error) {
+func (r *run) find(typ string, l label) (st *step, fresh bool, err error) {
+	name := l.Name
 	if len(name) > MaxStepNameChars && len([]rune(name)) > MaxStepNameChars || slices.ContainsFunc([]rune(name), func(c rune) bool { return c < ' ' }) {
 		return nil, false, fatal("Step name %q exceeds max length (%d chars) or invalid characters found", name, MaxStepNameChars)
 	}
-	counter := typ + ":" + name
-	r.counts[counter]++
-	k := stepKey(typ, name, r.counts[counter])
+	if l.Count <= 0 {
+		counter := typ + ":" + name
+		r.counts[counter]++
+		l.Count = r.counts[counter]
+	}
+	k := stepKey(typ, name, l.Count)
 	if st := r.steps[k]; st != nil {
 		return st, false, nil
 	}
 	if r.next >= outputPlace {
 		return nil, false, fatal("The instance has too many steps")
 	}
-	st = &step{Type: typ, Name: name, Count: r.counts[counter], Start: r.in.w.store.millis(), place: r.next}
+	st = &step{Type: typ, Name: name, Count: l.Count, Start: r.in.w.store.millis(), place: r.next}
 	r.next++
 	r.steps[k] = st
 	return st, true, nil

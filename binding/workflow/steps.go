@@ -17,11 +17,11 @@ const maxCall = 2*MaxValueBytes + 64<<10
 // runs answers the calls that the shim makes while a Worker runs an instance, each
 // POST /<token>/<verb>:
 //
-//	do       {"name", "config"?, "dynamic"?}
+//	do       {"name", "count", "config"?, "dynamic"?}
 //	done     {"place"}, and the value that the attempt has returned; or
 //	         {"place", "failure", "delay"?}
-//	sleep    {"name", "duration"} or {"name", "until"}
-//	wait     {"name", "type", "timeout"?}
+//	sleep    {"name", "count", "duration"} or {"name", "count", "until"}
+//	wait     {"name", "count", "type", "timeout"?}
 //
 // A call waits until there is something to tell: an answer. Bodies and answers are
 // a line of JSON, and then a value where there is one.
@@ -61,7 +61,7 @@ func readCall(body io.Reader) (head []byte, value Value, err error) {
 
 func (r *run) call(ctx context.Context, verb string, head []byte, value Value) (answer, error) {
 	var c struct {
-		Name     string          `json:"name"`
+		label
 		Config   json.RawMessage `json:"config"`
 		Dynamic  bool            `json:"dynamic"`
 		Place    uint32          `json:"place"`
@@ -77,7 +77,7 @@ func (r *run) call(ctx context.Context, verb string, head []byte, value Value) (
 	}
 	switch verb {
 	case "do":
-		return r.do(ctx, c.Name, c.Config, c.Dynamic)
+		return r.do(ctx, c.label, c.Config, c.Dynamic)
 	case "done":
 		if c.Failure == nil {
 			return r.succeeded(ctx, c.Place, value)
@@ -89,9 +89,9 @@ func (r *run) call(ctx context.Context, verb string, head []byte, value Value) (
 		}
 		return r.failed(ctx, c.Place, c.Failure, delay)
 	case "sleep":
-		return r.sleep(ctx, c.Name, c.Duration, c.Until)
+		return r.sleep(ctx, c.label, c.Duration, c.Until)
 	case "wait":
-		return r.waitForEvent(ctx, c.Name, c.Type, c.Timeout)
+		return r.waitForEvent(ctx, c.label, c.Type, c.Timeout)
 	}
 	return answer{}, fmt.Errorf("no such call: %s", verb)
 }

@@ -55,10 +55,21 @@ class Run {
   #service;
   #token;
   #end;
+  #counts = new Map();
   constructor(service, token) {
     this.#service = service;
     this.#token = token;
     this.over = new Promise((resolve) => (this.#end = resolve));
+  }
+
+  // label names a step of a type. Calls may overtake one another on their way, so
+  // that it is here that steps of one name are counted.
+  label(type, name) {
+    name = String(name);
+    const key = type + ":" + name;
+    const count = (this.#counts.get(key) ?? 0) + 1;
+    this.#counts.set(key, count);
+    return { name, count };
   }
 
   // call asks what is to become of a step.
@@ -89,7 +100,7 @@ class Step extends RpcTarget {
     if (typeof config === "function") [config, callback] = [undefined, config];
     if (typeof callback !== "function") throw thrown({ name: "WorkflowFatalError", message: `Step "${name}" requires a callback function` });
     const delay = typeof config?.retries?.delay === "function" ? config.retries.delay : undefined;
-    let answer = await this.#run.call("do", { name: String(name), config, dynamic: delay !== undefined });
+    let answer = await this.#run.call("do", { ...this.#run.label("do", name), config, dynamic: delay !== undefined });
     while (answer.attempt) {
       const { place, timeout, context } = answer.attempt;
       let text;
@@ -139,20 +150,20 @@ class Step extends RpcTarget {
   }
 
   async sleep(name, duration) {
-    const { failure } = await this.#run.call("sleep", { name: String(name), duration });
+    const { failure } = await this.#run.call("sleep", { ...this.#run.label("sleep", name), duration });
     if (failure) throw thrown(failure);
   }
 
   async sleepUntil(name, timestamp) {
     const until = +new Date(timestamp);
     if (!Number.isFinite(until)) throw thrown({ name: "TypeError", message: `Invalid date "${timestamp}"` });
-    const { failure } = await this.#run.call("sleep", { name: String(name), until: Math.round(until) });
+    const { failure } = await this.#run.call("sleep", { ...this.#run.label("sleep", name), until: Math.round(until) });
     if (failure) throw thrown(failure);
   }
 
   async waitForEvent(name, options) {
     const { type, timeout } = options;
-    const { failure, event, text } = await this.#run.call("wait", { name: String(name), type: String(type), timeout });
+    const { failure, event, text } = await this.#run.call("wait", { ...this.#run.label("wait", name), type: String(type), timeout });
     if (failure) throw thrown(failure);
     return { payload: decode(text), timestamp: new Date(event.timestamp), type: event.type };
   }

@@ -9,11 +9,11 @@ import (
 )
 
 // sleep is step.sleep, or step.sleepUntil where until is a time in ms.
-func (r *run) sleep(ctx context.Context, name string, duration json.RawMessage, until *int64) (answer, error) {
+func (r *run) sleep(ctx context.Context, l label, duration json.RawMessage, until *int64) (answer, error) {
 	if !r.enter(ctx) {
 		return endedAnswer, nil
 	}
-	st, fresh, err := r.find(typeSleep, name)
+	st, fresh, err := r.find(typeSleep, l)
 	if err != nil || st.Done {
 		return answer{}, err
 	}
@@ -71,11 +71,11 @@ func (r *run) forget(st *step, err error) error {
 const defaultPatience = 24 * 3600 * 1000
 
 // waitForEvent is step.waitForEvent.
-func (r *run) waitForEvent(ctx context.Context, name, typ string, timeout json.RawMessage) (answer, error) {
+func (r *run) waitForEvent(ctx context.Context, l label, typ string, timeout json.RawMessage) (answer, error) {
 	if !r.enter(ctx) {
 		return endedAnswer, nil
 	}
-	st, fresh, err := r.find(typeWait, name)
+	st, fresh, err := r.find(typeWait, l)
 	if err != nil {
 		return answer{}, err
 	}
@@ -90,7 +90,7 @@ func (r *run) waitForEvent(ctx context.Context, name, typ string, timeout json.R
 				return answer{}, r.forget(st, &Failure{"TypeError", err.Error()})
 			}
 			if patience > MaxSleep.Milliseconds() {
-				return answer{}, r.forget(st, fatal("Step %q waits for longer than 365 days, the maximum", name))
+				return answer{}, r.forget(st, fatal("Step %q waits for longer than 365 days, the maximum", l.Name))
 			}
 		}
 		st.Event, st.Timeout, st.Until = typ, patience, s.millis()+patience
