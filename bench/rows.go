@@ -20,6 +20,8 @@ var rows = []row{
 	{name: "compute"},
 	{name: "assets", path: "/app.js", sides: []string{"selvage", "workerd", "wrangler", "nginx"}},
 	{name: "kv-get"}, {name: "kv-put"},
+	// Objects of 4 KiB. The configurations that workerd takes alone know no R2.
+	{name: "r2-get", sides: []string{"selvage", "wrangler"}}, {name: "r2-put", sides: []string{"selvage", "wrangler"}},
 	{name: "d1-read"}, {name: "d1-insert"},
 	{name: "queue-send"}, {name: "queue-through"},
 	// An object adds one to what it has stored: one object for all requests, and

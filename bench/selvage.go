@@ -22,7 +22,7 @@ func startSelvage(ctx context.Context, dir string) (*side, error) {
 	}
 	s := &side{
 		name: "selvage", title: "selvage",
-		promise: "KV and queues: fsync of the write-ahead log before the answer (Pebble, group commit). D1: SQLite's commit, WAL, survives a crash of the process. Durable Objects: as workerd.",
+		promise: "KV, R2 (objects up to 32 KiB) and queues: fsync of the write-ahead log before the answer (Pebble, group commit). D1: SQLite's commit, WAL, survives a crash of the process. Durable Objects: as workerd.",
 	}
 	// dev starts `selvage dev` with these projects and returns its address.
 	dev := func(ctx context.Context, name string, projects []string, flags ...string) (string, error) {

@@ -1,6 +1,9 @@
 // The Worker that every side runs. Each path is one row of the table.
 let n = 0;
 
+// An object of the rows r2-get and r2-put.
+const content = new Uint8Array(4096).map((_, i) => i);
+
 // Messages of the row queue-through: those that were sent, and those that have
 // come back. No more than window are on their way, so that the row goes at the
 // pace of the slower half.
@@ -28,6 +31,11 @@ export default {
       case "/kv-put":
         await env.KV.put("key-" + (n++ % 1000), "value");
         return new Response("ok");
+      case "/r2-get":
+        return new Response((await env.FILES.get("key")).body);
+      case "/r2-put":
+        await env.FILES.put("key-" + (n++ % 1000), content);
+        return new Response("ok");
       case "/d1-read":
         return Response.json(await env.DB.prepare("SELECT id, name FROM items WHERE id = ?").bind(1 + (n++ % 1000)).first());
       case "/d1-insert":
@@ -47,6 +55,7 @@ export default {
         return new Response("ok");
       case "/prepare":
         await env.KV.put("key", "value");
+        if (env.FILES) await env.FILES.put("key", content);
         await env.DB.exec("CREATE TABLE IF NOT EXISTS items (id INTEGER PRIMARY KEY, name TEXT)");
         await env.DB.exec("CREATE TABLE IF NOT EXISTS log (id INTEGER PRIMARY KEY, text TEXT)");
         for (let i = 0; i < 1000; i += 50) {
