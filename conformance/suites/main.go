@@ -1,11 +1,13 @@
-// Command suites runs test scripts that others wrote, in cells of ours: those of
-// workerd for Durable Objects and queues. It fetches nothing: whoever runs it has
-// a checkout.
+// Command suites runs tests that others wrote, in cells of ours: the scripts of
+// workerd for Durable Objects and queues, and the fixtures of workers-sdk for
+// workflows, which expect `wrangler dev` and get `selvage dev`. It fetches nothing:
+// whoever runs it has the checkouts, and vitest 3 and undici 7 in the folder
+// node_modules of workers-sdk.
 //
-//	go run ./conformance/suites [-v] WORKERD
+//	go run ./conformance/suites [-v] [-sdk WORKERS-SDK] [WORKERD]
 //
-// expected.txt has the outcome of each test, with the reason where it does not
-// pass. An outcome that is not the expected one is an error.
+// expected.txt and expected-sdk.txt have the outcome of each test, with the reason
+// where it does not pass. An outcome that is not the expected one is an error.
 package main
 
 import (
@@ -21,14 +23,27 @@ import (
 	"strings"
 )
 
-//go:embed expected.txt
-var expected string
+// The expected outcomes.
+var (
+	//go:embed expected.txt
+	expected string
+	//go:embed expected-sdk.txt
+	expectedSDK string
+)
+
+// suite is tests that run together.
+type suite interface {
+	name() string
+	// run runs each test, by its name. An error is one of all of them.
+	run(ctx context.Context, dir string, log *slog.Logger) (map[string]outcome, error)
+}
 
 func main() {
+	sdk := flag.String("sdk", "", "a checkout of workers-sdk")
 	verbose := flag.Bool("v", false, "print why a test does not pass, and what the Workers log")
 	flag.Parse()
-	if flag.NArg() != 1 {
-		fmt.Fprintln(os.Stderr, "usage: suites [-v] WORKERD")
+	if flag.NArg() > 1 || flag.NArg() == 0 && *sdk == "" {
+		fmt.Fprintln(os.Stderr, "usage: suites [-v] [-sdk WORKERS-SDK] [WORKERD]")
 		os.Exit(2)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -37,7 +52,14 @@ func main() {
 	if *verbose {
 		log = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	}
-	if err := run(ctx, flag.Arg(0), workerd, parseExpected(expected), *verbose, log, os.Stdout); err != nil {
+	var err error
+	if flag.NArg() == 1 {
+		err = run(ctx, flag.Arg(0), workerd, parseExpected(expected), *verbose, log, os.Stdout)
+	}
+	if *sdk != "" {
+		err = errors.Join(err, run(ctx, *sdk, fixtures, parseExpected(expectedSDK), *verbose, log, os.Stdout))
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "suites:", err)
 		os.Exit(1)
 	}
@@ -86,7 +108,7 @@ func run(ctx context.Context, dir string, suites []suite, expected map[string]ou
 			}
 			switch {
 			case !known:
-				wrong = append(wrong, fmt.Errorf("%s: %s; it is not in expected.txt", full, orPassed(got)))
+				wrong = append(wrong, fmt.Errorf("%s: %s; its outcome is not expected", full, orPassed(got)))
 			case (got == "") != (reason == ""):
 				wrong = append(wrong, fmt.Errorf("%s: %s; expected: %s", full, orPassed(got), orPassed(reason)))
 			}

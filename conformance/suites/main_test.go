@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// script has a test that passes and one that does not; both use a Durable Object.
-const script = `import { DurableObject } from "cloudflare:workers";
+// source has a test that passes and one that does not; both use a Durable Object.
+const source = `import { DurableObject } from "cloudflare:workers";
 export class Counter extends DurableObject {
   async add() {
     const n = (this.ctx.storage.kv.get("n") ?? 0) + 1;
@@ -29,12 +29,12 @@ export const other = { fetch() {} };
 
 func TestRun(t *testing.T) {
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "counter-test.js"), []byte(script), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "counter-test.js"), []byte(source), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	suites := []suite{
-		{script: "counter-test.js", classes: map[string]bool{"Counter": true}, objects: map[string]string{"ns": "Counter"}},
-		{script: "gone.js"},
+		script{file: "counter-test.js", classes: map[string]bool{"Counter": true}, objects: map[string]string{"ns": "Counter"}},
+		script{file: "gone.js"},
 	}
 	check := func(expected, table, problems string) {
 		t.Helper()
@@ -57,14 +57,26 @@ func TestRun(t *testing.T) {
 }
 
 func TestExpectedNamesEverySuite(t *testing.T) {
-	known := parseExpected(expected)
-	for _, s := range workerd {
+	known := parseExpected(expected + expectedSDK)
+	for _, s := range append(workerd, fixtures...) {
 		found := false
 		for name := range known {
 			found = found || strings.HasPrefix(name, s.name()+" ")
 		}
 		if !found {
-			t.Errorf("expected.txt has nothing about %s", s.script)
+			t.Errorf("the expected outcomes have nothing about %s", s.name())
+		}
+	}
+}
+
+func TestReadReport(t *testing.T) {
+	got, err := readReport([]byte(`{"testResults":[{"assertionResults":[{"fullName":"a b","status":"passed","failureMessages":[]},{"fullName":"a c","status":"failed","failureMessages":["x","y"]}]}]}`))
+	if err != nil || len(got) != 2 || got["a b"] != "" || got["a c"] != "failed x\ny" {
+		t.Errorf("%q, %v", got, err)
+	}
+	for report, want := range map[string]string{`{"testResults":[{"message":"no such module"}]}`: "no such module", `x`: "read vitest's report"} {
+		if _, err := readReport([]byte(report)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", report, err)
 		}
 	}
 }

@@ -19,10 +19,10 @@ import (
 	"github.com/selvage-edge/selvage"
 )
 
-// suite is a script whose exports have methods test(controller, env, ctx).
-type suite struct {
-	// script is its path in the checkout.
-	script string
+// script is a module whose exports have methods test(controller, env, ctx).
+type script struct {
+	// file is its path in the checkout.
+	file string
 	// classes are its Durable Object classes, and whether they have ctx.storage.sql.
 	classes map[string]bool
 	// objects, queues and vars are its bindings: to a class, a queue, a text.
@@ -32,7 +32,7 @@ type suite struct {
 }
 
 // name is the script's, without folder and extension.
-func (s suite) name() string { return strings.TrimSuffix(path.Base(s.script), ".js") }
+func (s script) name() string { return strings.TrimSuffix(path.Base(s.file), ".js") }
 
 // date is the compatibility date of all suites.
 const date = "2026-11-01"
@@ -64,7 +64,7 @@ export default {
 `
 
 // project makes a project of the script.
-func (s suite) project(source []byte) fstest.MapFS {
+func (s script) project(source []byte) fstest.MapFS {
 	type object map[string]any
 	config := object{"name": "suite", "main": "main.js", "compatibility_date": date, "compatibility_flags": append([]string{"nodejs_compat"}, s.flags...)}
 	migration := object{"tag": "v1"}
@@ -100,8 +100,8 @@ func (s suite) project(source []byte) fstest.MapFS {
 }
 
 // run runs each test of the suite.
-func (s suite) run(ctx context.Context, dir string, log *slog.Logger) (map[string]outcome, error) {
-	source, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(s.script)))
+func (s script) run(ctx context.Context, dir string, log *slog.Logger) (map[string]outcome, error) {
+	source, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(s.file)))
 	if err != nil {
 		return nil, err
 	}
