@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"os"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -15,6 +16,8 @@ import (
 	"time"
 
 	"github.com/selvage-edge/selvage/config"
+	"github.com/selvage-edge/selvage/engine/workerd"
+	"github.com/selvage-edge/selvage/internal/crashtest"
 	"github.com/selvage-edge/selvage/internal/poll"
 )
 
@@ -52,6 +55,21 @@ func (b *bench) gate(n int) *config.Version {
 	return v
 }
 
+// tally asks the object of a client; a POST counts.
+func (b *bench) tally(ctx context.Context, method string, client int) (status int, body string, err error) {
+	req, err := http.NewRequestWithContext(ctx, method, fmt.Sprintf("%s/gate/%d", b.server.URL, client), nil)
+	if err != nil {
+		return 0, "", err
+	}
+	res, err := b.server.Client().Do(req)
+	if err != nil {
+		return 0, "", err
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	return res.StatusCode, string(text), err
+}
+
 // counted is what the client of one object knows.
 type counted struct {
 	acknowledged int
@@ -75,19 +93,6 @@ func TestOutputGate(t *testing.T) {
 	b := newBench(t, nil)
 	b.deploy(b.gate(0))
 	moments := rand.New(rand.NewPCG(*gateSeed, 0))
-	ask := func(ctx context.Context, method string, client int) (status int, body string, err error) {
-		req, err := http.NewRequestWithContext(ctx, method, fmt.Sprintf("%s/gate/%d", b.server.URL, client), nil)
-		if err != nil {
-			return 0, "", err
-		}
-		res, err := b.server.Client().Do(req)
-		if err != nil {
-			return 0, "", err
-		}
-		defer res.Body.Close()
-		text, err := io.ReadAll(res.Body)
-		return res.StatusCode, string(text), err
-	}
 	var acknowledged, cut atomic.Int64
 	known := make([]counted, clients)
 	// answered takes an answer, and reports whether there was one.
@@ -111,7 +116,7 @@ func TestOutputGate(t *testing.T) {
 		writers.Go(func() {
 			for ctx.Err() == nil {
 				known[client].sent++
-				status, body, err := ask(ctx, http.MethodPost, client)
+				status, body, err := b.tally(ctx, http.MethodPost, client)
 				if answered(client, status, body, err) {
 					acknowledged.Add(1)
 				} else {
@@ -137,12 +142,64 @@ func TestOutputGate(t *testing.T) {
 	b.deploy(b.gate(*gateRounds + 1))
 	for client := range clients {
 		poll.Until(t, "the object answers", func() bool {
-			status, body, err := ask(t.Context(), http.MethodGet, client)
+			status, body, err := b.tally(t.Context(), http.MethodGet, client)
 			return answered(client, status, body, err)
 		})
 	}
 	t.Logf("%d kills cut off %d writes, %d were acknowledged", *gateRounds, cut.Load(), acknowledged.Load())
 	if cut.Load() == 0 {
 		t.Error("no kill came between a write and its answer")
+	}
+}
+
+// The same when it is the server that is killed, and workerd dies with it.
+func TestOutputGateOfTheServer(t *testing.T) {
+	const clients, rounds = 16, 4
+	crashtest.Child(func(args []string) error {
+		b := newBench(t, func(o *Options) { o.Dir = args[0] })
+		b.deploy(b.gate(0))
+		failed := make(chan error, clients)
+		for client := range clients {
+			go func() {
+				for {
+					status, body, err := b.tally(context.Background(), http.MethodPost, client)
+					if err != nil || status != http.StatusOK {
+						failed <- fmt.Errorf("%d %s %w", status, body, err)
+						return
+					}
+					fmt.Printf("object %d says %s\n", client, body) // one write each
+				}
+			}()
+		}
+		return <-failed
+	})
+	binary, err := workerd.Binary(t.Context(), os.Stderr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv(workerd.Variable, binary) // the child prints nothing about a download
+	dir, moments := t.TempDir(), rand.New(rand.NewPCG(*gateSeed, 1))
+	var said [clients]int
+	for range rounds {
+		c := crashtest.Start(t, dir)
+		var heard [clients]bool
+		left := 10*clients + moments.IntN(10*clients)
+		for line := range c.Lines() {
+			var client, n int
+			if _, err := fmt.Sscanf(line, "object %d says %d", &client, &n); err != nil {
+				t.Fatalf("%q: %v", line, err)
+			}
+			most := said[client] + 1
+			if !heard[client] {
+				most++ // for the write that the kill has cut off
+			}
+			if n <= said[client] || n > most {
+				t.Fatalf("object %d says %d after %d", client, n, said[client])
+			}
+			said[client], heard[client] = n, true
+			if left--; left == 0 {
+				c.Kill()
+			}
+		}
 	}
 }
