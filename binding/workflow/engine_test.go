@@ -20,7 +20,7 @@ import (
 
 // cells is the engine with the Worker "w", whose class Flow is the Workflow "flow".
 type cells struct {
-	*testing.T
+	testing.TB
 	*engine.Engine
 	flow     *Workflow
 	source   *config.Value
@@ -28,7 +28,7 @@ type cells struct {
 	lines    chan telemetry.Line
 }
 
-func newCells(t *testing.T, source string) *cells {
+func newCells(t testing.TB, source string) *cells {
 	t.Helper()
 	must := func(err error) {
 		if err != nil {
@@ -40,7 +40,7 @@ func newCells(t *testing.T, source string) *cells {
 	log := slog.New(slog.DiscardHandler)
 	k := &Kind{}
 	must(k.Open(binding.Home{Keyed: db, Log: log}))
-	c := &cells{T: t, source: &config.Value{}, lines: make(chan telemetry.Line, 1000)}
+	c := &cells{TB: t, source: &config.Value{}, lines: make(chan telemetry.Line, 1000)}
 	c.Engine, err = engine.New(engine.Options{
 		Binary: func(ctx context.Context) (string, error) { return workerd.Binary(ctx, os.Stderr) },
 		Dir:    t.TempDir(), Source: c.source, Kinds: []binding.Kind{k}, Logger: log,
