@@ -80,6 +80,7 @@ type plan struct {
 	remote []remoteClass
 	// calls are the requests to our handlers that are not answered yet.
 	calls    atomic.Int64
+	further  bool // as in planOptions
 	discards []func()
 	// warnings are those of the bindings.
 	warnings []string
@@ -88,13 +89,15 @@ type plan struct {
 // planOptions say what differs from cell to cell of one version.
 type planOptions struct {
 	// peers are the sockets on which other cells call this one.
-	peers map[peerKey]*os.File
+	peers map[peerKey]peerSocket
 	// observed: there is a tail Worker; looking: it reports from the start.
 	observed, looking bool
 	// absent are the entrypoints that the version is known not to export.
 	absent map[string]bool
-	// objects is the folder of the Durable Objects.
+	// objects is the folder of the Durable Objects. A further cell has none: it
+	// reaches them by the Worker's own sockets.
 	objects string
+	further bool
 	// inspected: DevTools show the console lines as they are.
 	inspected bool
 	// standIn: the version is ours, and its message is why the Worker's does not run.
@@ -106,7 +109,7 @@ type planOptions struct {
 
 // plan makes the configuration of a cell of v. Discard it when the cell is gone.
 func (e *Engine) plan(ctx context.Context, v *config.Version, o planOptions) (_ *plan, err error) {
-	p := &plan{config: &workerd.Config{Extensions: slices.Clone(builtins)}, mark: newMark(), sockets: map[string]*os.File{}, called: len(o.peers) > 0, callees: map[string]bool{}}
+	p := &plan{config: &workerd.Config{Extensions: slices.Clone(builtins)}, mark: newMark(), sockets: map[string]*os.File{}, further: o.further, called: called(o.peers), callees: map[string]bool{}}
 	defer func() {
 		if err != nil {
 			p.discard()
@@ -116,9 +119,17 @@ func (e *Engine) plan(ctx context.Context, v *config.Version, o planOptions) (_ 
 	if err != nil {
 		return nil, err
 	}
-	if x, ok := p.mark.attribute(user, v, !o.inspected); ok {
+	var far []string
+	if o.further {
+		if far, err = p.reachHome(user, v, o.peers); err != nil {
+			return nil, err
+		}
+	}
+	if x, ok := p.mark.attribute(user, v, !o.inspected, far); ok {
 		p.attributed = true
 		p.config.Extensions = append(p.config.Extensions, x)
+	} else if o.further {
+		return nil, errors.New("the main module is no ES module")
 	}
 	names := map[string]bool{}
 	for _, b := range v.Bindings {
@@ -147,15 +158,15 @@ func (e *Engine) plan(ctx context.Context, v *config.Version, o planOptions) (_ 
 		user.Tails = []string{tailService}
 		p.service(e.tail(p, v, o.looking))
 	}
-	if len(v.Classes) > 0 {
+	if len(v.Classes) > 0 && !o.further {
 		if err := os.MkdirAll(o.objects, 0o700); err != nil {
 			return nil, fmt.Errorf("make folder for Durable Objects: %w", err)
 		}
-		for _, c := range v.Classes {
-			user.Classes = append(user.Classes, workerd.DurableClass{ClassName: c.Name, UniqueKey: c.Key, SQL: c.SQLite})
-		}
 		user.Storage = diskService
 		p.service(workerd.Service{Name: diskService, Disk: &workerd.Disk{Path: o.objects, Writable: true}})
+	}
+	for _, c := range v.Classes {
+		user.Classes = append(user.Classes, workerd.DurableClass{ClassName: c.Name, UniqueKey: c.Key, SQL: c.SQLite})
 	}
 	p.service(workerd.Service{Name: userService, Worker: user})
 	shim := &workerd.Worker{
@@ -185,9 +196,11 @@ func (e *Engine) plan(ctx context.Context, v *config.Version, o planOptions) (_ 
 	p.listen(eventSocket, berth.files[eventSocket], headers, workerd.ServiceDesignator{Name: shimService})
 	headers.CapnpConnectHost = connectHost
 	needAbsent, needGate := false, false
-	for key, file := range o.peers {
+	for key, peer := range o.peers {
 		to := workerd.ServiceDesignator{Name: userService, Entrypoint: key.entrypoint, Props: key.props}
 		switch {
+		case key.class != "" && o.further:
+			continue
 		case key.class != "":
 			needGate = true
 			to = workerd.ServiceDesignator{Name: gateService, Props: gateProps(v, o.standIn, key.class)}
@@ -196,7 +209,7 @@ func (e *Engine) plan(ctx context.Context, v *config.Version, o planOptions) (_ 
 			to = workerd.ServiceDesignator{Name: absentService, Props: absentProps(v.Worker, key.entrypoint)}
 		}
 		name := "rpc " + strconv.Itoa(len(p.sockets))
-		p.listen(name, file, headers, to)
+		p.listen(name, peer.file, headers, to)
 	}
 	if needAbsent {
 		p.service(thrower(absentService))

@@ -30,10 +30,13 @@ type cell struct {
 	proc       *workerd.Process
 	plan       *plan
 	generation uint64
-	started    time.Time
-	hop        *hop.Hop     // to the user's fetch socket
-	events     *http.Client // to the shim
-	objects    *hop.Hop     // to Durable Objects, through the shim
+	// further: one more cell of a version with Durable Objects, which has none of
+	// them; see further.go.
+	further bool
+	started time.Time
+	hop     *hop.Hop     // to the user's fetch socket
+	events  *http.Client // to the shim
+	objects *hop.Hop     // to Durable Objects, through the shim
 
 	inFlight atomic.Int64
 	// requests are those in flight, to wait for; sockets those of them that
@@ -82,21 +85,21 @@ type cell struct {
 }
 
 // newCell builds the configuration of the pool's version and starts it.
-func newCell(ctx context.Context, p *pool) (*cell, error) {
+func newCell(ctx context.Context, p *pool, further bool) (*cell, error) {
 	e := p.w.e
 	binary, err := e.o.Binary(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var lock *os.File
-	if p.durable() {
+	if p.durable() && !further {
 		if lock, err = e.lockObjects(ctx, p.version.Worker); err != nil {
 			return nil, err
 		}
 		defer lock.Close() // the process has its own by then
 	}
 	for {
-		c, err := tryCell(ctx, p, binary, lock)
+		c, err := tryCell(ctx, p, binary, lock, further)
 		// An entrypoint that another Worker names but this one does not export
 		// is the other's mistake: its calls get an error, this one runs.
 		var se *workerd.StartError
@@ -110,22 +113,29 @@ func newCell(ctx context.Context, p *pool) (*cell, error) {
 	}
 }
 
-func tryCell(ctx context.Context, p *pool, binary string, lock *os.File) (_ *cell, err error) {
+func tryCell(ctx context.Context, p *pool, binary string, lock *os.File, further bool) (_ *cell, err error) {
 	e := p.w.e
-	if p.durable() {
+	objects := e.objectsDir(p.version.Worker)
+	switch {
+	case further:
+		objects = ""
+	case p.durable():
 		if err := e.overQuota(p.version.Worker); err != nil {
 			return nil, err
 		}
 	}
-	peers, generation, looking := p.w.sockets(p)
+	peers, generation, looking, err := p.w.sockets(p)
+	if err != nil {
+		return nil, err
+	}
 	inspector := e.inspectorAddr(p.version.Worker)
 	pl, err := e.plan(ctx, p.version, planOptions{
-		peers: peers, observed: looking || p.durable(), looking: looking, absent: p.absent, standIn: p.standIn, objects: e.objectsDir(p.version.Worker), inspected: inspector != "",
+		peers: peers, observed: looking || p.durable(), looking: looking, absent: p.absent, standIn: p.standIn, objects: objects, further: further, inspected: inspector != "",
 	})
 	if err != nil {
 		return nil, err
 	}
-	c := &cell{pool: p, version: p.version, plan: pl, generation: generation, stopping: make(chan struct{}), hurried: make(chan struct{}), over: make(chan struct{})}
+	c := &cell{pool: p, version: p.version, plan: pl, generation: generation, further: further, stopping: make(chan struct{}), hurried: make(chan struct{}), over: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			pl.discard()
@@ -138,7 +148,7 @@ func tryCell(ctx context.Context, p *pool, binary string, lock *os.File) (_ *cel
 	ctx, cancel := context.WithTimeoutCause(ctx, e.o.StartTimeout,
 		fmt.Errorf("not ready after %v; is there an endless loop at the top level of the script?", e.o.StartTimeout))
 	defer cancel()
-	if c.proc, c.ended, err = e.begin(ctx, pl, p.version, e.objectsDir(p.version.Worker), options); err != nil {
+	if c.proc, c.ended, err = e.begin(ctx, pl, p.version, objects, options); err != nil {
 		return nil, err
 	}
 	pl.closeOwn()
@@ -178,7 +188,7 @@ func (e *Engine) confine(v *config.Version, c *workerd.Config, objects string, n
 			policy.Connect = append(policy.Connect, strings.TrimPrefix(s.External.Address, "unix:"))
 		}
 	}
-	if len(v.Classes) > 0 {
+	if len(v.Classes) > 0 && objects != "" {
 		policy.ReadWrite = []string{objects}
 	}
 	return policy.Prepare

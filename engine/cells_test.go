@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/selvage-edge/selvage/binding"
+	"github.com/selvage-edge/selvage/binding/ratelimit"
 	"github.com/selvage-edge/selvage/config"
 	"github.com/selvage-edge/selvage/internal/poll"
 )
@@ -388,7 +390,8 @@ func TestOneCell(t *testing.T) {
 		"DevTools can attach": func(o *Options, _ *testLoad, _ *config.Version) {
 			o.InspectorAddr = func(string) string { return "127.0.0.1:0" }
 		},
-		"it has Durable Objects": func(_ *Options, _ *testLoad, v *config.Version) {
+		"it has Durable Objects and no RPC": func(_ *Options, _ *testLoad, v *config.Version) {
+			v.CompatibilityDate = "2024-04-02"
 			v.Classes = []config.Class{{Name: "C", SQLite: true, Key: "web-C"}}
 			v.Code = config.Modules{{Name: "index.js", Type: config.ESModule, Data: []byte("import { DurableObject } from 'cloudflare:workers';\nexport class C extends DurableObject {}\n" + names)}}
 		},
@@ -400,7 +403,7 @@ func TestOneCell(t *testing.T) {
 			made := b.version("web", names)
 			made.Limits = v.Limits
 			if v.Classes != nil {
-				made.Classes, made.Code = v.Classes, v.Code
+				made.Classes, made.Code, made.CompatibilityDate = v.Classes, v.Code, v.CompatibilityDate
 			}
 			b.deploy(made)
 			release := b.hold("web", 4)
@@ -496,4 +499,49 @@ func TestCallsSpread(t *testing.T) {
 	if again := b.Stats().Starts; again != starts {
 		t.Errorf("%d more cells were started", again-starts)
 	}
+}
+
+// Whichever cell of a version does the work: its lines, tail events and the list
+// of cells tell of it, and a rate limit counts for all together.
+func TestSeveralCellsAreOneWorker(t *testing.T) {
+	load := newTestLoad()
+	limit := ratelimit.Kinds()
+	if err := limit[0].(binding.Opener).Open(binding.Home{Now: load.now}); err != nil {
+		t.Fatal(err)
+	}
+	b := newBench(t, func(o *Options) { load.use(o); o.Cells = 3; o.Observe = true; o.Kinds = append(o.Kinds, limit...) })
+	v := b.deploy(b.version("web", `export default { async fetch(r, env) {
+  await r.text();
+  console.log("said");
+  return new Response(String((await env.LIMIT.limit({ key: "k" })).success));
+} }`, bound(t, "LIMIT", "ratelimit", map[string]any{"namespace_id": "1", "simple": map[string]any{"limit": 5, "period": 60}})))
+	first := b.hold("web", 4) // in the first cell
+	load.set("web", 1)
+	load.pass(time.Second)
+	pids := b.cells("web", 2)
+	second := b.hold("web", 4) // in the second
+	for _, c := range b.Cells() {
+		if !slices.Contains(pids, c.PID) || c.Version != v.ID || c.InFlight != 4 {
+			t.Errorf("listed: %+v, of %v", c, pids)
+		}
+	}
+	if one, two := first(), second(); !slices.Equal(one, []string{"true"}) || !slices.Equal(two, []string{"false", "true"}) {
+		t.Errorf("five of eight are allowed: %v, %v", one, two)
+	}
+	poll.Until(t, "lines and invocations of all requests", func() bool {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		lines, told := 0, 0
+		for _, l := range b.lines {
+			if l.Message == "said" && l.Version == v.ID {
+				lines++
+			}
+		}
+		for _, i := range b.invocations {
+			if i.ScriptName == "web" && i.Outcome == "ok" && len(i.Logs) == 1 {
+				told++
+			}
+		}
+		return lines == 8 && told == 8
+	})
 }

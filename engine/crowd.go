@@ -33,7 +33,7 @@ func (e *Engine) thin(cells []*cell) {
 		if sum <= e.o.CellsMemory && !short {
 			return
 		}
-		if c.pool.durable() && c.pool.alarmSet() {
+		if c.home() && c.pool.alarmSet() {
 			continue
 		}
 		c.pool.stopIdle(c)

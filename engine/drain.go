@@ -44,7 +44,7 @@ func (c *cell) drain() {
 		o := &c.pool.w.e.o
 		ctx, cancel := context.WithTimeout(context.Background(), o.DrainTimeout)
 		defer cancel()
-		if c.pool.durable() || c.pool.w.e.ctx.Err() != nil {
+		if c.home() || c.pool.w.e.ctx.Err() != nil {
 			c.hurry()
 		}
 		answered, idle := make(chan struct{}), make(chan struct{})
@@ -75,7 +75,7 @@ func (c *cell) drain() {
 		c.objects.Close()
 		// From here on connections of other cells wait for the next cell.
 		c.stopOnce.Do(func() { close(c.stopping) })
-		if c.plan.called || c.switched.Load() {
+		if c.plan.called || c.home() || c.switched.Load() {
 			c.pool.w.e.loops.Go(func() {
 				if !c.settle(ctx, busyCallers) && ctx.Err() == nil {
 					if c.plan.called {

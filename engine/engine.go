@@ -13,7 +13,7 @@
 //     already. One that comes in a snapshot without it has none yet: then the
 //     previous version, if it still runs, takes the requests until the new one
 //     listens.
-//   - A Worker with Durable Objects is never run twice at once: the old cell is
+//   - The Durable Objects of a Worker are open in one cell: the old one is
 //     drained fully before the new one starts, and requests wait.
 //
 // Lock order: Engine.updating, Engine.mu, worker.mu, pool.mu. None is held while a process is
@@ -95,10 +95,9 @@ type Options struct {
 	// DrainTimeout bounds how long an old cell may finish its requests. Default 10 s.
 	DrainTimeout time.Duration
 	// Cells bounds how many cells one version may have; its own limits may say
-	// less. Default: as many as the
-	// processors that Go uses, which bound those of all busy versions together,
-	// too. Versions with Durable Objects and those that DevTools can attach to
-	// have one.
+	// less. Default: as many as the processors that Go uses, which bound those of
+	// all busy versions together, too. Of a version with Durable Objects one has
+	// the objects. Versions that DevTools can attach to have one cell.
 	Cells int
 	// InspectorAddr gives the address on which a Worker's cell speaks the
 	// DevTools protocol; empty for none. Two generations of a cell overlap, so

@@ -46,8 +46,9 @@ func newMark() mark {
 // attribute puts a main module of ours before the user's, which makes the
 // runtime count subrequests and mark console lines. Scripts in the syntax of
 // service workers and CommonJS modules are left as they are. lines: console
-// lines are marked; they are not where DevTools would show the marks.
-func (m mark) attribute(w *workerd.Worker, v *config.Version, lines bool) (workerd.ExtensionModule, bool) {
+// lines are marked; they are not where DevTools would show the marks. far are the
+// classes whose objects are in another cell of the Worker.
+func (m mark) attribute(w *workerd.Worker, v *config.Version, lines bool, far []string) (workerd.ExtensionModule, bool) {
 	if len(w.Modules) == 0 || w.Modules[0].Kind != workerd.ESModule {
 		return workerd.ExtensionModule{}, false
 	}
@@ -59,13 +60,16 @@ func (m mark) attribute(w *workerd.Worker, v *config.Version, lines bool) (worke
 	for i, c := range v.Classes {
 		classes[i] = c.Name
 	}
-	settings, _ := json.Marshal(map[string]any{"subrequests": limit, "key": string(m[1:]), "lines": lines, "classes": classes}) // cannot fail
+	settings, _ := json.Marshal(map[string]any{"subrequests": limit, "key": string(m[1:]), "lines": lines, "classes": classes, "far": far}) // cannot fail
 	main := "selvage-main.js"
 	for slices.ContainsFunc(w.Modules, func(x workerd.Module) bool { return x.Name == main }) {
 		main = "selvage-" + main
 	}
 	source := fmt.Sprintf("import { enter } from %q;\nimport * as user from %[2]s;\nexport * from %[2]s;\nexport default enter(user);\n",
 		invocationModule, quoteJS(specifier(v.MainModule)))
+	if len(far) > 0 {
+		source += farClasses(far)
+	}
 	w.Modules = append([]workerd.Module{{Name: main, Kind: workerd.ESModule, Data: []byte(source)}}, w.Modules...)
 	return workerd.ExtensionModule{Name: invocationModule, Source: fmt.Sprintf("const settings = %s;\n%s", settings, invocationSource)}, true
 }

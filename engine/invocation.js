@@ -4,9 +4,10 @@
 // and wraps the handlers so that an AsyncLocalStorage knows the invocation.
 // Modules of ours in the cell know it by hop/ask/ask.js.
 //
-// settings = { subrequests, key, lines, classes }: the limit; a secret that
+// settings = { subrequests, key, lines, classes, far }: the limit; a secret that
 // keeps marks from being forged; whether lines are marked and exceptions
-// written with their stacks; the names of the Durable Objects' classes.
+// written with their stacks; the names of the Durable Objects' classes, and of
+// those whose objects are in another cell.
 import { running } from "selvage:ask";
 import context from "cloudflare-internal:env";
 import workers from "cloudflare-internal:workers";
@@ -260,4 +261,13 @@ export function enter(exports) {
     }
   }
   return exports.default ?? {};
+}
+
+// gates lead to the objects in another cell, by class. The Worker's env is
+// without them.
+export const gates = {};
+const env = context.getCurrentEnv();
+for (const name of settings.far ?? []) {
+  gates[name] = env["selvage " + name];
+  delete env["selvage " + name];
 }

@@ -66,7 +66,7 @@ func (e *Engine) owner(ctx context.Context, o binding.Object) (*cell, error) {
 		if !hasClass(v, o.Class) {
 			return nil, fault.NotConfigured.With(noClass(o.Worker, o.Class), nil)
 		}
-		c, err := w.acquire(ctx, v)
+		c, err := w.acquireHome(ctx, v)
 		if errors.Is(err, errRetired) {
 			continue // deployed anew in this moment
 		}

@@ -32,8 +32,10 @@ func keyOf(r binding.Reference) peerKey { return peerKey{r.Entrypoint, r.Props, 
 // serves it. While none does, a connection to it starts one.
 type peerSocket struct {
 	path string
-	file *os.File // non-blocking; inherited by cells, never accepted here
-	end  context.CancelFunc
+	// called: other Workers use it, not only further cells of the same one.
+	called bool
+	file   *os.File // non-blocking; inherited by cells, never accepted here
+	end    context.CancelFunc
 }
 
 // peerPath returns the path on which cells call a Worker.
@@ -52,26 +54,35 @@ func (e *Engine) peerPath(r binding.Reference) (string, error) {
 // listen makes the worker listen for the calls of r, and replaces cells that
 // run without. Called with Engine.mu held.
 func (w *worker) listen(r binding.Reference) error {
-	key := keyOf(r)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.peers[key] != nil {
-		return nil
+	s, err := w.open(keyOf(r))
+	if err == nil && !s.called {
+		s.called = true
+		w.refresh()
+	}
+	return err
+}
+
+// open returns the socket of key, which cells that run may not know yet. Called
+// with w.mu held.
+func (w *worker) open(key peerKey) (*peerSocket, error) {
+	if s := w.peers[key]; s != nil {
+		return s, nil
 	}
 	if w.closed {
-		return errors.New("the server is shutting down")
+		return nil, errors.New("the server is shutting down")
 	}
 	path := w.e.run.socket("p")
 	f, err := listenUnix(path)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	ctx, cancel := context.WithCancel(w.e.ctx)
 	s := &peerSocket{path: path, file: f, end: cancel}
 	w.peers[key] = s
-	w.refresh()
 	w.e.loops.Go(func() { w.activate(ctx, s) })
-	return nil
+	return s, nil
 }
 
 func (s *peerSocket) close() {
@@ -128,7 +139,7 @@ func (w *worker) answerer(ctx context.Context) (*cell, error) {
 	}
 	w.mu.Unlock()
 	if p != nil {
-		c, err := p.acquire(ctx)
+		c, err := p.acquireHome(ctx)
 		if err == nil {
 			c.release()
 			return c, nil

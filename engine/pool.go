@@ -41,9 +41,10 @@ type start struct {
 	done chan struct{}
 	err  error
 	// further: the cell is one more, or takes the place of instead, if that is
-	// set. Otherwise it takes the place of all that run. The pool's lock guards both.
-	further bool
-	instead *cell
+	// set. Otherwise it takes the place of all that run. again: it is out of date
+	// already. The pool's lock guards them.
+	further, again bool
+	instead        *cell
 }
 
 // A cell that lives this long clears the failures before it.
@@ -68,7 +69,7 @@ func newPool(w *worker, v *config.Version) *pool {
 	if v.Limits.Cells > 0 {
 		p.most = min(p.most, v.Limits.Cells)
 	}
-	if p.durable() || w.e.inspectorAddr(w.name) != "" {
+	if p.durable() && !spreads(v) || w.e.inspectorAddr(w.name) != "" {
 		p.most = 1
 	}
 	return p
@@ -94,12 +95,13 @@ func (p *pool) starting() bool {
 func (p *pool) take() *cell {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.takeLocked()
+	return p.takeLocked(leastBusy)
 }
 
-func (p *pool) takeLocked() *cell {
+// takeLocked is take with another choice.
+func (p *pool) takeLocked(choose func([]*cell) *cell) *cell {
 	for {
-		c := leastBusy(p.cells)
+		c := choose(p.cells)
 		if c == nil {
 			return nil
 		}
@@ -115,10 +117,16 @@ func (p *pool) takeLocked() *cell {
 
 // acquire returns the least busy cell with one more request, starting one first
 // if none runs.
-func (p *pool) acquire(ctx context.Context) (*cell, error) {
+func (p *pool) acquire(ctx context.Context) (*cell, error) { return p.choose(ctx, leastBusy) }
+
+// acquireHome is acquire for what must reach the cell with the objects, where the
+// version has any.
+func (p *pool) acquireHome(ctx context.Context) (*cell, error) { return p.choose(ctx, home) }
+
+func (p *pool) choose(ctx context.Context, choose func([]*cell) *cell) (*cell, error) {
 	for {
 		p.mu.Lock()
-		if c := p.takeLocked(); c != nil {
+		if c := p.takeLocked(choose); c != nil {
 			p.mu.Unlock()
 			return c, nil
 		}
@@ -180,6 +188,8 @@ func (p *pool) refresh() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
+	case p.start != nil && p.durable():
+		p.start.again = true // a further cell cannot take the place of the first
 	case p.start != nil:
 		p.start.further = false
 	case len(p.cells) > 0 && !p.retired:
@@ -208,7 +218,7 @@ func (p *pool) shrink() {
 		return
 	}
 	for i := len(p.cells) - 1; i >= 0 && len(p.cells) > 1; i-- {
-		if c := p.cells[i]; c.upgraded.Load() == 0 {
+		if c := p.cells[i]; c.upgraded.Load() == 0 && !c.home() {
 			p.withdrawLocked(c)
 			p.drain(c)
 			return
@@ -221,24 +231,22 @@ func (p *pool) launch(s *start) {
 	e := p.w.e
 	ctx, cancel := context.WithTimeoutCause(e.ctx, e.o.StartTimeout+e.o.DrainTimeout, errors.New("the cell took too long to start"))
 	defer cancel()
-	if p.durable() {
-		p.mu.Lock()
-		old := p.cells
-		p.cells = nil
-		p.mu.Unlock()
-		for _, c := range old {
-			c.drain()
-		}
+	p.mu.Lock()
+	further := p.durable() && s.further
+	var old []*cell
+	if p.durable() && !further {
+		old, p.cells = p.cells, nil
 	}
-	c, err := newCell(ctx, p)
+	p.mu.Unlock()
+	p.end(old)
+	c, err := newCell(ctx, p, further)
 
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	defer close(s.done)
 	p.start = nil
 	switch {
-	case err != nil && len(p.cells) > 0 && s.further:
-		s.err = err
+	case err != nil && s.further && (further || len(p.cells) > 0):
 		p.retryAt = e.o.clock.now().Add(furtherRetry)
 		if ctx.Err() == nil && !p.retired {
 			e.o.Logger.Warn("a further cell did not start", "worker", p.version.Worker, "version", p.version.ID, "err", err)
@@ -255,8 +263,10 @@ func (p *pool) launch(s *start) {
 		return
 	case p.retired:
 		s.err = errRetired
-		p.drain(c)
-		e.loops.Go(func() { <-c.proc.Done(); c.gone() })
+		p.dismiss(c)
+		return
+	case further && home(p.cells) == nil:
+		p.dismiss(c) // the first has ended
 		return
 	}
 	stay := p.cells[:0:0]
@@ -272,7 +282,7 @@ func (p *pool) launch(s *start) {
 	if p.durable() {
 		p.look() // who came or left while it started
 	}
-	if c.generation != p.w.generation.Load() && !p.retired {
+	if (s.again || c.generation != p.w.generation.Load()) && !p.retired {
 		p.launchLocked() // what it should have was decided while it started
 	}
 }
@@ -287,10 +297,44 @@ func (p *pool) withdrawLocked(c *cell) bool {
 	return true
 }
 
-// drain lets c finish and stops it, in the background.
-func (p *pool) drain(c *cell) {
-	c.draining.Store(true)
-	p.w.e.loops.Go(c.drain)
+// drain lets cells finish and stops them, in the background.
+func (p *pool) drain(cells ...*cell) {
+	for _, c := range cells {
+		c.draining.Store(true)
+	}
+	p.w.e.loops.Go(func() { p.end(cells) })
+}
+
+// dismiss drains a cell that is not the pool's.
+func (p *pool) dismiss(c *cell) {
+	p.drain(c)
+	p.w.e.loops.Go(func() { <-c.proc.Done(); c.gone() })
+}
+
+// end drains cells that the pool gives out no more and returns when they are
+// gone. The one with the objects goes last: what others of the version have
+// begun may need it.
+func (p *pool) end(cells []*cell) {
+	var last *cell
+	var wg sync.WaitGroup
+	for _, c := range cells {
+		c.draining.Store(true)
+		if c.home() {
+			last = c
+			continue
+		}
+		wg.Go(c.drain)
+	}
+	if last != nil {
+		for _, c := range p.w.cells(func(c *cell) bool { return c.pool == p && c.further }) {
+			c.hurry()
+			wg.Go(c.drain)
+		}
+	}
+	wg.Wait()
+	if last != nil {
+		last.drain()
+	}
 }
 
 // ended is called when a cell's process is gone.
@@ -308,6 +352,10 @@ func (p *pool) endedLocked(c *cell) {
 	}
 	if p.retired {
 		return
+	}
+	if c.home() {
+		p.drain(p.cells...) // they come again with the load
+		p.cells = nil
 	}
 	p.restarts++
 	e.crashes.Add(1)
@@ -329,7 +377,7 @@ func (p *pool) endedLocked(c *cell) {
 	p.retryAt = e.o.clock.now().Add(held)
 	e.o.Logger.Error("cell ended unexpectedly", "worker", p.version.Worker, "version", p.version.ID,
 		"failures", p.failures, "wait", held, "err", cause)
-	if p.durable() && p.alarmSet() {
+	if c.home() && p.alarmSet() {
 		e.loops.Go(func() { // an alarm may be due
 			select {
 			case <-e.o.clock.after(wait + 10*time.Millisecond):
@@ -340,10 +388,14 @@ func (p *pool) endedLocked(c *cell) {
 	}
 }
 
-// stopIdle stops c if nothing has come in between.
+// stopIdle stops c if nothing has come in between. The cell with the objects
+// stays as long as others of the version do.
 func (p *pool) stopIdle(c *cell) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if c.home() && len(p.cells) > 1 {
+		return
+	}
 	if p.start == nil && c.inFlight.Load() == 0 && p.withdrawLocked(c) {
 		c.calm = true
 		p.drain(c)
@@ -359,8 +411,8 @@ func (p *pool) retire() {
 		if p.standIn {
 			c.proc.Kill() // all it does is throw
 		}
-		p.drain(c)
 	}
+	p.drain(p.cells...)
 	p.cells = nil
 }
 

@@ -239,9 +239,7 @@ func (p *pool) hold(ctx context.Context) (release func(), err error) {
 	cells := p.cells
 	p.cells = nil
 	p.mu.Unlock()
-	for _, c := range cells {
-		c.drain()
-	}
+	p.end(cells)
 	return func() {
 		p.mu.Lock()
 		p.start = nil

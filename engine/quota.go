@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -19,7 +20,7 @@ const measureEvery = time.Minute
 // longer are.
 func (e *Engine) stopFat(cells []*cell) {
 	for _, c := range cells {
-		if !c.pool.durable() {
+		if !c.home() {
 			continue
 		}
 		if err := e.overQuota(c.version.Worker); err != nil {
@@ -29,14 +30,16 @@ func (e *Engine) stopFat(cells []*cell) {
 	}
 }
 
-// stop ends the pool's cell, which finishes what it has begun.
+// stop ends the pool's cells, if c is one; they finish what they have begun.
 func (p *pool) stop(c *cell) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.withdrawLocked(c) {
-		c.calm = true
-		p.drain(c)
+	if !slices.Contains(p.cells, c) {
+		return
 	}
+	c.calm = true
+	p.drain(p.cells...)
+	p.cells = nil
 }
 
 // overQuota says that one of a Worker's Durable Objects is too large, or all of

@@ -89,9 +89,10 @@ const tests = (ns, s, other) => ({
   "a reset in fetch": () => ns.getByName("a").fetch("https://room/reset"),
   "and then": async () => typeof await ns.getByName("a").next(),
 });
-export default { async fetch(request, env) {
-  const ns = env.ROOM;
-  const results = {};
+export default { async fetch(request, env, ctx) {
+  await request.text();
+  const ns = new URL(request.url).pathname === "/exports" ? ctx.exports.Room : env.ROOM;
+  const results = { env: Object.keys(env) };
   for (const [name, test] of Object.entries(tests(ns, ns.getByName("a"), ns.getByName("b")))) {
     try { results[name] = await test() ?? null } catch (e) { results[name] = described(e) }
   }

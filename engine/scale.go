@@ -159,6 +159,9 @@ func (e *Engine) scale(now time.Time, cells []*cell) {
 		case shrink:
 			p.shrink()
 		default:
+			if p.durable() {
+				continue // its first cell is not replaced for that
+			}
 			if c := p.scaling.unshared(now, byPool[p]); c != nil && p.grow(c) {
 				p.scaling.replaced(now, d.cells)
 			}

@@ -32,6 +32,9 @@ func (e *Engine) tail(p *plan, v *config.Version, looking bool) workerd.Service 
 			return
 		}
 		for _, i := range events {
+			if p.further && i.ExecutionModel == "durableObject" {
+				continue // the object's own cell tells of it
+			}
 			i.ScriptName = v.Worker
 			i.Logs, i.Ray = p.mark.logs(i.Logs)
 			if event, id := p.mark.untag(i.Event); id != "" {

@@ -107,7 +107,7 @@ func (c *cell) check(now time.Time) {
 
 	if busy {
 		w.lastActive = now
-	} else if o.IdleAfter > 0 && now.Sub(w.lastActive) > o.IdleAfter && !(c.pool.durable() && c.pool.alarmSet()) {
+	} else if o.IdleAfter > 0 && now.Sub(w.lastActive) > o.IdleAfter && !(c.home() && c.pool.alarmSet()) {
 		c.pool.stopIdle(c)
 	}
 }

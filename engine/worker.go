@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"maps"
-	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -242,6 +241,17 @@ func (w *worker) acquire(ctx context.Context, v *config.Version) (*cell, error) 
 	return p.acquire(ctx)
 }
 
+// acquireHome is acquire for what must reach the cell with the objects.
+func (w *worker) acquireHome(ctx context.Context, v *config.Version) (*cell, error) {
+	w.mu.Lock()
+	p := w.pools[v.ID]
+	w.mu.Unlock()
+	if p == nil {
+		return nil, errRetired
+	}
+	return p.acquireHome(ctx)
+}
+
 // start starts the cells of all shares and waits.
 func (w *worker) start(ctx context.Context) error {
 	w.mu.Lock()
@@ -268,17 +278,25 @@ func (w *worker) start(ctx context.Context) error {
 	return nil
 }
 
-// sockets are the descriptors a cell of pool p listens on for other cells.
-func (w *worker) sockets(p *pool) (map[peerKey]*os.File, uint64, bool) {
+// sockets are those that a cell of pool p listens on for other cells. One with
+// Durable Objects that may get further cells listens for those, too.
+func (w *worker) sockets(p *pool) (map[peerKey]peerSocket, uint64, bool, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	files := map[peerKey]*os.File{}
-	if p == w.standIn || p == w.primary() || w.coming != nil && p == w.coming.primary {
-		for k, s := range w.peers {
-			files[k] = s.file
+	if p.durable() && p.most > 1 {
+		for _, c := range p.version.Classes {
+			if _, err := w.open(peerKey{class: c.Name}); err != nil {
+				return nil, 0, false, err
+			}
 		}
 	}
-	return files, w.generation.Load(), w.looking()
+	files := map[peerKey]peerSocket{}
+	if p == w.standIn || p == w.primary() || w.coming != nil && p == w.coming.primary {
+		for k, s := range w.peers {
+			files[k] = *s
+		}
+	}
+	return files, w.generation.Load(), w.looking(), nil
 }
 
 // refresh replaces the cells that run. Called with w.mu held.
