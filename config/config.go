@@ -118,6 +118,9 @@ type Worker struct {
 	// and the newest with the annotation workers/alias also at
 	// <alias>-<name>.<workers domain>.
 	PreviewURLs bool
+	// Moved says where Durable Object classes have gone that this Worker had by
+	// those names: bindings to them lead there.
+	Moved map[string]Moved
 	// Crons are cron expressions in Cloudflare's dialect, UTC.
 	Crons []string
 	// Triggers are what else the Worker asks to be sent events of, beside its
@@ -164,6 +167,9 @@ type Version struct {
 	// Classes are the Durable Object classes that live in this script after
 	// all its migrations.
 	Classes []Class
+	// Lost are the names of classes that this version had and another Worker has
+	// taken over since; see Worker.Moved.
+	Lost []string
 	// Limits bound what one request may use.
 	Limits Limits
 	// Annotations are what the uploader said of the version. Only workers/alias
@@ -217,6 +223,13 @@ func ReservedModule(name string) bool {
 		}
 	}
 	return false
+}
+
+// Moved is where a class has gone.
+type Moved struct {
+	Worker, Class string
+	// Key is that of the class; a class of that name with another key is not it.
+	Key string
 }
 
 // Class is a Durable Object class.

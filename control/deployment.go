@@ -99,7 +99,7 @@ func (s *server) postDeployment(w http.ResponseWriter, r *http.Request) error {
 			if err != nil {
 				return orNotFound(err, noVersion(share.Version))
 			}
-			if !slices.Equal(v.Classes, worker.Classes) {
+			if v.Classes = worker.Kept(v.Classes); !slices.Equal(v.Classes, worker.Classes) {
 				return badRequest(10206, "version %s was uploaded before a Durable Object migration (%s) and cannot be deployed any more", v.ID, worker.MigrationTag)
 			}
 			versions = append(versions, v)

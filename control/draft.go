@@ -32,15 +32,18 @@ type draft struct {
 	session  *state.AssetSession
 	warnings []string
 	pins     []*blob.Pin
-	unlock   func()
+	// taken are the classes that the migrations take over from other Workers.
+	taken  []taken
+	unlock func()
 }
 
-// begin starts a draft of the Worker called name, which need not exist.
-func (s *server) begin(r *http.Request, name string) (*draft, error) {
+// begin starts a draft of the Worker called name, which need not exist. It may
+// change what the Workers called others have.
+func (s *server) begin(r *http.Request, name string, others ...string) (*draft, error) {
 	if err := checkName(name); err != nil {
 		return nil, err
 	}
-	d := &draft{s: s, r: r, unlock: s.workers.lock(name)}
+	d := &draft{s: s, r: r, unlock: s.workers.lockAll(append(others, name))}
 	err := s.view(r, func(tx *state.Tx) error {
 		w, err := tx.Worker(name)
 		if errors.Is(err, state.ErrNotFound) {
@@ -113,10 +116,9 @@ func (d *draft) fill(u *upload, strict bool) error {
 		d.Limits = state.Limits(*u.Limits)
 	}
 	if u.Migrations != nil {
-		if d.Classes, err = u.Migrations.apply(d.worker.Classes, d.worker.MigrationTag, state.NewID); err != nil {
+		if err := d.migrate(u.Migrations); err != nil {
 			return err
 		}
-		d.MigrationTag = u.Migrations.NewTag
 	}
 	if err := d.checkClasses(); err != nil {
 		return err
@@ -244,6 +246,9 @@ func brokenCode(err error) bool {
 func (d *draft) store(f func(*state.Tx) error) error {
 	return d.s.update(d.r, func(tx *state.Tx) error {
 		if err := tx.PutWorker(&d.worker); err != nil {
+			return err
+		}
+		if err := d.storeMoves(tx); err != nil {
 			return err
 		}
 		if d.session != nil {

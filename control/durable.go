@@ -84,3 +84,72 @@ func (d *draft) checkClass(worker, class string) error {
 func hasClass(list []state.Class, name string) bool {
 	return slices.ContainsFunc(list, func(c state.Class) bool { return c.Name == name })
 }
+
+// migrate applies migrations to the draft.
+func (d *draft) migrate(m *migrations) error {
+	others := map[string]*state.Worker{}
+	owner := func(script string) (*state.Worker, error) {
+		if w := others[script]; w != nil {
+			return w, nil
+		}
+		w := &state.Worker{}
+		others[script] = w
+		return w, d.s.view(d.r, func(tx *state.Tx) (err error) {
+			if script == d.worker.Name {
+				return badRequest(10061, "Cannot apply transfer-class migration from script '%s' to itself; use renamed_classes", script)
+			}
+			if *w, err = tx.Worker(script); errors.Is(err, state.ErrNotFound) {
+				return badRequest(10061, "Cannot apply transfer-class migration from script '%s' that does not exist.", script)
+			}
+			return err
+		})
+	}
+	var err error
+	if d.Classes, d.taken, err = m.apply(d.worker.Classes, d.worker.MigrationTag, state.NewID, owner); err != nil {
+		return err
+	}
+	for _, was := range d.worker.Classes {
+		for _, is := range d.Classes {
+			if is.Key == was.Key && is.Name != was.Name {
+				d.worker.Move(state.Moved{Name: was.Name, Worker: d.worker.Name, Class: is.Name, Key: is.Key})
+			}
+		}
+	}
+	d.MigrationTag = m.NewTag
+	return nil
+}
+
+// storeMoves takes the transferred classes from their Workers, and notes with
+// all who had one of the draft's classes where it is.
+func (d *draft) storeMoves(tx *state.Tx) error {
+	for _, t := range d.taken {
+		w, err := tx.Worker(t.from.Name)
+		if err != nil {
+			return err
+		}
+		w.Classes = slices.DeleteFunc(w.Classes, func(c state.Class) bool { return c.Key == t.class.Key })
+		w.Move(state.Moved{Name: t.name, Key: t.class.Key})
+		if err := tx.PutWorker(&w); err != nil {
+			return err
+		}
+	}
+	workers, err := tx.Workers()
+	if err != nil {
+		return err
+	}
+	for _, w := range workers {
+		stale := false
+		for i, m := range w.Moved {
+			at := slices.IndexFunc(d.Classes, func(c state.Class) bool { return c.Key == m.Key })
+			if at >= 0 && (m.Worker != d.worker.Name || m.Class != d.Classes[at].Name) {
+				w.Moved[i].Worker, w.Moved[i].Class, stale = d.worker.Name, d.Classes[at].Name, true
+			}
+		}
+		if stale {
+			if err := tx.PutWorker(&w); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

@@ -1,6 +1,9 @@
 package control
 
-import "sync"
+import (
+	"slices"
+	"sync"
+)
 
 // locks is a mutex per name. The zero value is ready.
 type locks struct {
@@ -11,6 +14,20 @@ type locks struct {
 type lock struct {
 	sync.Mutex
 	users int
+}
+
+// lockAll locks several names, always in the same order.
+func (l *locks) lockAll(names []string) (unlock func()) {
+	slices.Sort(names)
+	var unlocks []func()
+	for _, name := range slices.Compact(names) {
+		unlocks = append(unlocks, l.lock(name))
+	}
+	return func() {
+		for _, unlock := range unlocks {
+			unlock()
+		}
+	}
 }
 
 // lock locks name and returns how to unlock it.

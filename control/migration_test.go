@@ -22,14 +22,25 @@ func TestMigrations(t *testing.T) {
 		{`{"old_tag":"v1","new_tag":"v2","steps":[{"renamed_classes":[{"from":"X","to":"Y"}]}]}`, "[code: 10071]"},
 		{`{"old_tag":"v1","new_tag":"v2","steps":[{"renamed_classes":[{"from":"A","to":"B"}]}]}`, "[code: 10074]"},
 		{`{"old_tag":"v1","new_tag":"v2","steps":[{"deleted_classes":["X"]}]}`, "[code: 10071]"},
-		{`{"old_tag":"v1","new_tag":"v2","steps":[{"transferred_classes":[{"from":"A","from_script":"s","to":"A"}]}]}`, "[code: 10061]"},
+		{`{"old_tag":"v1","new_tag":"v2","steps":[{"transferred_classes":[{"from":"X","from_script":"s","to":"Y"}]}]}`, "[{A true k1} {B false k2} {Y true k9}]"},
+		{`{"old_tag":"v1","new_tag":"v2","transferred_classes":[{"from":"X","from_script":"s","to":"X"}],"renamed_classes":[{"from":"X","to":"Z"}]}`, "[{A true k1} {B false k2} {Z true k9}]"},
+		{`{"old_tag":"v1","new_tag":"v2","steps":[{"transferred_classes":[{"from":"X","from_script":"s","to":"A"}]}]}`, "[code: 10074]"},
+		{`{"old_tag":"v1","new_tag":"v2","steps":[{"transferred_classes":[{"from":"W","from_script":"s","to":"Y"}]}]}`, "[code: 10071]"},
+		{`{"old_tag":"v1","new_tag":"v2","steps":[{"transferred_classes":[{"from":"X","from_script":"s","to":"Y"},{"from":"X","from_script":"s","to":"Z"}]}]}`, "[code: 10071]"},
+		{`{"old_tag":"v1","new_tag":"v2","steps":[{"transferred_classes":[{"from":"X","from_script":"none","to":"Y"}]}]}`, "[code: 10061]"},
 	} {
 		var m migrations
 		if err := json.Unmarshal([]byte(c.migrations), &m); err != nil {
 			t.Fatal(err)
 		}
 		n := 0
-		got, err := m.apply(have, "v1", func() string { n++; return fmt.Sprint("new", n) })
+		s := &state.Worker{Name: "s", Classes: []state.Class{{Name: "X", SQLite: true, Key: "k9"}}}
+		got, _, err := m.apply(have, "v1", func() string { n++; return fmt.Sprint("new", n) }, func(script string) (*state.Worker, error) {
+			if script != "s" {
+				return nil, badRequest(10061, "no such script")
+			}
+			return s, nil
+		})
 		text := fmt.Sprint(got)
 		if err != nil {
 			text = err.Error()

@@ -24,7 +24,7 @@ func (s *server) putScript(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	d, err := s.begin(r, r.PathValue("script"))
+	d, err := s.begin(r, r.PathValue("script"), u.Migrations.fromScripts()...)
 	if err != nil {
 		return err
 	}

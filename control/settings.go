@@ -65,7 +65,7 @@ func (s *server) patchSettings(w http.ResponseWriter, r *http.Request) error {
 	if err := decodeSettings(r, &patch); err != nil {
 		return err
 	}
-	d, err := s.begin(r, r.PathValue("script"))
+	d, err := s.begin(r, r.PathValue("script"), patch.Migrations.fromScripts()...)
 	if err != nil {
 		return err
 	}
@@ -100,10 +100,9 @@ func (s *server) patchSettings(w http.ResponseWriter, r *http.Request) error {
 	}
 	d.Placement = or(patch.Placement, d.Placement)
 	if patch.Migrations != nil {
-		if d.Classes, err = patch.Migrations.apply(d.worker.Classes, d.worker.MigrationTag, state.NewID); err != nil {
+		if err := d.migrate(patch.Migrations); err != nil {
 			return err
 		}
-		d.MigrationTag = patch.Migrations.NewTag
 		d.worker.Classes, d.worker.MigrationTag = d.Classes, d.MigrationTag
 	}
 	if patch.Bindings != nil || patch.Migrations != nil {

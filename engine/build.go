@@ -253,29 +253,39 @@ func (e *Engine) mount(ctx context.Context, p *plan, v *config.Version, b config
 		}
 	}
 	switch {
+	case m.Class != "":
+		return e.mountClass(p, name, binding.Reference{Peer: *m.Peer, Class: m.Class}, trial)
 	case m.Peer != nil && m.Peer.Worker == v.Worker:
 		return redirect(m.Value, name, workerd.ServiceDesignator{Name: userService, Entrypoint: m.Peer.Entrypoint, Props: m.Peer.Props}), nil
-	case m.Peer != nil && m.Class == "" && e.programs.Find(m.Peer.Worker) != nil:
+	case m.Peer != nil && e.programs.Find(m.Peer.Worker) != nil:
 		return e.mountProgram(p, name, m), nil
 	case m.Peer != nil:
-		path := e.run.join("nobody")
-		if !trial {
-			if path, err = e.peerPath(binding.Reference{Peer: *m.Peer, Class: m.Class}); err != nil {
-				return nil, fmt.Errorf("binding %s: %w", b.Name, err)
-			}
-		}
-		p.callees[m.Peer.Worker] = true
-		p.service(workerd.Service{Name: name, External: &workerd.External{
-			Address: "unix:" + path,
-			HTTP:    workerd.HTTPOptions{ForwardedProto: hop.ProtoHeader, CfBlob: hop.CFHeader, CapnpConnectHost: connectHost},
-		}})
-		if m.Class != "" {
-			return e.mountClass(p, name, class{m.Peer.Worker, m.Class}), nil
-		}
+		return m.Value, e.reach(p, name, binding.Reference{Peer: *m.Peer}, trial)
 	case m.Handler != nil:
 		p.serve(e, name, e.timed(p, v, b.Name, b.Type, m.Handler))
 	}
 	return m.Value, nil
+}
+
+// reach makes the service that leads to another cell.
+func (e *Engine) reach(p *plan, service string, r binding.Reference, trial bool) (err error) {
+	path := e.run.join("nobody")
+	if !trial {
+		if path, err = e.peerPath(r); err != nil {
+			return fmt.Errorf("%s: %w", service, err)
+		}
+	}
+	p.callees[r.Worker] = true
+	p.service(workerd.Service{Name: service, External: peerService(path)})
+	return nil
+}
+
+// peerService leads to the cell that listens at path.
+func peerService(path string) *workerd.External {
+	return &workerd.External{
+		Address: "unix:" + path,
+		HTTP:    workerd.HTTPOptions{ForwardedProto: hop.ProtoHeader, CfBlob: hop.CFHeader, CapnpConnectHost: connectHost},
+	}
 }
 
 // redirect makes a value that leads to the external service from lead to a

@@ -91,15 +91,15 @@ func newCell(ctx context.Context, p *pool, further bool) (*cell, error) {
 	if err != nil {
 		return nil, err
 	}
-	var lock *os.File
+	var locks []*os.File
 	if p.durable() && !further {
-		if lock, err = e.lockObjects(ctx, p.version.Worker); err != nil {
+		if locks, err = e.lockObjects(ctx, p.version); err != nil {
 			return nil, err
 		}
-		defer lock.Close() // the process has its own by then
+		defer closeAll(locks) // the process has its own by then
 	}
 	for {
-		c, err := tryCell(ctx, p, binary, lock, further)
+		c, err := tryCell(ctx, p, binary, locks, further)
 		// An entrypoint that another Worker names but this one does not export
 		// is the other's mistake: its calls get an error, this one runs.
 		var se *workerd.StartError
@@ -113,7 +113,7 @@ func newCell(ctx context.Context, p *pool, further bool) (*cell, error) {
 	}
 }
 
-func tryCell(ctx context.Context, p *pool, binary string, lock *os.File, further bool) (_ *cell, err error) {
+func tryCell(ctx context.Context, p *pool, binary string, locks []*os.File, further bool) (_ *cell, err error) {
 	e := p.w.e
 	objects := e.objectsDir(p.version.Worker)
 	switch {
@@ -142,9 +142,7 @@ func tryCell(ctx context.Context, p *pool, binary string, lock *os.File, further
 		}
 	}()
 	options := workerd.Options{Binary: binary, Config: pl.config, Sockets: pl.sockets, Lines: c.line, InspectorAddr: inspector, Exceptions: e.o.Exceptions}
-	if lock != nil {
-		options.ExtraFiles = append(options.ExtraFiles, lock)
-	}
+	options.ExtraFiles = append(options.ExtraFiles, locks...)
 	ctx, cancel := context.WithTimeoutCause(ctx, e.o.StartTimeout,
 		fmt.Errorf("not ready after %v; is there an endless loop at the top level of the script?", e.o.StartTimeout))
 	defer cancel()

@@ -217,9 +217,9 @@ type Engine struct {
 	mu      sync.Mutex
 	closed  bool
 	workers map[string]*worker
-	callees map[string][]binding.Reference // by version id
-	keys    map[class]string               // of the current snapshot
-	cells   map[*cell]bool                 // all that run, draining ones included
+	callees map[*config.Version][]binding.Reference
+	keys    map[class]string // of the current snapshot
+	cells   map[*cell]bool   // all that run, draining ones included
 	// spares gives out the spare process, if there is one.
 	spares chan *spare
 	// begun closes when the first cell has started.
@@ -284,15 +284,16 @@ func (e *Engine) update() {
 		e.mu.Unlock()
 		return
 	}
-	callees := map[string][]binding.Reference{}
+	callees := map[*config.Version][]binding.Reference{}
 	for _, c := range s.Workers {
 		for _, v := range versions(c) {
-			peers, known := e.callees[v.ID]
+			peers, known := e.callees[v]
 			if !known {
 				peers = e.peersOf(v)
 			}
-			callees[v.ID] = peers
+			callees[v] = peers
 			for _, p := range peers {
+				p = follow(s, p)
 				if err := e.workerLocked(p.Worker).listen(p); err != nil {
 					e.o.Logger.Error("service binding cannot be served", "worker", p.Worker, "caller", v.Worker, "err", err)
 				}
@@ -326,6 +327,10 @@ func (e *Engine) peersOf(v *config.Version) []binding.Reference {
 	var peers []binding.Reference
 	for _, b := range v.Bindings {
 		for _, r := range e.kinds.Refer(b) {
+			if r.Worker == "" && slices.Contains(v.Lost, r.Class) {
+				r.Worker = v.Worker
+				peers = append(peers, r)
+			}
 			if r.Worker != "" && r.Worker != v.Worker && e.programs.Find(r.Worker) == nil {
 				peers = append(peers, r)
 			}

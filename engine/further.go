@@ -7,7 +7,6 @@ import (
 
 	"github.com/selvage-edge/selvage/config"
 	"github.com/selvage-edge/selvage/engine/workerd"
-	"github.com/selvage-edge/selvage/hop"
 )
 
 // A busy version with Durable Objects has further cells, too. Its objects stay in
@@ -58,10 +57,7 @@ func (p *plan) reachHome(user *workerd.Worker, v *config.Version, peers map[peer
 			return nil, fmt.Errorf("nobody listens for the class %s", c.Name)
 		}
 		service := "class " + c.Name
-		p.service(workerd.Service{Name: service, External: &workerd.External{
-			Address: "unix:" + s.path,
-			HTTP:    workerd.HTTPOptions{ForwardedProto: hop.ProtoHeader, CfBlob: hop.CFHeader, CapnpConnectHost: connectHost},
-		}})
+		p.service(workerd.Service{Name: service, External: peerService(s.path)})
 		user.Bindings = append(user.Bindings, workerd.Binding{Name: "selvage " + c.Name, Value: workerd.ServiceValue{Name: service}})
 		names = append(names, c.Name)
 	}

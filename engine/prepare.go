@@ -68,6 +68,7 @@ func (w *worker) prepare(ctx context.Context, shares []config.Share) (finish fun
 	ctx, cancel := context.WithTimeoutCause(ctx, o.StartTimeout+o.DrainTimeout,
 		fmt.Errorf("not ready after %v", o.StartTimeout+o.DrainTimeout))
 	defer cancel()
+	taken := w.holders(shares)
 	earlier := w.cells(func(c *cell) bool { return c.draining.Load() })
 	w.mu.Lock()
 	switch {
@@ -98,7 +99,7 @@ func (w *worker) prepare(ctx context.Context, shares []config.Share) (finish fun
 			next.primary = p
 		}
 	}
-	var before []*pool
+	before := taken
 	for id, p := range w.pools {
 		if exclusive && p.durable() && next.pools[id] != p {
 			before = append(before, p)

@@ -53,16 +53,38 @@ func classes(s *config.Snapshot) map[class]string {
 	return keys
 }
 
+// follow gives the place of what r leads to: a class may have got another name, or
+// have been taken over by another Worker.
+func follow(s *config.Snapshot, r binding.Reference) binding.Reference {
+	w := s.Workers[r.Worker]
+	if r.Class == "" || w == nil {
+		return r
+	}
+	keys := classes(s)
+	if _, ok := keys[class{r.Worker, r.Class}]; ok {
+		return r
+	}
+	if m, ok := w.Moved[r.Class]; ok && keys[class{m.Worker, m.Class}] == m.Key {
+		r.Worker, r.Class = m.Worker, m.Class
+	}
+	return r
+}
+
 // mountClass makes the binding that leads to a class of another Worker. One that
 // does not exist has ids of its own, and its objects throw.
-func (e *Engine) mountClass(p *plan, service string, to class) workerd.Value {
-	key := classes(e.o.Source.Current())[to]
+func (e *Engine) mountClass(p *plan, service string, r binding.Reference, trial bool) (workerd.Value, error) {
+	s := e.o.Source.Current()
+	r = follow(s, r)
+	if err := e.reach(p, service, r, trial); err != nil {
+		return nil, err
+	}
+	key := classes(s)[class{r.Worker, r.Class}]
 	if key == "" {
-		key = fmt.Sprintf("absent %q %q", to.worker, to.name)
+		key = fmt.Sprintf("absent %q %q", r.Worker, r.Class)
 	}
 	name := "Remote" + strconv.Itoa(len(p.remote))
 	p.remote = append(p.remote, remoteClass{key: key, service: service})
-	return workerd.DurableValue{ClassName: name, Service: remoteService}
+	return workerd.DurableValue{ClassName: name, Service: remoteService}, nil
 }
 
 // remoteWorker has the classes of other processes that the cell reaches.

@@ -112,6 +112,9 @@ func (w *worker) update(c *config.Worker) {
 		if p == nil {
 			p = old[v.ID]
 		}
+		if p != nil && !slices.Equal(p.version.Classes, v.Classes) {
+			p = nil // another Worker has taken over a class
+		}
 		keep(v, p)
 		if p := w.pools[v.ID]; !had[p] {
 			fresh = append(fresh, p)

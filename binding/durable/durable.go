@@ -52,6 +52,9 @@ func (Kind) Mount(b config.Binding, at binding.Site) (binding.Mount, error) {
 	if s.ScriptName != "" && s.ScriptName != at.Version.Worker {
 		return binding.Mount{Peer: &binding.Peer{Worker: s.ScriptName}, Class: s.ClassName}, nil
 	}
+	if slices.Contains(at.Version.Lost, s.ClassName) {
+		return binding.Mount{Peer: &binding.Peer{Worker: at.Version.Worker}, Class: s.ClassName}, nil
+	}
 	declared := slices.ContainsFunc(at.Version.Classes, func(c config.Class) bool { return c.Name == s.ClassName })
 	if !declared {
 		return binding.Mount{}, fmt.Errorf("binding %s: class %q of Worker %q is not configured to implement Durable Objects; "+

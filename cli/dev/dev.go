@@ -327,6 +327,7 @@ func (s *server) publish() {
 	}
 	s.list()
 	s.origins.Store(&origins)
+	s.transfer(snapshot.Workers)
 	s.source.Set(snapshot)
 	s.broken.Store(nil)
 }

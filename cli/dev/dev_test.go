@@ -379,6 +379,43 @@ export default { async fetch(request, env, ctx) { return new Response(await ctx.
 	}
 }
 
+func TestTransferredClasses(t *testing.T) {
+	const room = `import { DurableObject } from "cloudflare:workers";
+export class Room extends DurableObject {
+  async next() { const n = (await this.ctx.storage.get("n") ?? 0) + 1; await this.ctx.storage.put("n", n); return n }
+}
+export { Room as Suite };
+export default { async fetch(request, env) { return new Response("room " + await env.ROOM.getByName("a").next()) } };
+`
+	const inn = `{"name": "inn", "main": "index.js", "compatibility_date": "2026-11-01",
+ "durable_objects": {"bindings": [{"name": "ROOM", "class_name": "Suite"}]},
+ "migrations": [{"tag": "v1", `
+	r := start(t, `
+-- hotel/wrangler.jsonc --
+{"name": "hotel", "main": "index.js", "compatibility_date": "2026-11-01",
+ "durable_objects": {"bindings": [{"name": "ROOM", "class_name": "Room"}]},
+ "migrations": [{"tag": "v1", "new_sqlite_classes": ["Room"]}]}
+-- hotel/index.js --
+`+room+`
+-- inn/wrangler.jsonc --
+`+inn+`"new_classes": ["Suite"]}]}
+-- inn/index.js --
+`+room, func(o *Options) { o.Projects = []string{"hotel", "inn"} })
+	count := func(worker string) (n int) {
+		_, _, text := r.ask(r.client, "/", worker+".localhost")
+		fmt.Sscanf(text, "room %d", &n)
+		return n
+	}
+	if one, two, three := count("hotel"), count("hotel"), count("inn"); one != 1 || two != 2 || three != 1 {
+		t.Fatalf("before: %d, %d, %d", one, two, three)
+	}
+	r.write("inn/wrangler.jsonc", inn+`"transferred_classes": [{"from": "Room", "from_script": "hotel", "to": "Suite"}]}]}`)
+	r.printed("Reloaded")
+	if one, two, three := count("inn"), count("hotel"), count("inn"); one != 3 || two != 4 || three != 5 {
+		t.Errorf("after: %d, %d, %d", one, two, three)
+	}
+}
+
 func TestRoutesOfRunningProjects(t *testing.T) {
 	r := start(t, `
 -- front/wrangler.jsonc --

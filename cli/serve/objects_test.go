@@ -1,7 +1,11 @@
 package serve
 
 import (
+	"fmt"
+	"math/rand/v2"
+	"strconv"
 	"testing"
+	"time"
 )
 
 // counterSource is a Worker with a class that counts, and readerSource one that
@@ -48,4 +52,78 @@ func TestClassOfAnotherWorker(t *testing.T) {
 	if err := r.stop(); err != nil {
 		t.Error(err)
 	}
+}
+
+// A server that is killed at any moment of a transfer of a class comes back with
+// the class in one of the two Workers and all of its objects' data; both Workers
+// reach it.
+func TestKillWhileTransferring(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	dir := t.TempDir()
+	token := makeToken(t, dir)
+	r := spawn(t, dir, token)
+	r.deploy("a", counterSource, counterMetadata())
+	r.deploy("b", counterSource, map[string]any{"bindings": []any{classBinding("a")}})
+	last := 0
+	count := func() {
+		t.Helper()
+		for _, worker := range []string{"a", "b"} {
+			status, body, err := r.ask(worker, "GET", "/", nil)
+			if n, _ := strconv.Atoi(body); err != nil || status != 200 || n != last+1 {
+				t.Fatalf("%s: %d %q %v after %d", worker, status, body, err, last)
+			}
+			last++
+		}
+	}
+	count()
+	made := 0
+	for range 4 {
+		kill := time.AfterFunc(time.Duration(random.IntN(1500))*time.Millisecond, r.kill)
+		for r.transfer() == nil {
+			made++
+		}
+		kill.Stop()
+		r.kill()
+		r = spawn(t, dir, token)
+		count()
+	}
+	t.Logf("%d transfers", made)
+	if err := r.transfer(); err != nil {
+		t.Fatal(err)
+	}
+	count()
+	if err := r.stop(); err != nil {
+		t.Error("SIGTERM:", err)
+	}
+}
+
+// transfer gives the class C of one of the Workers a and b to the other.
+func (r *running) transfer() error {
+	var classes []struct{ Script string }
+	if err := r.api("GET", "/workers/durable_objects/namespaces", "", nil, &classes); err != nil {
+		return err
+	}
+	var scripts []struct {
+		ID  string
+		Tag string `json:"migration_tag"`
+	}
+	if err := r.api("GET", "/workers/scripts", "", nil, &scripts); err != nil {
+		return err
+	}
+	if len(classes) != 1 {
+		return fmt.Errorf("classes %+v", classes)
+	}
+	for _, s := range scripts {
+		if s.ID == classes[0].Script {
+			continue
+		}
+		tag, _ := strconv.Atoi(s.Tag)
+		migration := map[string]any{"old_tag": s.Tag, "new_tag": strconv.Itoa(tag + 1), "steps": []any{
+			map[string]any{"transferred_classes": []any{map[string]any{"from": "C", "from_script": classes[0].Script, "to": "C"}}},
+		}}
+		return r.upload(s.ID, counterSource, map[string]any{"bindings": []any{classBinding("")}, "migrations": migration})
+	}
+	return fmt.Errorf("scripts %+v", scripts)
 }

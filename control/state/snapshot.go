@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/selvage-edge/selvage/config"
@@ -100,16 +101,30 @@ func (tx *Tx) configWorker(w Worker, before *config.Worker) (*config.Worker, err
 		}
 	}
 	version := func(id string) (*config.Version, error) {
-		if v := known[id]; v != nil {
+		if v := known[id]; v != nil && !slices.ContainsFunc(v.Classes, func(c config.Class) bool { return !w.has(c.Key) }) {
 			return v, nil
 		}
 		v, err := tx.Version(w.Name, id)
 		if err != nil {
 			return nil, fmt.Errorf("version %s: %w", id, err)
 		}
-		return tx.Config(v)
+		had := v.Classes
+		v.Classes = w.Kept(had)
+		c, err := tx.Config(v)
+		for _, class := range had {
+			if err == nil && !w.has(class.Key) {
+				c.Lost = append(c.Lost, class.Name)
+			}
+		}
+		return c, err
 	}
 	c := &config.Worker{Name: w.Name, Deployment: d.ID, Subdomain: w.Subdomain, PreviewURLs: w.Previews}
+	for _, m := range w.Moved {
+		if c.Moved == nil {
+			c.Moved = map[string]config.Moved{}
+		}
+		c.Moved[m.Name] = config.Moved{Worker: m.Worker, Class: m.Class, Key: m.Key}
+	}
 	for _, s := range w.Schedules {
 		c.Crons = append(c.Crons, s.Cron)
 	}

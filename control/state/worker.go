@@ -3,6 +3,7 @@ package state
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -20,9 +21,11 @@ type Worker struct {
 	Subdomain bool `json:"subdomain"`
 	Previews  bool `json:"previews"`
 	// MigrationTag names the last Durable Object migration that was applied,
-	// and Classes are the classes since then.
+	// and Classes are the classes since then. Moved are those that it had by
+	// other names, or that other Workers have taken over.
 	MigrationTag string     `json:"migration_tag,omitempty"`
 	Classes      []Class    `json:"classes,omitempty"`
+	Moved        []Moved    `json:"moved,omitempty"`
 	Schedules    []Schedule `json:"schedules,omitempty"`
 	// The settings that are not part of a version.
 	Tags          []string        `json:"tags,omitempty"`
@@ -36,6 +39,32 @@ type Class struct {
 	Name   string `json:"name"`
 	SQLite bool   `json:"sqlite,omitempty"`
 	Key    string `json:"key"`
+}
+
+// Moved is a config.Moved as it is stored, with the name that the class had.
+type Moved struct {
+	Name   string `json:"name"`
+	Worker string `json:"worker"`
+	Class  string `json:"class"`
+	Key    string `json:"key"`
+}
+
+// has: one of the Worker's classes has that key.
+func (w *Worker) has(key string) bool {
+	return slices.ContainsFunc(w.Classes, func(c Class) bool { return c.Key == key })
+}
+
+// Kept are the classes of a version that the Worker still has: what another one
+// has taken over since is not among them.
+func (w *Worker) Kept(v []Class) []Class {
+	return slices.DeleteFunc(slices.Clone(v), func(c Class) bool {
+		return !w.has(c.Key)
+	})
+}
+
+// Move notes that the Worker's class of that name has gone elsewhere.
+func (w *Worker) Move(m Moved) {
+	w.Moved = append(slices.DeleteFunc(w.Moved, func(o Moved) bool { return o.Name == m.Name }), m)
 }
 
 // Schedule is a cron trigger.

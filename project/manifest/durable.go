@@ -34,12 +34,32 @@ type Transfer struct {
 	To         string `json:"to"`
 }
 
+// key is that of the class where it was made.
+func (t Transfer) key() string { return t.FromScript + "-" + t.From }
+
+// Taken are the classes that the migrations have taken over from other Workers,
+// as they are called there, with what they are called here.
+func (m *Manifest) Taken() map[Transfer]config.Class {
+	taken := map[Transfer]config.Class{}
+	for _, step := range m.Migrations {
+		for _, t := range step.TransferredClasses {
+			for _, c := range m.Classes {
+				if c.Key == t.key() {
+					taken[t] = c
+				}
+			}
+		}
+	}
+	return taken
+}
+
 // Resolve applies migrations, in order, to the classes that a Worker has and
 // returns those it has then. have is not changed.
 //
 // A new class gets the key "<worker>-<class>", and keeps it through every
 // rename. Should the key be taken, because an earlier class of that name was
-// renamed or deleted, a number is added: "<worker>-<class>-2".
+// renamed or deleted, a number is added: "<worker>-<class>-2". A class that is
+// taken over keeps the key that it got first, and is taken to be one of SQLite.
 func Resolve(worker string, have []config.Class, migrations []Migration) ([]config.Class, error) {
 	classes := slices.Clone(have)
 	taken := map[string]bool{}
@@ -53,9 +73,6 @@ func Resolve(worker string, have []config.Class, migrations []Migration) ([]conf
 		step := fmt.Sprintf("migration %d", i+1)
 		if m.Tag != "" {
 			step = fmt.Sprintf("migration %q", m.Tag)
-		}
-		if len(m.TransferredClasses) > 0 {
-			return nil, fmt.Errorf("%s: transferred_classes: taking over another Worker's classes is not supported yet", step)
 		}
 		create := func(name string, sqlite bool) error {
 			if find(name) >= 0 {
@@ -87,6 +104,14 @@ func Resolve(worker string, have []config.Class, migrations []Migration) ([]conf
 				return nil, fmt.Errorf("%s: renamed_classes: class %q exists already", step, r.To)
 			}
 			classes[at].Name = r.To
+		}
+		for _, t := range m.TransferredClasses {
+			k := t.key()
+			if find(t.To) >= 0 || taken[k] {
+				return nil, fmt.Errorf("%s: transferred_classes: class %q exists already", step, t.To)
+			}
+			taken[k] = true
+			classes = append(classes, config.Class{Name: t.To, SQLite: true, Key: k})
 		}
 		for _, name := range m.NewClasses {
 			if err := create(name, false); err != nil {
