@@ -52,7 +52,7 @@ func TestObjectsFromFurtherCell(t *testing.T) {
 // told once.
 func TestFurtherCellsOfDurableObjects(t *testing.T) {
 	load := newTestLoad()
-	b := newBench(t, func(o *Options) { load.use(o); o.Cells = 3 })
+	b := newBench(t, func(o *Options) { load.use(o); o.Cells, o.Observe = 3, true })
 	b.deploy(b.version("do", strings.Replace(strings.Replace(fmt.Sprintf(counter, 0),
 		"async next() {", "async next() { console.log('counting');", 1),
 		"async fetch(r, env) {", "async fetch(r, env) { await r.text();", 1), b.counter(0).Bindings...))

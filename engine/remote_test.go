@@ -275,8 +275,10 @@ func TestClassOfAnotherWorkerChanges(t *testing.T) {
 	mu.Lock()
 	strict = false
 	mu.Unlock()
-	c, _ := b.cellOf("do")
-	syscall.Kill(c.PID, syscall.SIGKILL)
+	poll.Until(t, "the objects' cell is killed", func() bool {
+		c, ok := b.cellOf("do")
+		return ok && syscall.Kill(c.PID, syscall.SIGKILL) == nil
+	})
 	mu.Lock()
 	killed := last
 	mu.Unlock()
