@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -69,3 +70,19 @@ func (e *Engine) attendedClasses(v *config.Version) (classes []string) {
 	}
 	return classes
 }
+
+// notExported says that a version lacks a class that a kind would run.
+func notExported(class string, v *config.Version) string {
+	return fmt.Sprintf("Workflow class %q is not exported by the script: export a class of that name from %s that extends WorkflowEntrypoint", class, v.MainModule)
+}
+
+// absentClass reads workerd's message about such a class.
+func absentClass(message string) (class string, ok bool) {
+	m := absentClassMessage.FindStringSubmatch(message)
+	if m == nil {
+		return "", false
+	}
+	return m[1], true
+}
+
+var absentClassMessage = regexp.MustCompile(`(?s)^Worker "shim"'s binding "entrypoint (.*?)" refers to service "user" with a named entrypoint`)

@@ -108,6 +108,9 @@ func newCell(ctx context.Context, p *pool, further bool) (*cell, error) {
 				p.absent[name] = true
 				continue
 			}
+			if class, ok := absentClass(se.Message); ok {
+				se.Message = notExported(class, p.version)
+			}
 		}
 		return c, err
 	}

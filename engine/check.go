@@ -102,9 +102,7 @@ func (e *Engine) Check(ctx context.Context, v *config.Version) (Report, error) {
 	}
 	for _, class := range e.attendedClasses(v) {
 		if !slices.ContainsFunc(exports, func(x Export) bool { return x.Name == class && x.Kind == "workflow" }) {
-			errs = append(errs, &workerd.StartError{Message: fmt.Sprintf(
-				"Workflow class %q is not exported by the script: export a class of that name from %s that extends WorkflowEntrypoint",
-				class, v.MainModule)})
+			errs = append(errs, &workerd.StartError{Message: notExported(class, v)})
 		}
 	}
 	return report, errors.Join(errs...)

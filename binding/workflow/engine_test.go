@@ -230,3 +230,18 @@ export default {};`)
 		t.Errorf("%+v", line)
 	}
 }
+
+// A version without the class is refused with the same words when it is checked and
+// when it is started.
+func TestClassIsNotExported(t *testing.T) {
+	t.Parallel()
+	c := newCells(t, "export default {};")
+	w := c.source.Current().Workers["w"]
+	const want = `Workflow class "Flow" is not exported by the script: export a class of that name from index.js that extends WorkflowEntrypoint`
+	if _, err := c.Check(t.Context(), w.Shares[0].Version); err == nil || err.Error() != want {
+		t.Errorf("check: %v", err)
+	}
+	if _, err := c.Prepare(t.Context(), "w", w.Shares); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "shim") {
+		t.Errorf("prepare: %v", err)
+	}
+}
