@@ -436,7 +436,9 @@ func TestUnreached(t *testing.T) {
 		b.create("x", nil)
 		b.after(10*time.Second, "0 unreached", "1 unreached", "3 unreached", "7 unreached")
 		b.is("x", "queued")
+		b.mu.Lock()
 		b.refused = false
+		b.mu.Unlock()
 		b.after(time.Minute, "15 run")
 		b.is("x", "complete null")
 	})
