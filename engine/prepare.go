@@ -90,7 +90,7 @@ func (w *worker) prepare(ctx context.Context, shares []config.Share) (finish fun
 		p := w.pools[s.Version.ID]
 		// The cell of a preview, or of the smaller share, does not listen for
 		// calls of other cells.
-		if p == nil || !w.takesTraffic(s.Version) || i == best && len(w.peers) > 0 && p != serving {
+		if p == nil || !w.takesTraffic(s.Version) || i == best && w.called() && p != serving {
 			p = newPool(w, s.Version)
 			exclusive = exclusive || p.durable()
 		}

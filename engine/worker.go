@@ -138,7 +138,7 @@ func (w *worker) update(c *config.Worker) {
 		w.standIn = nil
 	}
 	w.replace(old, fresh)
-	if p := w.primary(); p != hadPrimary && len(w.peers) > 0 {
+	if p := w.primary(); p != hadPrimary && w.called() {
 		w.generation.Add(1)
 		if p != nil && p != w.coming.pool(p.version.ID) {
 			p.refresh() // its cell, if any, runs without the sockets of other cells' calls
@@ -242,6 +242,16 @@ func (w *worker) acquire(ctx context.Context, v *config.Version) (*cell, error) 
 		}
 	}
 	return p.acquire(ctx)
+}
+
+// called: other Workers call this one. Called with w.mu held.
+func (w *worker) called() bool {
+	for _, s := range w.peers {
+		if s.called {
+			return true
+		}
+	}
+	return false
 }
 
 // acquireHome is acquire for what must reach the cell with the objects.
