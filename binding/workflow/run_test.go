@@ -120,6 +120,16 @@ func (b *bench) close() {
 	}
 }
 
+// held is how many runs there are, how many of them at the Worker, and how many
+// instances are in memory.
+func (b *bench) held() [3]int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.flow.mu.Lock()
+	defer b.flow.mu.Unlock()
+	return [3]int{b.k.store.Running(), b.runs, len(b.flow.open)}
+}
+
 func (b *bench) create(id string, params any) {
 	b.Helper()
 	v, err := NewValue(params)
@@ -207,8 +217,8 @@ func TestStepsAndSleeps(t *testing.T) {
 		b.is("x", "running")
 		b.after(2 * time.Second)
 		b.is("x", "waiting")
-		if n := b.k.store.Running(); n != 0 || b.runs != 0 || len(b.flow.open) != 0 {
-			t.Errorf("%d runs and %d instances are held while all sleep", n, len(b.flow.open))
+		if held := b.held(); held != [3]int{} {
+			t.Errorf("%v are held while all sleep", held)
 		}
 		b.after(8*time.Hour, "28800 run", "28800 two")
 		b.is("x", `complete "one!two!"`)
@@ -463,8 +473,11 @@ func TestConcurrency(t *testing.T) {
 			t.Errorf("%v", counts)
 		}
 		b.after(time.Minute)
-		if counts, _ := b.flow.counts(t.Context()); counts[Complete] != MaxRunning+more || b.most != MaxRunning {
-			t.Errorf("%v, %d at once", counts, b.most)
+		b.mu.Lock()
+		most := b.most
+		b.mu.Unlock()
+		if counts, _ := b.flow.counts(t.Context()); counts[Complete] != MaxRunning+more || most != MaxRunning {
+			t.Errorf("%v, %d at once", counts, most)
 		}
 	})
 }

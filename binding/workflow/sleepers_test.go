@@ -27,8 +27,8 @@ func TestSleepers(t *testing.T) {
 		b.after(sleepers / MaxRunning * 3 * time.Second)
 		counts, err := b.flow.counts(t.Context())
 		b.must(err)
-		if counts[Waiting] != sleepers || b.k.store.Running() != 0 || b.runs != 0 || len(b.flow.open) != 0 {
-			t.Errorf("%v; %d runs, %d of them at the Worker, %d instances held", counts, b.k.store.Running(), b.runs, len(b.flow.open))
+		if held := b.held(); counts[Waiting] != sleepers || held != [3]int{} {
+			t.Errorf("%v; %v are held", counts, held)
 		}
 		if n := runtime.NumGoroutine() - before; n > 20 {
 			t.Errorf("%d goroutines more than before", n)
