@@ -105,8 +105,10 @@ func TestDurableObjects(t *testing.T) {
 	}
 	failures = nil
 	mu.Unlock()
-	c, _ := b.cellOf("do")
-	syscall.Kill(c.PID, syscall.SIGKILL)
+	poll.Until(t, "the cell is killed", func() bool {
+		c, ok := b.cellOf("do")
+		return ok && syscall.Kill(c.PID, syscall.SIGKILL) == nil
+	})
 	poll.Until(t, "it counts again", func() bool { status, _, _ := b.ask("/do/"); return status == 200 })
 	cancel()
 	wg.Wait()

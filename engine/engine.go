@@ -488,6 +488,11 @@ func (e *Engine) Close(ctx context.Context) error {
 		e.mu.Unlock()
 		<-done
 	}
+	for _, w := range workers {
+		for _, s := range w.peers {
+			s.file.Close() // now that no start hands it on
+		}
+	}
 	err = errors.Join(err, e.programs.Close(ctx))
 	e.bindings.close()
 	e.run.remove()

@@ -93,7 +93,6 @@ func (s *peerSocket) close() {
 
 // activate starts a cell whenever a connection waits on s and no cell serves it.
 func (w *worker) activate(ctx context.Context, s *peerSocket) {
-	defer s.file.Close()
 	for s.wait(ctx) {
 		c, err := w.answerer(ctx)
 		if err != nil {
