@@ -19,7 +19,7 @@ func rule(t *testing.T, text string) (r Rule) {
 
 func TestLifecycle(t *testing.T) {
 	f := newFixture(t)
-	b := f.bucket("b")
+	f.bucket("b")
 	rules, err := f.Rules(ctx, "b")
 	f.ok(err)
 	if len(rules) != 1 || rules[0].Abort.Condition.MaxAge != 7*24*3600 {
@@ -34,7 +34,7 @@ func TestLifecycle(t *testing.T) {
 		rule(t, `{"id":"abort","enabled":true,"conditions":{"prefix":"up"},"abortMultipartUploadsTransition":{"condition":{"type":"Age","maxAge":3600}}}`),
 	}))
 	f.reopen(Options{})
-	b = f.bucket("b")
+	b := f.bucket("b")
 	large := random(1, 50_000)
 	for _, key := range []string{"keep", "logs/1", "logs/2", "old"} {
 		f.put(b, key, large, PutOptions{})
