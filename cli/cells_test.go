@@ -101,7 +101,7 @@ func TestCells(t *testing.T) {
 	if code != 0 {
 		t.Fatal(stderr)
 	}
-	for _, want := range []string{"# version ", `name = "user"`, `name = "TOKEN", text = "(left out)"`, `name = "KV", kvNamespace`, `"Selvage-Capability", value = "(left out)"`} {
+	for _, want := range []string{"# version ", `name = "user"`, `name = "TOKEN", text = "(left out)"`, `name = "namespace", kvNamespace`, `"Selvage-Capability", value = "(left out)"`} {
 		if !strings.Contains(stdout, want) {
 			t.Errorf("the configuration lacks %q:\n%s", want, stdout)
 		}
