@@ -4,33 +4,41 @@ import (
 	"bytes"
 	"io"
 	"net/http"
+	"sync"
 	"time"
 )
 
 // held is a request's body that has come whole before the handler is asked. As
-// net/http's, it cannot be read after it was closed.
+// net/http's, it cannot be read after it was closed, and may be closed while
+// somebody reads it.
 type held struct {
-	bytes.Reader
-	data   []byte
+	data []byte
+
+	mu     sync.Mutex
+	left   bytes.Reader
 	closed bool
 }
 
 func newHeld(data []byte) *held {
 	h := &held{data: data}
-	h.Reset(data)
+	h.left.Reset(data)
 	return h
 }
 
 // Read implements io.Reader.
 func (h *held) Read(p []byte) (int, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	if h.closed {
 		return 0, http.ErrBodyReadAfterClose
 	}
-	return h.Reader.Read(p)
+	return h.left.Read(p)
 }
 
 // Close implements io.Closer.
 func (h *held) Close() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	h.closed = true
 	return nil
 }
@@ -38,7 +46,9 @@ func (h *held) Close() error {
 // Held is all of the body, or nil when some of it was read. It is for whoever
 // can send it at once; see hop.
 func (h *held) Held() []byte {
-	if h.closed || h.Len() < len(h.data) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed || h.left.Len() < len(h.data) {
 		return nil
 	}
 	return h.data
