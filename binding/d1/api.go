@@ -26,16 +26,12 @@ func (s *Store) Routes() []api.Route {
 	const all = "/accounts/{account}/d1/database"
 	const one = all + "/{database}"
 	const scope = "d1"
-	edit := func(method, path string, h func(http.ResponseWriter, *http.Request) error) api.Route {
-		return api.Route{Method: method, Path: path, Scope: scope, Edit: true, Handle: h}
-	}
-	read := func(path string, h func(http.ResponseWriter, *http.Request) error) api.Route {
-		return api.Route{Method: http.MethodGet, Path: path, Scope: scope, Handle: h}
-	}
+	group := api.Group{Scope: scope}
+	read, edit := group.Read, group.Edit
 	return []api.Route{
 		edit(http.MethodPost, all, s.apiCreate),
-		read(all, s.apiList),
-		read(one, s.apiGet),
+		read(http.MethodGet, all, s.apiList),
+		read(http.MethodGet, one, s.apiGet),
 		edit(http.MethodDelete, one, s.apiDelete),
 		edit(http.MethodPatch, one, s.apiUpdate),
 		edit(http.MethodPut, one, s.apiUpdate),
@@ -43,8 +39,8 @@ func (s *Store) Routes() []api.Route {
 		edit(http.MethodPost, one+"/raw", s.apiQuery(rowsAndColumns)),
 		edit(http.MethodPost, one+"/import", s.apiImport),
 		// An export changes nothing.
-		{Method: http.MethodPost, Path: one + "/export", Scope: scope, Handle: s.apiExport},
-		read(one+"/time_travel/bookmark", s.apiBookmark),
+		read(http.MethodPost, one+"/export", s.apiExport),
+		read(http.MethodGet, one+"/time_travel/bookmark", s.apiBookmark),
 		edit(http.MethodPost, one+"/time_travel/restore", s.apiRestore),
 		// The URLs hold an unguessable token.
 		{Method: http.MethodPut, Path: all + "/{database}/upload/{token}", Scope: scope, Open: true, Handle: s.apiUpload},

@@ -22,14 +22,8 @@ func (s *Store) Routes() []api.Route {
 	const all = "/accounts/{account}/storage/kv/namespaces"
 	const one = all + "/{namespace}"
 	a := rest{s}
-	read := func(method, path string, h handle) api.Route {
-		return api.Route{Method: method, Path: path, Scope: "workers_kv", Handle: h.reporting()}
-	}
-	edit := func(method, path string, h handle) api.Route {
-		r := read(method, path, h)
-		r.Edit = true
-		return r
-	}
+	group := api.Group{Scope: "workers_kv", Report: report}
+	read, edit := group.Read, group.Edit
 	return []api.Route{
 		edit("POST", all, a.create),
 		read("GET", all, a.list),
@@ -56,25 +50,20 @@ const (
 	codeTitleTaken        = 10014
 )
 
-type handle func(w http.ResponseWriter, r *http.Request) error
-
-// reporting turns the store's errors into those of the API.
-func (h handle) reporting() handle {
-	return func(w http.ResponseWriter, r *http.Request) error {
-		err := h(w, r)
-		var refusal *Error
-		switch {
-		case errors.As(err, &refusal):
-			return api.Errorf(refusal.Status, codeBadRequest, "%s", refusal.Text)
-		case errors.Is(err, ErrNotFound):
-			return api.Errorf(http.StatusNotFound, codeKeyNotFound, "get: 'key not found'")
-		case errors.Is(err, ErrNamespaceNotFound):
-			return api.Errorf(http.StatusNotFound, codeNamespaceNotFound, "namespace not found")
-		case errors.Is(err, ErrTitleTaken):
-			return api.Errorf(http.StatusBadRequest, codeTitleTaken, "%v", ErrTitleTaken)
-		}
-		return err
+// report turns the store's errors into those of the API.
+func report(err error) error {
+	var refusal *Error
+	switch {
+	case errors.As(err, &refusal):
+		return api.Errorf(refusal.Status, codeBadRequest, "%s", refusal.Text)
+	case errors.Is(err, ErrNotFound):
+		return api.Errorf(http.StatusNotFound, codeKeyNotFound, "get: 'key not found'")
+	case errors.Is(err, ErrNamespaceNotFound):
+		return api.Errorf(http.StatusNotFound, codeNamespaceNotFound, "namespace not found")
+	case errors.Is(err, ErrTitleTaken):
+		return api.Errorf(http.StatusBadRequest, codeTitleTaken, "%v", ErrTitleTaken)
 	}
+	return err
 }
 
 type rest struct{ s *Store }

@@ -21,14 +21,8 @@ type rest struct{ k *Kind }
 func (a rest) routes() []api.Route {
 	const all = "/accounts/{account}/queues"
 	const one = all + "/{queue}"
-	read := func(method, path string, h handle) api.Route {
-		return api.Route{Method: method, Path: path, Scope: "queues", Handle: h.reporting()}
-	}
-	edit := func(method, path string, h handle) api.Route {
-		r := read(method, path, h)
-		r.Edit = true
-		return r
-	}
+	group := api.Group{Scope: "queues", Report: report}
+	read, edit := group.Read, group.Edit
 	return []api.Route{
 		edit("POST", all, a.create),
 		read("GET", all, a.list),
@@ -52,25 +46,20 @@ func (a rest) routes() []api.Route {
 	}
 }
 
-type handle func(w http.ResponseWriter, r *http.Request) error
-
-// reporting turns the store's errors into those of the API.
-func (h handle) reporting() handle {
-	return func(w http.ResponseWriter, r *http.Request) error {
-		err := h(w, r)
-		var refusal *Error
-		switch {
-		case errors.As(err, &refusal):
-			return api.Errorf(refusal.Status, refusal.Code, "%s", refusal.Text)
-		case errors.Is(err, ErrNameTaken):
-			return api.Errorf(http.StatusConflict, codeNameTaken, "Queue name is already taken. Please use a different name and try again.")
-		case errors.Is(err, ErrConsumerExists):
-			return api.Errorf(http.StatusBadRequest, codeConsumerHere, "The queue has a consumer already; remove it with `wrangler queues consumer remove` first.")
-		case errors.Is(err, ErrConsumerNotFound):
-			return api.Errorf(http.StatusNotFound, ErrNotFound.Code, "Consumer does not exist")
-		}
-		return err
+// report turns the store's errors into those of the API.
+func report(err error) error {
+	var refusal *Error
+	switch {
+	case errors.As(err, &refusal):
+		return api.Errorf(refusal.Status, refusal.Code, "%s", refusal.Text)
+	case errors.Is(err, ErrNameTaken):
+		return api.Errorf(http.StatusConflict, codeNameTaken, "Queue name is already taken. Please use a different name and try again.")
+	case errors.Is(err, ErrConsumerExists):
+		return api.Errorf(http.StatusBadRequest, codeConsumerHere, "The queue has a consumer already; remove it with `wrangler queues consumer remove` first.")
+	case errors.Is(err, ErrConsumerNotFound):
+		return api.Errorf(http.StatusNotFound, ErrNotFound.Code, "Consumer does not exist")
 	}
+	return err
 }
 
 func (a rest) queue(r *http.Request) (*Queue, error) { return a.k.store.Queue(r.PathValue("queue")) }

@@ -23,14 +23,8 @@ func (a rest) routes() []api.Route {
 	const all = "/accounts/{account}/r2/buckets"
 	const one = all + "/{bucket}"
 	const object = one + "/objects/{key...}"
-	read := func(method, path string, h handle) api.Route {
-		return api.Route{Method: method, Path: path, Scope: "r2", Handle: h.reporting()}
-	}
-	edit := func(method, path string, h handle) api.Route {
-		r := read(method, path, h)
-		r.Edit = true
-		return r
-	}
+	group := api.Group{Scope: "r2", Report: report}
+	read, edit := group.Read, group.Edit
 	routes := []api.Route{
 		edit("POST", all, a.create),
 		read("GET", all, a.list),
@@ -57,23 +51,18 @@ var absent = map[string]string{
 	"lock": "lock rules", "sippy": "migrations (Sippy)",
 }
 
-func missing(what string) handle {
+func missing(what string) func(http.ResponseWriter, *http.Request) error {
 	return func(_ http.ResponseWriter, r *http.Request) error {
 		return api.Errorf(http.StatusNotFound, 7003, "R2 %s are not on this version of Selvage yet, so there is no %s %s", what, r.Method, r.URL.Path)
 	}
 }
 
-type handle func(w http.ResponseWriter, r *http.Request) error
-
-// reporting turns the store's errors into those of the API.
-func (h handle) reporting() handle {
-	return func(w http.ResponseWriter, r *http.Request) error {
-		err := h(w, r)
-		if refusal, ok := errors.AsType[*Error](err); ok {
-			return api.Errorf(refusal.Status, refusal.Code, "%s", refusal.Text)
-		}
-		return err
+// report turns the store's errors into those of the API.
+func report(err error) error {
+	if refusal, ok := errors.AsType[*Error](err); ok {
+		return api.Errorf(refusal.Status, refusal.Code, "%s", refusal.Text)
 	}
+	return err
 }
 
 // bucketReply is a bucket as the API shows it.

@@ -26,14 +26,8 @@ func (a rest) routes() []api.Route {
 	const one = all + "/{workflow}"
 	const instances = one + "/instances"
 	const instance = instances + "/{instance}"
-	read := func(method, path string, h handle) api.Route {
-		return api.Route{Method: method, Path: path, Scope: "workflows", Handle: h.reporting()}
-	}
-	edit := func(method, path string, h handle) api.Route {
-		r := read(method, path, h)
-		r.Edit = true
-		return r
-	}
+	group := api.Group{Scope: "workflows", Report: report}
+	read, edit := group.Read, group.Edit
 	return []api.Route{
 		read("GET", all, a.list),
 		read("GET", one, a.info),
@@ -54,24 +48,19 @@ func (a rest) routes() []api.Route {
 	}
 }
 
-type handle func(w http.ResponseWriter, r *http.Request) error
-
-// reporting turns the store's errors into those of the API.
-func (h handle) reporting() handle {
-	return func(w http.ResponseWriter, r *http.Request) error {
-		err := h(w, r)
-		var refusal *Error
-		if errors.Is(err, ErrExists) {
-			refusal = ErrExists
-		} else if !errors.As(err, &refusal) {
-			return err
-		}
-		text := refusal.Reply
-		if text == "" {
-			text = refusal.Text
-		}
-		return api.Errorf(refusal.Status, refusal.Code, "%s", text)
+// report turns the store's errors into those of the API.
+func report(err error) error {
+	var refusal *Error
+	if errors.Is(err, ErrExists) {
+		refusal = ErrExists
+	} else if !errors.As(err, &refusal) {
+		return err
 	}
+	text := refusal.Reply
+	if text == "" {
+		text = refusal.Text
+	}
+	return api.Errorf(refusal.Status, refusal.Code, "%s", text)
 }
 
 func (a rest) workflow(r *http.Request) (*Workflow, error) {
