@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"testing"
 
 	"github.com/selvage-edge/selvage/internal/crashtest"
@@ -102,37 +101,10 @@ func TestKillLosesNothing(t *testing.T) {
 	dir := t.TempDir()
 	base := rand.Uint64()
 	t.Logf("seed %d", base)
-	type state struct{ acked, started int }
 	for round := range 12 {
 		seed := base + uint64(round)
 		c := crashtest.Start(t, dir, fmt.Sprint(seed))
-		keys := map[string]*state{}
-		kill := 50 + int(seed%400) // this many writes are acknowledged first
-		acked := 0
-		for line := range c.Lines() {
-			var key string
-			var i int
-			word, _, _ := strings.Cut(line, " ")
-			if _, err := fmt.Sscanf(line, word+" %s %d", &key, &i); err != nil {
-				t.Fatalf("%q: %v", line, err)
-			}
-			st := keys[key]
-			if st == nil {
-				st = &state{}
-				keys[key] = st
-			}
-			if word == "start" {
-				st.started = i
-				continue
-			}
-			st.acked = i
-			if acked++; acked == kill {
-				c.Kill()
-			}
-		}
-		if acked < kill {
-			t.Fatalf("round %d: the child stopped after %d of %d writes", round, acked, kill)
-		}
+		keys := c.Writes(50 + int(seed%400)) // so many are acknowledged before the kill
 
 		s := crashOpen(dir)
 		n, err := s.Ensure("crash")
@@ -140,13 +112,13 @@ func TestKillLosesNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		for key, st := range keys {
-			if st.acked == 0 {
+			if st.Acked == 0 {
 				continue // an earlier round's value or the first of this one
 			}
 			writer := int(key[1] - '0')
 			got, err := n.Get(ctx, key)
 			ok := false
-			for _, i := range []int{st.acked, st.started} {
+			for _, i := range []int{st.Acked, st.Started} {
 				if i%7 == 0 {
 					ok = ok || errors.Is(err, ErrNotFound)
 				} else {
@@ -154,7 +126,7 @@ func TestKillLosesNothing(t *testing.T) {
 				}
 			}
 			if !ok {
-				t.Errorf("round %d: %s has %.40q (%d bytes, %v); write %d was acknowledged, %d started", round, key, got, len(got), err, st.acked, st.started)
+				t.Errorf("round %d: %s has %.40q (%d bytes, %v); write %d was acknowledged, %d started", round, key, got, len(got), err, st.Acked, st.Started)
 			}
 		}
 		if _, err := s.SweepBlobs(ctx); err != nil {

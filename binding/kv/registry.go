@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
-	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -115,23 +114,16 @@ func (s *Store) create(id, title string) error {
 	if err := s.titleFree(title); err != nil {
 		return err
 	}
-	counter := row(rowCounter)
-	number := uint64(1)
-	v, found, err := s.db.Get(counter)
+	b := s.db.Batch()
+	defer b.Close()
+	number, err := b.Next(row(rowCounter))
 	if err != nil {
 		return err
-	}
-	if found {
-		number = binary.BigEndian.Uint64(v.Bytes) + 1
-		v.Release()
 	}
 	data, err := json.Marshal(namespaceRow{Title: title, Number: number})
 	if err != nil {
 		return err
 	}
-	b := s.db.Batch()
-	defer b.Close()
-	b.Set(counter, binary.BigEndian.AppendUint64(nil, number))
 	b.Set(row(rowNamespace, id), data)
 	b.Set(row(rowTitle, title), []byte(id))
 	return b.Commit()

@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"strconv"
-	"strings"
 	"testing"
 
 	"github.com/selvage-edge/selvage/internal/crashtest"
@@ -135,43 +134,16 @@ func TestKillLosesNothing(t *testing.T) {
 	dir := t.TempDir()
 	base := rand.Uint64()
 	t.Logf("seed %d", base)
-	type state struct{ acked, started int }
 	for round := range uint64(8) {
 		round += base
 		c := crashtest.Start(t, dir, fmt.Sprint(round))
-		keys := map[string]*state{}
-		kill := 20 + int(round%150) // this many writes are acknowledged first
-		acked := 0
-		for line := range c.Lines() {
-			var key string
-			var n int
-			word, _, _ := strings.Cut(line, " ")
-			if _, err := fmt.Sscanf(line, word+" %s %d", &key, &n); err != nil {
-				t.Fatalf("%q: %v", line, err)
-			}
-			st := keys[key]
-			if st == nil {
-				st = &state{}
-				keys[key] = st
-			}
-			if word == "start" {
-				st.started = n
-				continue
-			}
-			st.acked = n
-			if acked++; acked == kill {
-				c.Kill()
-			}
-		}
-		if acked < kill {
-			t.Fatalf("the child stopped after %d of %d writes", acked, kill)
-		}
+		keys := c.Writes(20 + int(round%150)) // so many are acknowledged before the kill
 
 		db, _, s := openStore(t, dir, Options{})
 		f := &fixture{t: t, dir: dir, db: db, Store: s}
 		b := f.bucket("crash")
 		for key, st := range keys {
-			if st.acked == 0 {
+			if st.Acked == 0 {
 				continue // an earlier round's object or the first of this one
 			}
 			var got []byte
@@ -181,7 +153,7 @@ func TestKillLosesNothing(t *testing.T) {
 				r.Close()
 			}
 			ok := false
-			for _, n := range []int{st.acked, st.started} {
+			for _, n := range []int{st.Acked, st.Started} {
 				if want := crashContent(round, int(key[1]-'0'), n); want == nil {
 					ok = ok || errors.Is(err, ErrNoSuchKey)
 				} else {
@@ -189,7 +161,7 @@ func TestKillLosesNothing(t *testing.T) {
 				}
 			}
 			if !ok {
-				t.Errorf("round %d: %s has %d bytes (%v); write %d was acknowledged, %d started", round, key, len(got), err, st.acked, st.started)
+				t.Errorf("round %d: %s has %d bytes (%v); write %d was acknowledged, %d started", round, key, len(got), err, st.Acked, st.Started)
 			}
 		}
 		f.noGarbage(b)

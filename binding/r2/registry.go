@@ -2,7 +2,6 @@ package r2
 
 import (
 	"context"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -121,23 +120,16 @@ func (s *Store) CreateBucket(ctx context.Context, i Info) (Info, error) {
 
 // create is called with the registry locked.
 func (s *Store) create(i Info) error {
-	counter := row(rowCounter)
-	number := uint64(1)
-	v, found, err := s.db.Get(counter)
+	b := s.db.Batch()
+	defer b.Close()
+	number, err := b.Next(row(rowCounter))
 	if err != nil {
 		return err
-	}
-	if found {
-		number = binary.BigEndian.Uint64(v.Bytes) + 1
-		v.Release()
 	}
 	data, err := json.Marshal(bucketRow{Number: number, Created: s.moment().UnixMilli(), Class: i.StorageClass, Location: i.Location})
 	if err != nil {
 		return err
 	}
-	b := s.db.Batch()
-	defer b.Close()
-	b.Set(counter, binary.BigEndian.AppendUint64(nil, number))
 	b.Set(row(rowBucket, i.Name), data)
 	return b.Commit()
 }

@@ -75,3 +75,17 @@ func TestEndingByItselfFails(t *testing.T) {
 		}
 	}
 }
+
+func TestWrites(t *testing.T) {
+	crashtest.Child(func([]string) error {
+		for n := 1; ; n++ {
+			fmt.Println("start a", n)
+			fmt.Println("start b", n)
+			fmt.Println("done a", n)
+		}
+	})
+	w := crashtest.Start(t).Writes(5)
+	if a, b := w["a"], w["b"]; len(w) != 2 || a.Acked < 5 || a.Started < a.Acked || a.Started > a.Acked+1 || b.Acked != 0 || b.Started < 5 {
+		t.Errorf("a %+v, b %+v", a, b)
+	}
+}

@@ -1,6 +1,10 @@
 package keyed
 
-import "github.com/cockroachdb/pebble/v2"
+import (
+	"encoding/binary"
+
+	"github.com/cockroachdb/pebble/v2"
+)
 
 // Batch collects writes that take effect together. The later write of a key
 // wins. A Batch belongs to one goroutine and must be Closed.
@@ -21,6 +25,22 @@ func (b Batch) Delete(key []byte) { b.b.Delete(key, nil) }
 // DeleteRange removes the keys from lower (inclusive) up to upper (exclusive)
 // at a cost that does not depend on their number.
 func (b Batch) DeleteRange(lower, upper []byte) { b.b.DeleteRange(lower, upper, nil) }
+
+// Next counts up the number under key, 8 bytes with the highest first, and
+// returns it: 1 if there was none. Whoever counts holds a lock until Commit.
+func (b Batch) Next(key []byte) (uint64, error) {
+	number := uint64(1)
+	v, found, err := b.d.Get(key)
+	if err != nil {
+		return 0, err
+	}
+	if found {
+		number = binary.BigEndian.Uint64(v.Bytes) + 1
+		v.Release()
+	}
+	b.Set(key, binary.BigEndian.AppendUint64(nil, number))
+	return number, nil
+}
 
 // Size is the number of bytes collected so far.
 func (b Batch) Size() int { return b.b.Len() }

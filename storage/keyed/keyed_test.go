@@ -89,3 +89,22 @@ func TestCheckpointIsACopyOfTheMoment(t *testing.T) {
 		t.Errorf("checkpoint holds %s, want 1", got)
 	}
 }
+
+// A counter begins with 1, and counts what was committed.
+func TestNext(t *testing.T) {
+	d := open(t, t.TempDir())
+	for _, step := range []struct {
+		want   uint64
+		commit bool
+	}{{1, true}, {2, false}, {2, true}, {3, true}} {
+		b := d.Batch()
+		n, err := b.Next([]byte("q number"))
+		if err == nil && step.commit {
+			err = b.Commit()
+		}
+		b.Close()
+		if n != step.want || err != nil {
+			t.Errorf("got %d, %v, want %d", n, err, step.want)
+		}
+	}
+}
