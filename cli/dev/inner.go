@@ -51,12 +51,12 @@ func routeHost(r config.Route) string {
 // that names the host, Origin and Referer first of all. In what it answers,
 // Location, Set-Cookie and all others lead back to this machine.
 func (s *server) located(w http.ResponseWriter, r *http.Request, next edge.Handler) error {
-	t := telemetry.RequestFrom(r.Context())
-	if t.Depth > 0 || s.platform.Edge.Serves(r.Host) {
+	t, origins := telemetry.RequestFrom(r.Context()), *s.origins.Load()
+	if len(origins) == 0 || t.Depth > 0 || s.platform.Edge.Serves(r.Host) {
 		return next.ServeHTTP(w, r)
 	}
 	worker, _ := s.platform.Edge.Find(t.Scheme, r.Host, "/")
-	inner, ok := (*s.origins.Load())[worker]
+	inner, ok := origins[worker]
 	if !ok {
 		return next.ServeHTTP(w, r)
 	}
