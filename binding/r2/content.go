@@ -182,6 +182,25 @@ type Reader struct {
 	// Offset and Length are the range that is read.
 	Offset, Length int64
 
+	content io.ReadCloser
+}
+
+// Read implements io.Reader. An error that is blob.ErrDamaged says that what is
+// there is not what was stored.
+func (r *Reader) Read(p []byte) (int, error) {
+	n, err := r.content.Read(p)
+	if err != nil && err != io.EOF {
+		err = fmt.Errorf("read %q: %w", r.Key, err)
+	}
+	return n, err
+}
+
+// Close ends reading.
+func (r *Reader) Close() error { return r.content.Close() }
+
+// content reads the stored content of an object, or a range of it.
+type content struct {
+	of     *Object
 	s      *Store
 	key    []byte
 	left   int64
@@ -192,20 +211,18 @@ type Reader struct {
 	closed bool
 }
 
-// Read implements io.Reader. An error that is blob.ErrDamaged says that what is on
-// the disk is not what was stored.
-func (r *Reader) Read(p []byte) (int, error) {
+func (r *content) Read(p []byte) (int, error) {
 	for r.left > 0 {
 		if r.now == nil {
 			if err := r.advance(); err != nil {
-				return 0, fmt.Errorf("read %q: %w", r.Key, err)
+				return 0, err
 			}
 		}
 		n, err := r.now.Read(p[:min(int64(len(p)), r.left)])
 		r.left -= int64(n)
 		if err == io.EOF || err == nil && n == 0 && len(p) > 0 {
-			if !r.parts && r.left > 0 {
-				return n, fmt.Errorf("read %q: %w: it ends %d bytes early", r.Key, blob.ErrDamaged, r.left)
+			if !r.of.parts && r.left > 0 {
+				return n, fmt.Errorf("%w: it ends %d bytes early", blob.ErrDamaged, r.left)
 			}
 			r.now.Close()
 			r.now, err = nil, nil
@@ -218,12 +235,12 @@ func (r *Reader) Read(p []byte) (int, error) {
 }
 
 // advance opens the next part that has bytes to read.
-func (r *Reader) advance() error {
+func (r *content) advance() error {
 	var p part
 	var found bool
 	var err error
-	if !r.parts {
-		p, found, err = r.s.part(r.content, r.next)
+	if !r.of.parts {
+		p, found, err = r.s.part(r.of.content, r.next)
 		r.next++
 	} else {
 		p, found, err = r.nextPart()
@@ -240,8 +257,8 @@ func (r *Reader) advance() error {
 }
 
 // nextPart finds the next part of several that has bytes to read.
-func (r *Reader) nextPart() (p part, found bool, err error) {
-	err = r.s.parts(r.content, r.next, func(number uint16, candidate part) bool {
+func (r *content) nextPart() (p part, found bool, err error) {
+	err = r.s.parts(r.of.content, r.next, func(number uint16, candidate part) bool {
 		r.next = number + 1
 		if candidate.size <= r.skip {
 			r.skip -= candidate.size
@@ -254,8 +271,7 @@ func (r *Reader) nextPart() (p part, found bool, err error) {
 	return p, found, err
 }
 
-// Close ends reading.
-func (r *Reader) Close() error {
+func (r *content) Close() error {
 	if r.closed {
 		return nil
 	}
@@ -268,7 +284,7 @@ func (r *Reader) Close() error {
 	}
 	if r.pinned {
 		r.pinned = false
-		r.s.unpin(r.content)
+		r.s.unpin(r.of.content)
 	}
 	r.left = 0
 	return err

@@ -174,7 +174,7 @@ func TestKillLosesNothing(t *testing.T) {
 func (f *fixture) noGarbage(b *Bucket) {
 	f.t.Helper()
 	var uploads []*Upload
-	f.ok(b.eachUpload(func(key string, id contentID, _ uploadRow) bool {
+	f.ok(local{b}.eachUpload(func(key string, id contentID, _ uploadRow) bool {
 		uploads = append(uploads, b.ResumeMultipartUpload(key, id.uploadID()))
 		return true
 	}))

@@ -204,7 +204,7 @@ func (s *Store) live(ctx context.Context) (gone int, err error) {
 		rules, err := s.Rules(ctx, info.Name)
 		if err == nil {
 			var n int
-			n, err = b.live(ctx, rules)
+			n, err = local{b}.live(ctx, rules)
 			gone += n
 		}
 		if err != nil && !errors.Is(err, ErrNoSuchBucket) {
@@ -214,7 +214,7 @@ func (s *Store) live(ctx context.Context) (gone int, err error) {
 	return gone, nil
 }
 
-func (b *Bucket) live(ctx context.Context, rules []Rule) (gone int, err error) {
+func (b local) live(ctx context.Context, rules []Rule) (gone int, err error) {
 	for _, r := range rules {
 		if !r.Enabled {
 			continue
@@ -236,11 +236,11 @@ func (b *Bucket) live(ctx context.Context, rules []Rule) (gone int, err error) {
 }
 
 // abortOld aborts the uploads whose time is over.
-func (b *Bucket) abortOld(ctx context.Context, r Rule) (aborted int, err error) {
+func (b local) abortOld(ctx context.Context, r Rule) (aborted int, err error) {
 	var old []*Upload
 	err = b.eachUpload(func(key string, id contentID, row uploadRow) bool {
 		if strings.HasPrefix(key, r.Conditions.Prefix) && r.Abort.Condition.of(time.UnixMilli(row.Begun), b.store.now()) {
-			old = append(old, &Upload{b, key, id.uploadID()})
+			old = append(old, &Upload{b.Bucket, key, id.uploadID()})
 		}
 		return ctx.Err() == nil
 	})
@@ -254,7 +254,7 @@ func (b *Bucket) abortOld(ctx context.Context, r Rule) (aborted int, err error) 
 }
 
 // age deletes objects, and changes their class, in portions.
-func (b *Bucket) age(ctx context.Context, r Rule) (deleted int, err error) {
+func (b local) age(ctx context.Context, r Rule) (deleted int, err error) {
 	lower := objectKey(b.number, r.Conditions.Prefix)
 	upper := keyed.After(lower)
 	base := len(objectKey(b.number, ""))
@@ -302,7 +302,7 @@ func (r *Rule) wants(o *Object, now time.Time) string {
 
 // change deletes an object or gives it a class, unless it has been replaced since it
 // was looked at.
-func (b *Bucket) change(o *Object, to string) error {
+func (b local) change(o *Object, to string) error {
 	s := b.store
 	s.commits.RLock()
 	defer s.commits.RUnlock()

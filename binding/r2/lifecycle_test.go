@@ -57,7 +57,7 @@ func TestLifecycle(t *testing.T) {
 			got = append(got, o.Key+":"+o.StorageClass[:1])
 			f.same(b, o.Key, large)
 		}
-		f.ok(b.eachUpload(func(key string, _ contentID, _ uploadRow) bool { got = append(got, "["+key+"]"); return true }))
+		f.ok(local{b}.eachUpload(func(key string, _ contentID, _ uploadRow) bool { got = append(got, "["+key+"]"); return true }))
 		if strings.Join(got, " ") != want {
 			t.Errorf("got  %s\nwant %s", strings.Join(got, " "), want)
 		}

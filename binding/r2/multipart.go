@@ -2,15 +2,11 @@ package r2
 
 import (
 	"context"
-	"crypto/md5"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
-
-	"github.com/selvage-edge/selvage/storage/keyed"
 )
 
 // Upload is an object that is uploaded in parts: they may come in any order, at
@@ -46,61 +42,16 @@ func (b *Bucket) CreateMultipartUpload(ctx context.Context, key string, o PutOpt
 	if err := o.check(key); err != nil {
 		return fail(err)
 	}
-	s := b.store
-	data, err := json.Marshal(uploadRow{Begun: s.moment().UnixMilli(), HTTP: o.HTTP, Custom: o.Custom, Class: o.StorageClass, SSEC: ssecKeyMD5(o.SSECKey)})
+	id, err := b.at.createUpload(ctx, key, o)
 	if err != nil {
 		return fail(err)
 	}
-	s.commits.RLock()
-	defer s.commits.RUnlock()
-	if b.deleted.Load() {
-		return fail(ErrNoSuchBucket)
-	}
-	id := newContentID()
-	if err := s.db.Set(uploadKey(b.number, key, id), data); err != nil {
-		return fail(err)
-	}
-	return &Upload{b, key, id.uploadID()}, nil
+	return &Upload{b, key, id}, nil
 }
 
 // ResumeMultipartUpload returns an upload by its ID. Whether there is one is told
 // by the upload's methods.
 func (b *Bucket) ResumeMultipartUpload(key, id string) *Upload { return &Upload{b, key, id} }
-
-// find reads the upload's row.
-func (u *Upload) find() (id contentID, row uploadRow, err error) {
-	if id, err = parseUploadID(u.id); err != nil {
-		return id, row, err
-	}
-	v, found, err := u.b.store.db.Get(uploadKey(u.b.number, u.key, id))
-	if err != nil {
-		return id, row, err
-	}
-	if !found {
-		return id, row, ErrNoSuchUpload
-	}
-	defer v.Release()
-	if err := json.Unmarshal(v.Bytes, &row); err != nil {
-		return id, row, fmt.Errorf("%w: %w", errCorrupt, err)
-	}
-	return id, row, nil
-}
-
-// locked calls f while neither the upload nor the bucket can go.
-func (u *Upload) locked(f func(id contentID, row uploadRow) error) error {
-	s := u.b.store
-	s.commits.RLock()
-	defer s.commits.RUnlock()
-	if u.b.deleted.Load() {
-		return ErrNoSuchBucket
-	}
-	defer s.uploads.lock(0, u.id)()
-	id, row, err := u.find()
-	if err != nil {
-		return err
-	}
-	return f(id, row)
-}
 
 // UploadPart stores a part, durably, in the place of an earlier one of its number.
 // key is the SSE-C key that the upload was begun with, or nil.
@@ -112,6 +63,7 @@ func (u *Upload) UploadPart(ctx context.Context, number int, r io.Reader, key []
 	return p, nil
 }
 
+// uploadPart is UploadPart, with checksums that are compared and forgotten.
 func (u *Upload) uploadPart(ctx context.Context, number int, r io.Reader, want Checksums, key []byte) (p Part, err error) {
 	if err := u.b.begin(ctx, u.key); err != nil {
 		return p, err
@@ -122,45 +74,7 @@ func (u *Upload) uploadPart(ctx context.Context, number int, r io.Reader, want C
 	if err := want.check(); err != nil {
 		return p, err
 	}
-	_, upload, err := u.find()
-	if err == nil {
-		err = unlocks(key, upload.SSEC)
-	}
-	if err != nil {
-		return p, err
-	}
-	s := u.b.store
-	w, err := s.write(r, want, key)
-	if err != nil {
-		return p, err
-	}
-	if err = s.grow(w.size); err == nil {
-		var old part
-		err = u.locked(func(id contentID, _ uploadRow) error {
-			batch := s.db.Batch()
-			defer batch.Close()
-			found := false
-			if old, found, err = s.part(id, uint16(number)); err != nil {
-				return err
-			}
-			if found && old.form == partBlob && old.digest != w.digest {
-				batch.Delete(blobKey(old.digest, id, uint16(number)))
-			}
-			setPart(batch, id, uint16(number), w.part)
-			return batch.Commit()
-		})
-		if err != nil {
-			s.shrink(w.size)
-		} else {
-			s.collect(leftover{size: old.size, digest: old.digest})
-		}
-	}
-	if err != nil {
-		s.unwrite(w)
-		return p, err
-	}
-	w.release()
-	return Part{number, hex.EncodeToString(w.md5[:])}, nil
+	return u.b.at.uploadPart(ctx, u.key, u.id, number, r, want, key)
 }
 
 // Complete makes the object of the parts, in the order of their numbers, and ends
@@ -174,90 +88,24 @@ func (u *Upload) Complete(ctx context.Context, parts []Part) (*Object, error) {
 	return o, nil
 }
 
-func (u *Upload) complete(ctx context.Context, named []Part) (*Object, error) {
+func (u *Upload) complete(ctx context.Context, parts []Part) (*Object, error) {
 	if err := u.b.begin(ctx, u.key); err != nil {
 		return nil, err
 	}
-	chosen := make(map[uint16]string, len(named))
-	for _, p := range named {
+	named := make([]Part, len(parts))
+	for i, p := range parts {
 		if p.Number < 1 || p.Number > MaxParts {
 			return nil, ErrInvalidPart
 		}
-		if _, twice := chosen[uint16(p.Number)]; twice {
+		named[i] = Part{p.Number, strings.ToLower(strings.Trim(p.ETag, `"`))}
+	}
+	slices.SortFunc(named, func(a, b Part) int { return a.Number - b.Number })
+	for i, p := range named[min(1, len(named)):] {
+		if p.Number == named[i].Number {
 			return nil, invalid("The part %d is named twice.", p.Number)
 		}
-		chosen[uint16(p.Number)] = strings.ToLower(strings.Trim(p.ETag, `"`))
 	}
-	var object *Object
-	var unused []leftover
-	err := u.locked(func(id contentID, upload uploadRow) error {
-		object = &Object{Key: u.key, HTTP: upload.HTTP, Custom: upload.Custom, StorageClass: upload.Class, SSECKeyMD5: upload.SSEC, content: id, parts: true}
-		batch, err := u.assemble(object, chosen, &unused)
-		if err != nil {
-			return err
-		}
-		return u.b.replaceLocked(object, nil, batch)
-	})
-	if err != nil {
-		return nil, err
-	}
-	for _, d := range unused {
-		u.b.store.collect(d)
-	}
-	return object, nil
-}
-
-// assemble checks the chosen parts, and describes the object that they make. What
-// it returns ends the upload and removes the other parts.
-func (u *Upload) assemble(o *Object, chosen map[uint16]string, unused *[]leftover) (stage func(keyed.Batch), err error) {
-	s := u.b.store
-	type removal struct {
-		number uint16
-		part
-	}
-	var removed []removal
-	sums := md5.New()
-	var sizes []int64
-	err = s.parts(o.content, 0, func(number uint16, p part) bool {
-		if etag, ok := chosen[number]; ok && etag == hex.EncodeToString(p.md5[:]) {
-			sizes = append(sizes, p.size)
-			o.Size += p.size
-			sums.Write(p.md5[:])
-			delete(chosen, number)
-			return true
-		}
-		p.inline = nil
-		removed = append(removed, removal{number, p})
-		*unused = append(*unused, leftover{size: p.size, digest: p.digest})
-		return true
-	})
-	switch {
-	case err != nil:
-		return nil, err
-	case len(chosen) > 0:
-		return nil, ErrInvalidPart
-	}
-	if len(sizes) > 0 {
-		whole, last := sizes[:len(sizes)-1], sizes[len(sizes)-1]
-		for _, size := range whole {
-			if size < s.minPart {
-				return nil, ErrPartTooSmall
-			}
-			if size != whole[0] {
-				return nil, ErrBadUpload
-			}
-		}
-		if len(whole) > 0 && last > whole[0] {
-			return nil, ErrBadUpload
-		}
-	}
-	o.ETag = fmt.Sprintf("%x-%d", sums.Sum(nil), len(sizes))
-	return func(batch keyed.Batch) {
-		for _, r := range removed {
-			deletePart(batch, o.content, r.number, r.part)
-		}
-		batch.Delete(uploadKey(u.b.number, u.key, o.content))
-	}, nil
+	return u.b.at.completeUpload(ctx, u.key, u.id, named)
 }
 
 // Abort ends the upload and deletes its parts. It is no error if the upload has
@@ -265,46 +113,10 @@ func (u *Upload) assemble(o *Object, chosen map[uint16]string, unused *[]leftove
 func (u *Upload) Abort(ctx context.Context) error {
 	err := u.b.begin(ctx, u.key)
 	if err == nil {
-		err = u.abort()
+		err = u.b.at.abortUpload(ctx, u.key, u.id)
 	}
 	if err != nil && !errors.Is(err, ErrNoSuchUpload) {
 		return fmt.Errorf("abort upload of %q: %w", u.key, err)
 	}
 	return nil
-}
-
-func (u *Upload) abort() error {
-	var content contentID
-	err := u.locked(func(id contentID, _ uploadRow) error {
-		content = id
-		batch := u.b.store.db.Batch()
-		defer batch.Close()
-		batch.Delete(uploadKey(u.b.number, u.key, id))
-		batch.Set(garbageKey(id), nil)
-		return batch.Commit()
-	})
-	if err == nil {
-		u.b.store.collect(leftover{content: content, parts: true})
-	}
-	return err
-}
-
-// eachUpload calls f with each upload of a bucket that is not complete, sorted by
-// key, until it returns false.
-func (b *Bucket) eachUpload(f func(key string, id contentID, row uploadRow) bool) error {
-	prefix := numbered(rowUpload, b.number, "")
-	var failed error
-	err := b.store.db.Scan(prefix, keyed.After(prefix), func(k, v []byte) bool {
-		key, id, err := splitUploadKey(k[len(prefix):])
-		var row uploadRow
-		if err == nil {
-			err = json.Unmarshal(v, &row)
-		}
-		if err != nil {
-			failed = fmt.Errorf("upload of %q: %w", k[len(prefix):], err)
-			return false
-		}
-		return f(key, id, row)
-	})
-	return errors.Join(err, failed)
 }

@@ -53,6 +53,7 @@ func (s *Store) bucket(name string) (*Bucket, error) {
 		return nil, err
 	}
 	b := &Bucket{name: name, number: r.Number, store: s}
+	b.at = local{b}
 	s.buckets[name] = b
 	return b, nil
 }
@@ -227,7 +228,7 @@ func (s *Store) deleteBucket(b *Bucket) (uploads []contentID, err error) {
 	}
 	batch := s.db.Batch()
 	defer batch.Close()
-	err = b.eachUpload(func(_ string, id contentID, _ uploadRow) bool {
+	err = local{b}.eachUpload(func(_ string, id contentID, _ uploadRow) bool {
 		batch.Set(garbageKey(id), nil)
 		uploads = append(uploads, id)
 		return true

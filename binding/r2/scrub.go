@@ -48,7 +48,7 @@ func (s *Store) Scrub(ctx context.Context) (found Scrubbed, err error) {
 			continue // deleted meanwhile
 		}
 		if err == nil {
-			err = b.scrub(ctx, &found)
+			err = local{b}.scrub(ctx, &found)
 		}
 		if err != nil {
 			return found, fmt.Errorf("scrub bucket %s: %w", info.Name, err)
@@ -59,7 +59,7 @@ func (s *Store) Scrub(ctx context.Context) (found Scrubbed, err error) {
 
 // scrub takes keys in portions, so that no iterator of the store is held while
 // their content is read.
-func (b *Bucket) scrub(ctx context.Context, found *Scrubbed) error {
+func (b local) scrub(ctx context.Context, found *Scrubbed) error {
 	lower := objectKey(b.number, "")
 	upper := keyed.After(lower)
 	base := len(lower)
@@ -85,7 +85,7 @@ func (b *Bucket) scrub(ctx context.Context, found *Scrubbed) error {
 }
 
 // verify reads the object of a key, and notes what it finds.
-func (b *Bucket) verify(ctx context.Context, key string, found *Scrubbed) error {
+func (b local) verify(ctx context.Context, key string, found *Scrubbed) error {
 	for {
 		o, pinned, err := b.hold(key)
 		if errors.Is(err, ErrNoSuchKey) {

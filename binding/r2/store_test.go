@@ -275,7 +275,7 @@ func TestSSEC(t *testing.T) {
 		return err
 	}))
 	for _, id := range []string{"locked", "small"} {
-		o, err := b.lookup(id)
+		o, err := local{b}.lookup(id)
 		f.ok(err)
 		p, _, err := f.part(o.content, 0)
 		f.ok(err)
@@ -493,7 +493,7 @@ func TestDamage(t *testing.T) {
 		t.Errorf("scrub of what is sound: %+v", found)
 	}
 	path := func(key string) string {
-		o, err := b.lookup(key)
+		o, err := local{b}.lookup(key)
 		f.ok(err)
 		p, _, err := f.part(o.content, 0)
 		f.ok(err)
@@ -505,7 +505,7 @@ func TestDamage(t *testing.T) {
 	f.ok(err)
 	f.ok(file.Close())
 	f.ok(os.Remove(path("gone")))
-	o, err := b.lookup("inline")
+	o, err := local{b}.lookup("inline")
 	f.ok(err)
 	p, _, err := f.part(o.content, 0)
 	f.ok(err)
