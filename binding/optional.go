@@ -220,3 +220,25 @@ type Absentee interface {
 	// follows the account in their paths, that belong to it.
 	Absent() (product string, paths []string)
 }
+
+// Hosted answers for hosts of its own, without a Worker: a public bucket. A Kind
+// may be one, and so may what is no Kind; package platform has the list.
+type Hosted interface {
+	// Hosted returns who has a host, or nil. The host is in lower case, without
+	// port and without a dot at its end. It is asked for every request, so it must
+	// not wait.
+	Hosted(host string) *HostOwner
+}
+
+// HostOwner is who has a host. Nobody else gets it: no Worker as a custom domain,
+// and no other Hosted.
+type HostOwner struct {
+	// Name is for people: "the R2 bucket photos".
+	Name string
+	// Handler answers all requests to the host.
+	Handler http.Handler
+	// Raw requests and responses are left as they are: the edge does not normalize
+	// the URL, and neither compresses nor changes Accept-Encoding. It is for
+	// requests that are signed.
+	Raw bool
+}

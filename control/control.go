@@ -69,6 +69,9 @@ type Options struct {
 	Normalization config.Normalization
 	// Crons has what became of cron triggers. Nil: nothing is kept.
 	Crons *cron.History
+	// HostOwner names, for people, what has a host that no Worker can have; empty if
+	// nothing does. It is asked while nothing else can take a host. Nil: nothing has.
+	HostOwner func(host string) string
 	// Memory is what requests take that are held in memory. Nil: no bound.
 	Memory *budget.Budget
 	// Log receives internal errors. Default: discarded.

@@ -24,7 +24,7 @@ func domainJSON(d state.Domain) map[string]any {
 }
 
 // makeDomain validates a custom domain and finds its zone.
-func makeDomain(tx *state.Tx, o origin, worker string) (state.Domain, error) {
+func (s *server) makeDomain(tx *state.Tx, o origin, worker string) (state.Domain, error) {
 	hostname := strings.ToLower(o.Hostname)
 	if err := checkHostname(hostname); err != nil {
 		return state.Domain{}, badRequest(10081, "%q is not a valid hostname for a custom domain: %v", o.Hostname, err)
@@ -36,6 +36,11 @@ func makeDomain(tx *state.Tx, o origin, worker string) (state.Domain, error) {
 	if !inZone(hostname, zone.Name) {
 		return state.Domain{}, badRequest(10081, "the custom domain %s is not in the zone %s", hostname, zone.Name)
 	}
+	if s.HostOwner != nil {
+		if owner := s.HostOwner(hostname); owner != "" {
+			return state.Domain{}, api.Errorf(http.StatusConflict, 100117, "the hostname %s already belongs to %s", hostname, owner)
+		}
+	}
 	return state.Domain{Hostname: hostname, Worker: worker, Zone: zone.ID, ZoneName: zone.Name}, nil
 }
 
@@ -46,10 +51,10 @@ type changes struct {
 
 // compareDomains makes the changes that lead to the wanted origins. Domains
 // that are not among them are removed when replace is set.
-func compareDomains(tx *state.Tx, worker string, wanted []origin, replace bool) (c changes, err error) {
+func (s *server) compareDomains(tx *state.Tx, worker string, wanted []origin, replace bool) (c changes, err error) {
 	keep := map[string]bool{}
 	for _, o := range wanted {
-		d, err := makeDomain(tx, o, worker)
+		d, err := s.makeDomain(tx, o, worker)
 		if err != nil {
 			return c, err
 		}
@@ -94,7 +99,7 @@ func (s *server) domainChangeset(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		c, err = compareDomains(tx, worker.Name, wanted, r.URL.Query().Get("replace_state") == "true")
+		c, err = s.compareDomains(tx, worker.Name, wanted, r.URL.Query().Get("replace_state") == "true")
 		return err
 	})
 	if err != nil {
@@ -131,7 +136,7 @@ func (s *server) putScriptDomains(w http.ResponseWriter, r *http.Request) error 
 		if err != nil {
 			return err
 		}
-		c, err := compareDomains(tx, worker.Name, body.Origins, true)
+		c, err := s.compareDomains(tx, worker.Name, body.Origins, true)
 		if err != nil {
 			return err
 		}
@@ -205,7 +210,7 @@ func (s *server) putDomain(w http.ResponseWriter, r *http.Request) error {
 			return orNotFound(err, notFound(body.Service))
 		}
 		var err error
-		if d, err = makeDomain(tx, body.origin, body.Service); err != nil {
+		if d, err = s.makeDomain(tx, body.origin, body.Service); err != nil {
 			return err
 		}
 		old, err := tx.DomainByHostname(d.Hostname)

@@ -65,6 +65,10 @@ type Options struct {
 	// Hosts are the "host:port" at which clients reach this edge itself. A
 	// Worker's fetch() of one of them stays inside, whatever Worker answers there.
 	Hosts []string
+	// Hosted reports whether a stage answers for a host (in lower case, without
+	// port), and whether it takes the URL as the client sent it. It is asked for
+	// every request. Nil: there are no such hosts.
+	Hosted func(host string) (hosted, raw bool)
 	// Trusted are the proxies whose X-Forwarded-For, X-Forwarded-Proto and
 	// CF-Connecting-IP are believed. Default: none.
 	Trusted []netip.Prefix
@@ -244,10 +248,7 @@ func protect(h Handler, w http.ResponseWriter, r *http.Request) (err error) {
 // route is the end of the pipeline.
 func (e *Edge) route(w http.ResponseWriter, r *http.Request) error {
 	x, ok := r.Context().Value(exchangeKey{}).(*exchange)
-	host := canonical(r.Host)
-	if ok && x.asked != "" {
-		host = x.asked
-	}
+	host := HostOf(r)
 	to, found := e.table.Load().find(telemetry.RequestFrom(r.Context()).Scheme, host, target.URI(r.URL))
 	if !found {
 		f := fault.NotConfigured.With(fmt.Sprintf("No Worker answers for the host %q.", host), nil)
@@ -281,8 +282,23 @@ func (e *Edge) Local(host string) http.Handler {
 }
 
 // Serves reports whether a route, a custom domain or the workers domain gives
-// any path of host to a Worker. The default Worker does not count.
-func (e *Edge) Serves(host string) bool { return e.table.Load().serves(canonical(host)) }
+// any path of host to a Worker, or a stage answers for it. The default Worker
+// does not count.
+func (e *Edge) Serves(host string) bool {
+	host = canonical(host)
+	if e.table.Load().serves(host) {
+		return true
+	}
+	hosted, _ := e.hosted(host)
+	return hosted
+}
+
+func (e *Edge) hosted(host string) (hosted, raw bool) {
+	if e.options.Hosted == nil {
+		return false, false
+	}
+	return e.options.Hosted(host)
+}
 
 // Find says which Worker a request for host and path goes to, and which version
 // if a preview URL names one. worker is empty when nobody serves it.

@@ -30,6 +30,14 @@ func Rename(r *http.Request, host string) {
 	r.Host = host
 }
 
+// HostOf is the host that a request is routed by, in lower case and without port.
+func HostOf(r *http.Request) string {
+	if x, ok := r.Context().Value(exchangeKey{}).(*exchange); ok && x.asked != "" {
+		return x.asked
+	}
+	return canonical(r.Host)
+}
+
 // Unwrap is for http.ResponseController.
 func (x *exchange) Unwrap() http.ResponseWriter { return x.ResponseWriter }
 

@@ -14,11 +14,16 @@ import (
 //
 // A fragment, which no client ought to send, is dropped, and the query is
 // encoded as the URL standard has it; both are what wrangler dev does.
+// Options.Hosted may exempt a host.
 //
 // Source: https://developers.cloudflare.com/rules/normalization/how-it-works/
 func (e *Edge) normalize(r *http.Request) {
 	u := r.URL
 	if u.Path == "*" {
+		return
+	}
+	host := canonical(r.Host)
+	if _, raw := e.hosted(host); raw {
 		return
 	}
 	was, query := target.Path(u), u.RawQuery
@@ -27,7 +32,7 @@ func (e *Edge) normalize(r *http.Request) {
 		query, u.ForceQuery = "", false
 	}
 	query, _, _ = strings.Cut(query, "#")
-	path = normalPath(e.normalization(canonical(r.Host)), path)
+	path = normalPath(e.normalization(host), path)
 	query = encodeQuery(query)
 	if path == was && query == u.RawQuery && u.Host == "" {
 		return

@@ -8,13 +8,14 @@ import (
 // pipeline lists the stages that a request goes through before its Worker, in
 // order. The order is Cloudflare's: connection limits, firewall, rate limits,
 // access, rewrites, cache. o.Stages are the stages of whoever embeds the
-// platform.
-func pipeline(o Options) []edge.Stage {
-	var stages []edge.Stage
+// platform. Who has hosts of its own answers in the place of the Workers, behind
+// everything else; who takes requests as they are comes first.
+func pipeline(o Options, list hosts) []edge.Stage {
+	stages := []edge.Stage{hosted{list, true}}
 	if !o.NoCompression {
 		// A response passes the stages upwards, and whoever looks into its body or
 		// keeps it wants the original: compression comes last, so it is first here.
 		stages = append(stages, compress.New(compress.Options{}))
 	}
-	return append(stages, o.Stages...)
+	return append(append(stages, o.Stages...), hosted{list, false})
 }

@@ -228,8 +228,9 @@ func (p *Platform) open(ctx context.Context, o Options) (err error) {
 	p.Edge = edge.New(edge.Options{
 		Source:        o.Source,
 		Target:        p.Engine.Dispatch,
-		Stages:        pipeline(o),
+		Stages:        pipeline(o, p.Stores.hosts),
 		Hosts:         o.Hosts,
+		Hosted:        p.Stores.hosts.served,
 		Trusted:       o.Trusted,
 		Normalization: o.Normalization,
 		MaxConns:      o.MaxConns, MaxConnsPerClient: o.MaxConnsPerClient, BodyTimeout: o.BodyTimeout,

@@ -51,6 +51,7 @@ type Stores struct {
 	code   *blob.Store
 	blobs  map[string]*blob.Store
 	opened []io.Closer // among the kinds
+	hosts  hosts       // among the kinds, and beside them
 	// contents are what the directory had before it was opened.
 	contents contents
 	// memory is lent to calls of bindings, uploads to requests of the REST API.
@@ -102,7 +103,8 @@ func OpenStores(ctx context.Context, o StoreOptions) (stores *Stores, holder Hol
 	if err != nil {
 		return nil, holder, err
 	}
-	s := &Stores{Dir: o.Dir, Kinds: Kinds(), lock: lock, blobs: map[string]*blob.Store{}, memory: NewMemory(o.Memory), uploads: newUploadMemory(o.UploadMemory), log: o.Logger}
+	kinds := Kinds()
+	s := &Stores{Dir: o.Dir, Kinds: kinds, hosts: hostsOf(kinds), lock: lock, blobs: map[string]*blob.Store{}, memory: NewMemory(o.Memory), uploads: newUploadMemory(o.UploadMemory), log: o.Logger}
 	if err := s.open(ctx, o); err != nil {
 		return nil, Holder{}, errors.Join(fmt.Errorf("open data directory %s: %w", o.Dir, err), s.Close())
 	}
@@ -212,8 +214,9 @@ func (s *Stores) Close() error {
 }
 
 // API is the REST API of the control plane and of the kinds. o says what else it
-// works with; its State, Auth, Kinds, Routes, Memory, Log and Crons are set here.
+// works with; its State, Auth, Kinds, Routes, Memory, Log, Crons and
+// HostOwner are set here.
 func (s *Stores) API(ctx context.Context, o control.Options) (http.Handler, error) {
-	o.State, o.Auth, o.Kinds, o.Routes, o.Memory, o.Log, o.Crons = s.State, s.Auth, s.Kinds, s.routes(), s.uploads, s.log, s.Crons
+	o.State, o.Auth, o.Kinds, o.Routes, o.Memory, o.Log, o.Crons, o.HostOwner = s.State, s.Auth, s.Kinds, s.routes(), s.uploads, s.log, s.Crons, s.hosts.name
 	return control.New(ctx, o)
 }
