@@ -87,6 +87,26 @@ type Maker interface {
 	Make(ctx context.Context, b config.Binding) error
 }
 
+// Provisioner is a Kind whose resources the REST API can make as a project's
+// configuration names them; see `selvage provision`.
+type Provisioner interface {
+	// Provision says what a binding, or a trigger, of the Worker names. It leaves
+	// out what has no id or name yet: wrangler makes that.
+	Provision(worker string, b config.Binding) ([]Provision, error)
+}
+
+// Provision is a resource and how the REST API makes it.
+type Provision struct {
+	// Name is for people: "queue jobs".
+	Name string
+	// Find is the path, below the account's, that answers 404 or with an empty list
+	// unless the resource is there.
+	Find string
+	// Create is the path, below the account's, to which Body is posted, as JSON.
+	Create string
+	Body   map[string]string
+}
+
 // Deployer is a Kind that not every Worker may be deployed with.
 type Deployer interface {
 	// Deployable says why a version of that Worker is refused because of b.

@@ -34,6 +34,7 @@ type commands struct {
 	Config    configCommand    `cmd:"" help:"Work with a server's configuration."`
 	Analytics analyticsCommand `cmd:"" help:"Query the data sets of Analytics Engine."`
 	Crons     cronsCommand     `cmd:"" help:"List the last runs of cron triggers, with their outcomes."`
+	Provision provisionCommand `cmd:"" help:"Make on a server what projects name: databases, namespaces, buckets, queues."`
 	D1        d1Command        `cmd:"" name:"d1" help:"Query D1 databases and apply their migrations."`
 	KV        kvCommand        `cmd:"" name:"kv" help:"Read and write Workers KV."`
 	R2        r2Command        `cmd:"" name:"r2" help:"Verify R2 objects."`

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -25,8 +26,9 @@ import (
 // code answers, so nothing can be corrupted by using both.
 type client struct {
 	http    *http.Client
+	base    string // URL of the API
 	account string
-	secret  string // of the local API
+	header  http.Header // what lets us in
 	close   func() error
 }
 
@@ -82,18 +84,24 @@ func dial(ctx context.Context, socket, secret string) (*client, error) {
 				return (&net.Dialer{}).DialContext(ctx, "unix", socket)
 			},
 		}},
-		secret: secret,
+		base:   "http://selvage/client/v4",
+		header: http.Header{platform.LocalHeader: {secret}},
 		close:  func() error { return nil },
 	}
+	return c, c.enter(ctx)
+}
+
+// enter asks for the account.
+func (c *client) enter(ctx context.Context) error {
 	var accounts []struct{ ID string }
 	if err := c.call(ctx, http.MethodGet, "/accounts", nil, &accounts); err != nil {
-		return nil, fmt.Errorf("ask the running server: %w", err)
+		return fmt.Errorf("ask the running server: %w", err)
 	}
 	if len(accounts) == 0 {
-		return nil, errors.New("the running server has no account")
+		return errors.New("the running server has no account")
 	}
 	c.account = accounts[0].ID
-	return c, nil
+	return nil
 }
 
 // resource finds a database or KV namespace by what a project that runs beside
@@ -185,11 +193,11 @@ func (c *client) send(ctx context.Context, method, path string, body any) (*http
 		}
 		reader = bytes.NewReader(data)
 	}
-	request, err := http.NewRequestWithContext(ctx, method, "http://selvage/client/v4"+path, reader)
+	request, err := http.NewRequestWithContext(ctx, method, c.base+path, reader)
 	if err != nil {
 		return nil, err
 	}
-	request.Header.Set(platform.LocalHeader, c.secret)
+	maps.Copy(request.Header, c.header)
 	return c.http.Do(request)
 }
 

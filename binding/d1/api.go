@@ -104,11 +104,18 @@ func (s *Store) details(ctx context.Context, i Info) (*databaseJSON, error) {
 func (s *Store) apiCreate(w http.ResponseWriter, r *http.Request) error {
 	var in struct {
 		Name string `json:"name"`
+		// UUID is the id to have, which Cloudflare's API does not know; see Provision.
+		UUID string `json:"uuid"`
 	}
 	if err := api.Decode(r, &in); err != nil {
 		return err
 	}
-	info, err := s.Create(r.Context(), in.Name)
+	info, err := Info{}, error(nil)
+	if in.UUID == "" {
+		info, err = s.Create(r.Context(), in.Name)
+	} else {
+		info, err = s.CreateAs(r.Context(), in.UUID, in.Name)
+	}
 	if err != nil {
 		return apiError(err)
 	}

@@ -82,7 +82,7 @@ func (k *kind) database(b config.Binding) (*Database, error) {
 	}
 	db, err := k.store.Database(context.Background(), s.ID)
 	if errors.Is(err, ErrNotFound) {
-		return nil, fmt.Errorf("binding %s (d1): there is no database with id %s; create one with `wrangler d1 create`", b.Name, s.ID)
+		return nil, fmt.Errorf("binding %s (d1): there is no database with id %s; create one with `wrangler d1 create`, or this one with `selvage provision`", b.Name, s.ID)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("binding %s (d1): %w", b.Name, err)

@@ -1,9 +1,11 @@
 package d1
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
+	"net/url"
 	"path/filepath"
 
 	"github.com/selvage-edge/selvage/api"
@@ -15,6 +17,7 @@ import (
 var (
 	_ binding.Opener      = (*kind)(nil)
 	_ binding.Maker       = (*kind)(nil)
+	_ binding.Provisioner = (*kind)(nil)
 	_ binding.Filer       = (*kind)(nil)
 	_ binding.Measurer    = (*kind)(nil)
 	_ binding.Router      = (*kind)(nil)
@@ -61,6 +64,23 @@ func (k *kind) Make(ctx context.Context, b config.Binding) error {
 		return fmt.Errorf("binding %s (d1): %w", b.Name, err)
 	}
 	return nil
+}
+
+// Provision implements binding.Provisioner.
+func (k *kind) Provision(_ string, b config.Binding) ([]binding.Provision, error) {
+	var s struct {
+		settings
+		Name string `json:"database_name"`
+	}
+	if err := b.Decode(&s); err != nil || s.ID == "" {
+		return nil, err
+	}
+	name := cmp.Or(s.Name, b.Name)
+	return []binding.Provision{{
+		Name: fmt.Sprintf("D1 database %s (%s)", name, s.ID),
+		Find: "/d1/database/" + url.PathEscape(s.ID), Create: "/d1/database",
+		Body: map[string]string{"name": name, "uuid": s.ID},
+	}}, nil
 }
 
 // Measure implements binding.Measurer.

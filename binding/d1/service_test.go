@@ -89,7 +89,7 @@ func TestBinding(t *testing.T) {
 		want     string // in the error; empty for none
 	}{
 		{"exists", info.ID, false, nil, ""},
-		{"unknown", "nope", false, nil, "there is no database with id nope; create one with `wrangler d1 create`"},
+		{"unknown", "nope", false, nil, "there is no database with id nope; create one with `wrangler d1 create`, or this one with `selvage provision`"},
 		{"on demand", "nope", true, nil, ""},
 		{"no id", "", true, nil, "id is missing"},
 		{"RPC flag", info.ID, false, []string{"d1_binding_jsrpc"}, "d1_binding_jsrpc is not supported"},

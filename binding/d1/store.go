@@ -249,6 +249,18 @@ func (s *Store) Create(ctx context.Context, name string) (Info, error) {
 	return s.insert(ctx, uuid.NewString(), name)
 }
 
+// CreateAs makes a database with an id of the caller's, of 1 to 64 letters,
+// digits, "-" and "_". Otherwise it is as Create.
+func (s *Store) CreateAs(ctx context.Context, id, name string) (Info, error) {
+	if !validName.MatchString(name) {
+		return Info{}, errorf("invalid database name %q: use 1 to 64 letters, digits, hyphens and underscores", name)
+	}
+	if !validName.MatchString(id) {
+		return Info{}, errorf("invalid database id %q: use 1 to 64 letters, digits, hyphens and underscores", id)
+	}
+	return s.insert(ctx, id, name)
+}
+
 func (s *Store) insert(ctx context.Context, id, name string) (Info, error) {
 	info := Info{ID: id, Name: name, Created: time.UnixMilli(s.opts.Now().UnixMilli()).UTC()}
 	err := s.registry.Write(ctx, func(c *sqlite.Conn) error {
@@ -263,6 +275,10 @@ func (s *Store) insert(ctx context.Context, id, name string) (Info, error) {
 				return ErrExists
 			case count >= MaxDatabases:
 				return ErrTooMany
+			}
+			// A crash between the two steps of Delete may have left the old file.
+			if err := (&Database{path: databasePath(s.dir, fileName(id))}).remove(); err != nil {
+				return err
 			}
 			return c.Exec("INSERT INTO database (id, name, created) VALUES (?, ?, ?)", id, name, info.Created)
 		})
@@ -384,10 +400,6 @@ func (s *Store) Ensure(ctx context.Context, id string) (*Database, error) {
 	}
 	if id == "" || len(id) > 256 {
 		return nil, errorf("invalid database id %q: use 1 to 256 characters", id)
-	}
-	// A crash between the two steps of Delete may have left the old file.
-	if err := (&Database{path: databasePath(s.dir, fileName(id))}).remove(); err != nil {
-		return nil, err
 	}
 	if _, err := s.insert(ctx, id, id); err != nil && !errors.Is(err, ErrExists) {
 		return nil, err

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -26,6 +27,21 @@ func TestStore(t *testing.T) {
 	one, err := store.Create(ctx, "one")
 	if err != nil {
 		t.Fatal(err)
+	}
+	for _, as := range []struct{ id, name, want string }{
+		{"11111111-2222-4333-8444-555555555555", "as", ""},
+		{"11111111-2222-4333-8444-555555555555", "other", d1.ErrExists.Error()},
+		{"22222222-2222-4333-8444-555555555555", "as", d1.ErrExists.Error()},
+		{"../x", "other", "invalid database id"},
+		{"x", "no name", "invalid database name"},
+	} {
+		info, err := store.CreateAs(ctx, as.id, as.name)
+		if as.want == "" && (err != nil || info.ID != as.id || info.Name != as.name) || as.want != "" && (err == nil || !strings.Contains(err.Error(), as.want)) {
+			t.Errorf("CreateAs %s %s: %v, %v; want %q", as.id, as.name, info, err, as.want)
+		}
+	}
+	if err := store.Delete(ctx, "11111111-2222-4333-8444-555555555555"); err != nil {
+		t.Error(err)
 	}
 	if _, err := store.Create(ctx, "one"); !errors.Is(err, d1.ErrExists) {
 		t.Errorf("the same name again: %v", err)

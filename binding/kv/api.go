@@ -62,6 +62,8 @@ func report(err error) error {
 		return api.Errorf(http.StatusNotFound, codeNamespaceNotFound, "namespace not found")
 	case errors.Is(err, ErrTitleTaken):
 		return api.Errorf(http.StatusBadRequest, codeTitleTaken, "%v", ErrTitleTaken)
+	case errors.Is(err, ErrIDTaken):
+		return api.Errorf(http.StatusBadRequest, codeTitleTaken, "%v", ErrIDTaken)
 	}
 	return err
 }
@@ -82,11 +84,20 @@ type titleRequest struct {
 }
 
 func (a rest) create(w http.ResponseWriter, r *http.Request) error {
-	var req titleRequest
+	var req struct {
+		titleRequest
+		// ID is the id to have, which Cloudflare's API does not know; see Provision.
+		ID string `json:"id"`
+	}
 	if err := api.Decode(r, &req); err != nil {
 		return err
 	}
-	info, err := a.s.CreateNamespace(r.Context(), req.Title)
+	info, err := Info{}, error(nil)
+	if req.ID == "" {
+		info, err = a.s.CreateNamespace(r.Context(), req.Title)
+	} else {
+		info, err = a.s.CreateNamespaceAs(r.Context(), req.ID, req.Title)
+	}
 	if err != nil {
 		return err
 	}

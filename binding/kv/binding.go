@@ -87,7 +87,7 @@ func (k *Kind) namespace(b config.Binding) (*Namespace, error) {
 	}
 	n, err := k.store.Namespace(id)
 	if errors.Is(err, ErrNamespaceNotFound) {
-		return nil, fmt.Errorf("binding %s (kv_namespace): there is no KV namespace with id %q; create one with `wrangler kv namespace create %s` and use the id it prints", b.Name, id, b.Name)
+		return nil, fmt.Errorf("binding %s (kv_namespace): there is no KV namespace with id %q; create one with `wrangler kv namespace create %s` and use the id it prints, or this one with `selvage provision`", b.Name, id, b.Name)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("binding %s (kv_namespace): %w", b.Name, err)

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
+	"strings"
 
 	"github.com/selvage-edge/selvage/api"
 	"github.com/selvage-edge/selvage/binding"
@@ -15,6 +17,7 @@ import (
 var (
 	_ binding.Opener      = (*Kind)(nil)
 	_ binding.Maker       = (*Kind)(nil)
+	_ binding.Provisioner = (*Kind)(nil)
 	_ binding.Bounded     = (*Kind)(nil)
 	_ binding.Sweeper     = (*Kind)(nil)
 	_ binding.Measurer    = (*Kind)(nil)
@@ -54,6 +57,23 @@ func (k *Kind) Make(_ context.Context, b config.Binding) error {
 		return fmt.Errorf("binding %s (kv_namespace): %w", b.Name, err)
 	}
 	return nil
+}
+
+// Provision implements binding.Provisioner. The title is the one that wrangler
+// gives to a namespace that it makes itself.
+func (k *Kind) Provision(worker string, b config.Binding) ([]binding.Provision, error) {
+	var s struct {
+		ID string `json:"namespace_id"`
+	}
+	if err := b.Decode(&s); err != nil || s.ID == "" {
+		return nil, err
+	}
+	title := worker + "-" + strings.ToLower(strings.ReplaceAll(b.Name, "_", "-"))
+	return []binding.Provision{{
+		Name: fmt.Sprintf("KV namespace %s (%s)", title, s.ID),
+		Find: "/storage/kv/namespaces/" + url.PathEscape(s.ID), Create: "/storage/kv/namespaces",
+		Body: map[string]string{"title": title, "id": s.ID},
+	}}, nil
 }
 
 // Sweep implements binding.Sweeper: crashes, and races between puts of the same

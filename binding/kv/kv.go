@@ -66,6 +66,8 @@ var (
 	ErrNamespaceNotFound = errors.New("namespace not found")
 	// ErrTitleTaken: another namespace has the title.
 	ErrTitleTaken = errors.New("a namespace with this account ID and title already exists")
+	// ErrIDTaken: there is a namespace with the id.
+	ErrIDTaken = errors.New("a namespace with this id already exists")
 )
 
 // Error is a refusal: the caller asked for something KV does not allow.

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"regexp"
 	"slices"
 	"unicode/utf8"
 
@@ -92,17 +93,31 @@ func (s *Store) Ensure(id string) (*Namespace, error) {
 // CreateNamespace makes an empty namespace. The error is ErrTitleTaken if
 // another one has the title.
 func (s *Store) CreateNamespace(ctx context.Context, title string) (Info, error) {
+	var random [16]byte
+	rand.Read(random[:])
+	return s.CreateNamespaceAs(ctx, hex.EncodeToString(random[:]), title)
+}
+
+var validID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+
+// CreateNamespaceAs is CreateNamespace with an id of the caller's, of 1 to 64
+// letters, digits, "-" and "_". The error is ErrIDTaken if there is a namespace
+// with that id.
+func (s *Store) CreateNamespaceAs(ctx context.Context, id, title string) (Info, error) {
+	if !validID.MatchString(id) {
+		return Info{}, refuse(http.StatusBadRequest, "Namespace id %q is not 1 to 64 letters, digits, hyphens and underscores", id)
+	}
 	if err := checkTitle(title); err != nil {
 		return Info{}, err
 	}
 	if err := ctx.Err(); err != nil {
 		return Info{}, err
 	}
-	var random [16]byte
-	rand.Read(random[:])
-	id := hex.EncodeToString(random[:])
 	s.registry.Lock()
 	defer s.registry.Unlock()
+	if _, err := s.namespace(id); err != ErrNamespaceNotFound {
+		return Info{}, cmp.Or(err, ErrIDTaken)
+	}
 	if err := s.create(id, title); err != nil {
 		return Info{}, err
 	}

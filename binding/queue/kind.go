@@ -2,8 +2,10 @@ package queue
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 
 	"github.com/selvage-edge/selvage/api"
 	"github.com/selvage-edge/selvage/binding"
@@ -12,15 +14,16 @@ import (
 )
 
 var (
-	_ binding.Opener   = (*Kind)(nil)
-	_ binding.Maker    = (*Kind)(nil)
-	_ binding.Deployer = (*Kind)(nil)
-	_ binding.Sweeper  = (*Kind)(nil)
-	_ binding.Measurer = (*Kind)(nil)
-	_ binding.Router   = (*Kind)(nil)
-	_ binding.Runner   = (*Kind)(nil)
-	_ binding.Holder   = (*Kind)(nil)
-	_ binding.Bounded  = (*Kind)(nil)
+	_ binding.Opener      = (*Kind)(nil)
+	_ binding.Maker       = (*Kind)(nil)
+	_ binding.Provisioner = (*Kind)(nil)
+	_ binding.Deployer    = (*Kind)(nil)
+	_ binding.Sweeper     = (*Kind)(nil)
+	_ binding.Measurer    = (*Kind)(nil)
+	_ binding.Router      = (*Kind)(nil)
+	_ binding.Runner      = (*Kind)(nil)
+	_ binding.Holder      = (*Kind)(nil)
+	_ binding.Bounded     = (*Kind)(nil)
 
 	_ binding.LocalRouter = (*Kind)(nil)
 )
@@ -41,6 +44,29 @@ func (k *Kind) Make(_ context.Context, b config.Binding) error {
 		return fmt.Errorf("binding %s (queue): %w", b.Name, err)
 	}
 	return nil
+}
+
+// Provision implements binding.Provisioner. A consumer's dead letter queue is made
+// with the consumer.
+func (k *Kind) Provision(_ string, b config.Binding) ([]binding.Provision, error) {
+	var s struct {
+		Name     string          `json:"queue_name"`
+		Consumer json.RawMessage `json:"settings"`
+	}
+	if err := b.Decode(&s); err != nil {
+		return nil, err
+	}
+	if s.Consumer != nil { // a trigger
+		s.Name = b.Name
+	}
+	if s.Name == "" {
+		return nil, nil
+	}
+	return []binding.Provision{{
+		Name: "queue " + s.Name,
+		Find: "/queues?name=" + url.QueryEscape(s.Name), Create: "/queues",
+		Body: map[string]string{"queue_name": s.Name},
+	}}, nil
 }
 
 // Deployable implements binding.Deployer.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/url"
 
 	"github.com/selvage-edge/selvage/api"
 	"github.com/selvage-edge/selvage/binding"
@@ -14,6 +15,7 @@ import (
 var (
 	_ binding.Opener      = (*Kind)(nil)
 	_ binding.Maker       = (*Kind)(nil)
+	_ binding.Provisioner = (*Kind)(nil)
 	_ binding.Deployer    = (*Kind)(nil)
 	_ binding.Bounded     = (*Kind)(nil)
 	_ binding.Sweeper     = (*Kind)(nil)
@@ -48,6 +50,21 @@ func (k *Kind) Make(_ context.Context, b config.Binding) error {
 		return fmt.Errorf("binding %s (r2_bucket): %w", b.Name, err)
 	}
 	return nil
+}
+
+// Provision implements binding.Provisioner.
+func (k *Kind) Provision(_ string, b config.Binding) ([]binding.Provision, error) {
+	var s struct {
+		Name string `json:"bucket_name"`
+	}
+	if err := b.Decode(&s); err != nil || s.Name == "" {
+		return nil, err
+	}
+	return []binding.Provision{{
+		Name: "R2 bucket " + s.Name,
+		Find: "/r2/buckets/" + url.PathEscape(s.Name), Create: "/r2/buckets",
+		Body: map[string]string{"name": s.Name},
+	}}, nil
 }
 
 // Deployable implements binding.Deployer.

@@ -1,6 +1,6 @@
 // Command templates runs a folder of wrangler projects, as they are, through
-// `selvage dev` and through the real wrangler's deploy to `selvage serve`, and
-// prints what became of each. It fetches nothing: whoever gives it projects has
+// `selvage dev`, and through `selvage provision` and the real wrangler's deploy to
+// `selvage serve`, and prints what became of each. It fetches nothing: whoever gives it projects has
 // installed what they need.
 //
 //	go run ./conformance/templates [-wrangler PATH] [-dev] DIR
@@ -62,6 +62,7 @@ func run(ctx context.Context, dir, wrangler string, deploy bool, out io.Writer) 
 			return err
 		}
 		defer s.stop()
+		s.selvage = selvage
 	}
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "project\tdev\tdeploy")
@@ -127,6 +128,11 @@ func (s *server) tryDeploy(ctx context.Context, project, wrangler string) error 
 		if wrangler, err = filepath.Abs(wrangler); err != nil {
 			return err
 		}
+	}
+	provision := exec.CommandContext(ctx, s.selvage, "provision", project)
+	provision.Env = append(os.Environ(), s.env...)
+	if text, err := provision.CombinedOutput(); err != nil {
+		return fmt.Errorf("selvage provision: %w: %s", err, complaint(string(text)))
 	}
 	cmd := exec.CommandContext(ctx, wrangler, "deploy")
 	cmd.Dir, cmd.Env = project, append(os.Environ(), s.env...)

@@ -88,8 +88,9 @@ func (p *process) stop() {
 // server is a `selvage serve` and what wrangler has to be told about it.
 type server struct {
 	*process
-	edge string // URL
-	env  []string
+	selvage string // the program
+	edge    string // URL
+	env     []string
 }
 
 func startServer(ctx context.Context, selvage, data string) (*server, error) {

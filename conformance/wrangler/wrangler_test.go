@@ -28,7 +28,7 @@ var clis = []struct {
 	scripts []string // nil: all
 }{
 	{"new", nil},
-	{"old", []string{"analytics", "assets", "deploy", "durable", "errors", "queues", "r2", "secret", "triggers", "versions", "workflows"}},
+	{"old", []string{"analytics", "assets", "deploy", "durable", "errors", "provision", "queues", "r2", "secret", "triggers", "versions", "workflows"}},
 }
 
 func TestWrangler(t *testing.T) {
@@ -60,6 +60,10 @@ func scripts(cli, path string) testscript.Params {
 			return cond == cli, nil
 		},
 		Setup: func(env *testscript.Env) error {
+			selvage, err := servertest.Program()
+			if err != nil {
+				return err
+			}
 			s := servertest.Start(env.T().(testing.TB))
 			env.Setenv("PATH", path)
 			home := filepath.Join(env.WorkDir, ".home")
@@ -74,6 +78,7 @@ func scripts(cli, path string) testscript.Params {
 				"WRANGLER_HIDE_BANNER":        "true", // the banner looks for updates
 				"CLOUDFLARE_CF_FETCH_ENABLED": "false",
 				"EDGE":                        s.Edge,
+				"SELVAGE":                     selvage,
 				"PORT":                        s.Edge[strings.LastIndexByte(s.Edge, ':')+1:],
 			} {
 				env.Setenv(name, value)

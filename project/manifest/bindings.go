@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/selvage-edge/selvage/config"
 )
@@ -158,6 +159,9 @@ func (b *binder) translateOne(t translation, n *node, path string) {
 	settings := map[string]any{}
 	for _, f := range t.fields {
 		for _, from := range f.from {
+			if b.opts.Deployed && (from == ownName || strings.HasPrefix(from, "preview_")) {
+				continue
+			}
 			if from == ownName {
 				settings[f.to] = name
 				break

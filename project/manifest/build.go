@@ -69,7 +69,7 @@ func (l *loader) loadAssets() {
 		return
 	}
 	a.Directory = l.path(a.Directory)
-	if info, err := os.Stat(a.Directory); l.m.Build.Command == "" && (err != nil || !info.IsDir()) {
+	if info, err := os.Stat(a.Directory); l.m.Build.Command == "" && !l.opts.Deployed && (err != nil || !info.IsDir()) {
 		hint := NeedsBuild(l.m.Root)
 		if hint != "" {
 			hint = "; " + hint

@@ -198,8 +198,8 @@ func (l *loader) loadIdentity() {
 		}
 		return
 	}
-	if build, _ := l.get("build"); build.get("command") != nil {
-		return // which may be what makes the entry point
+	if build, _ := l.get("build"); build.get("command") != nil || l.opts.Deployed {
+		return // a build may be what makes the entry point
 	}
 	if info, err := os.Stat(m.Main); errors.Is(err, os.ErrNotExist) {
 		hint := NeedsBuild(m.Root)

@@ -193,6 +193,10 @@ type Options struct {
 	Vars map[string]string
 	// Now tells the time for the default compatibility date. Default: time.Now.
 	Now func() time.Time
+	// Deployed: bindings name what they name in a deployment. The ids of previews,
+	// and the name of a binding in place of an id, are for development only. Entry
+	// point and static files need not be there yet.
+	Deployed bool
 
 	redirect *redirect // set by Load
 }
