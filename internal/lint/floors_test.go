@@ -19,7 +19,7 @@ const products = "binding/*"
 var floors = [][]string{
 	{"config", "fault", "telemetry", "api", "npm", "hop/target", "hop/await"}, // words and tools
 	{"storage/sqlite", "storage/blob", "storage/keyed", "storage/backup", "storage/budget", "hop", "edge/http1",
-		"engine/workerd", "engine/sandbox", "engine/cgroup", "project/nodecompat", "mail"}, // bytes, processes, hops
+		"engine/workerd", "engine/sandbox", "engine/cgroup", "project/nodecompat", "mail", "s3/sigv4"}, // bytes, processes, hops
 	{"storage/history", "project/bundle", "hop/ask"}, // storage on storage, bundles with what fills in Node.js, calls from a cell
 	{"binding", "project/manifest", "cli/settings"},  // contracts
 	{products},         // the kinds of binding
