@@ -279,6 +279,8 @@ func TestEveryEditIsInTheAuditLog(t *testing.T) {
 		{route: "POST {R}", body: `{"name":"files"}`, keep: "bucket", pattern: `"name":"([a-z]*)"`},
 		{route: "PATCH {R}/{bucket}"},
 		{route: "PUT {R}/{bucket}/lifecycle", body: `{"rules":[]}`},
+		{route: "PUT {R}/{bucket}/cors", body: `{"rules":[]}`},
+		{route: "DELETE {R}/{bucket}/cors"},
 		{route: "PUT {R}/{bucket}/objects/{key...}", body: secret},
 		{route: "DELETE {R}/{bucket}/objects/{key...}"},
 		{route: "DELETE {R}/{bucket}"},

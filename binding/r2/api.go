@@ -31,13 +31,12 @@ func (a rest) routes() []api.Route {
 		read("GET", one, a.info),
 		edit("PATCH", one, a.update),
 		edit("DELETE", one, a.remove),
-		read("GET", one+"/lifecycle", a.rules),
-		edit("PUT", one+"/lifecycle", a.setRules),
 		read("GET", one+"/objects", a.objects),
 		read("GET", object, a.get),
 		edit("PUT", object, a.put),
 		edit("DELETE", object, a.delete),
 	}
+	routes = append(routes, a.settingsRoutes(group)...)
 	for part, what := range absent {
 		routes = append(routes, read("GET", one+"/"+part, missing(what)), read("GET", one+"/"+part+"/{rest...}", missing(what)))
 	}
@@ -47,7 +46,7 @@ func (a rest) routes() []api.Route {
 // absent are parts of Cloudflare's API that are not there. Clients read them before
 // they change them, so the answer says what is missing.
 var absent = map[string]string{
-	"cors": "CORS rules", "domains": "domains", "local-uploads": "local uploads",
+	"domains": "domains", "local-uploads": "local uploads",
 	"lock": "lock rules", "sippy": "migrations (Sippy)",
 }
 
@@ -143,30 +142,6 @@ func (a rest) update(w http.ResponseWriter, r *http.Request) error {
 
 func (a rest) remove(w http.ResponseWriter, r *http.Request) error {
 	if err := a.s.DeleteBucket(r.Context(), r.PathValue("bucket")); err != nil {
-		return err
-	}
-	return api.Write(w, struct{}{})
-}
-
-// rulesJSON is the lifecycle rules of a bucket.
-type rulesJSON struct {
-	Rules []Rule `json:"rules"`
-}
-
-func (a rest) rules(w http.ResponseWriter, r *http.Request) error {
-	rules, err := a.s.Rules(r.Context(), r.PathValue("bucket"))
-	if err != nil {
-		return err
-	}
-	return api.Write(w, rulesJSON{rules})
-}
-
-func (a rest) setRules(w http.ResponseWriter, r *http.Request) error {
-	var req rulesJSON
-	if err := api.Decode(r, &req); err != nil {
-		return err
-	}
-	if err := a.s.SetRules(r.Context(), r.PathValue("bucket"), req.Rules); err != nil {
 		return err
 	}
 	return api.Write(w, struct{}{})

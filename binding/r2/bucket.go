@@ -16,7 +16,9 @@ type Bucket struct {
 	number  uint64
 	store   *Store
 	deleted atomic.Bool // set under store.commits
-	at      objects
+
+	settings atomic.Pointer[settings] // changed under store.registry
+	at       objects
 }
 
 // objects is where the objects of a bucket are. The bucket has checked keys and

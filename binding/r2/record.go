@@ -20,6 +20,7 @@ import (
 //
 //	n <name>                          bucket: JSON
 //	#                                 number given to the latest bucket
+//	s <number>                        what a bucket does beyond storing: JSON of settings
 //	o <number> <key>                  object: JSON, see objectRow
 //	u <number> <key, closed> <id>     upload that is not complete: JSON, see uploadRow
 //	p <id> <part>                     part of a content, see part
@@ -34,13 +35,14 @@ import (
 // The index is a hint: every part that is a blob has its row (both are written in
 // one batch), but a row may be stale, so whoever follows one looks at the part.
 const (
-	rowBucket  = 'n'
-	rowCounter = '#'
-	rowObject  = 'o'
-	rowUpload  = 'u'
-	rowPart    = 'p'
-	rowBlob    = 'b'
-	rowGarbage = 'g'
+	rowBucket   = 'n'
+	rowCounter  = '#'
+	rowSettings = 's'
+	rowObject   = 'o'
+	rowUpload   = 'u'
+	rowPart     = 'p'
+	rowBlob     = 'b'
+	rowGarbage  = 'g'
 )
 
 // contentID names a content. The id of an upload is that of the content it makes.

@@ -52,7 +52,12 @@ func (s *Store) bucket(name string) (*Bucket, error) {
 	if err != nil {
 		return nil, err
 	}
+	set, err := s.readSettings(r.Number)
+	if err != nil {
+		return nil, err
+	}
 	b := &Bucket{name: name, number: r.Number, store: s}
+	b.settings.Store(set)
 	b.at = local{b}
 	s.buckets[name] = b
 	return b, nil
@@ -239,6 +244,7 @@ func (s *Store) deleteBucket(b *Bucket) (uploads []contentID, err error) {
 	rows := numbered(rowUpload, b.number, "")
 	batch.DeleteRange(rows, keyed.After(rows))
 	batch.Delete(row(rowBucket, b.name))
+	batch.Delete(settingsKey(b.number))
 	if err := batch.Commit(); err != nil {
 		return nil, err
 	}

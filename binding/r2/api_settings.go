@@ -1,0 +1,76 @@
+package r2
+
+import (
+	"net/http"
+
+	"github.com/selvage-edge/selvage/api"
+)
+
+// settingsRoutes are the operations on a bucket's settings.
+func (a rest) settingsRoutes(group api.Group) []api.Route {
+	const one = "/accounts/{account}/r2/buckets/{bucket}"
+	return []api.Route{
+		group.Read("GET", one+"/lifecycle", a.rules),
+		group.Edit("PUT", one+"/lifecycle", a.setRules),
+		group.Read("GET", one+"/cors", a.cors),
+		group.Edit("PUT", one+"/cors", a.setCORS),
+		group.Edit("DELETE", one+"/cors", a.deleteCORS),
+	}
+}
+
+// rulesJSON is the lifecycle rules of a bucket.
+type rulesJSON struct {
+	Rules []Rule `json:"rules"`
+}
+
+func (a rest) rules(w http.ResponseWriter, r *http.Request) error {
+	rules, err := a.s.Rules(r.Context(), r.PathValue("bucket"))
+	if err != nil {
+		return err
+	}
+	return api.Write(w, rulesJSON{rules})
+}
+
+func (a rest) setRules(w http.ResponseWriter, r *http.Request) error {
+	var req rulesJSON
+	if err := api.Decode(r, &req); err != nil {
+		return err
+	}
+	if err := a.s.SetRules(r.Context(), r.PathValue("bucket"), req.Rules); err != nil {
+		return err
+	}
+	return api.Write(w, struct{}{})
+}
+
+type corsJSON struct {
+	Rules CORS `json:"rules"`
+}
+
+func (a rest) cors(w http.ResponseWriter, r *http.Request) error {
+	rules, err := a.s.CORS(r.Context(), r.PathValue("bucket"))
+	if err != nil {
+		return err
+	}
+	if len(rules) == 0 {
+		return ErrNoCORS
+	}
+	return api.Write(w, corsJSON{rules})
+}
+
+func (a rest) setCORS(w http.ResponseWriter, r *http.Request) error {
+	var req corsJSON
+	if err := api.Decode(r, &req); err != nil {
+		return err
+	}
+	if err := a.s.SetCORS(r.Context(), r.PathValue("bucket"), req.Rules); err != nil {
+		return err
+	}
+	return api.Write(w, struct{}{})
+}
+
+func (a rest) deleteCORS(w http.ResponseWriter, r *http.Request) error {
+	if err := a.s.SetCORS(r.Context(), r.PathValue("bucket"), nil); err != nil {
+		return err
+	}
+	return api.Write(w, struct{}{})
+}
