@@ -210,7 +210,7 @@ func (a rest) get(w http.ResponseWriter, r *http.Request) error {
 	defer object.Close()
 	h := w.Header()
 	h.Set("Content-Type", "application/octet-stream")
-	object.HTTP.headers(h)
+	object.HTTP.Headers(h)
 	h.Set("Content-Length", strconv.FormatInt(object.Size, 10))
 	h.Set("ETag", `"`+object.ETag+`"`)
 	h.Set("Last-Modified", object.Uploaded.Format(http.TimeFormat))
@@ -227,7 +227,7 @@ func (a rest) put(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	o := PutOptions{HTTP: metadataOf(r.Header), StorageClass: r.Header.Get("cf-r2-storage-class")}
+	o := PutOptions{HTTP: MetadataOf(r.Header), StorageClass: r.Header.Get("cf-r2-storage-class")}
 	if o.StorageClass == "" {
 		info, err := a.s.Info(r.Context(), b.name)
 		if err != nil {
@@ -252,32 +252,4 @@ func (a rest) delete(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return api.Write(w, map[string]string{"key": key})
-}
-
-// headers sets those that the object is served with.
-func (m HTTPMetadata) headers(h http.Header) {
-	for name, value := range map[string]string{
-		"Content-Type": m.ContentType, "Content-Language": m.ContentLanguage, "Content-Disposition": m.ContentDisposition,
-		"Content-Encoding": m.ContentEncoding, "Cache-Control": m.CacheControl,
-	} {
-		if value != "" {
-			h.Set(name, value)
-		}
-	}
-	if m.CacheExpiry != nil {
-		h.Set("Expires", time.UnixMilli(*m.CacheExpiry).UTC().Format(http.TimeFormat))
-	}
-}
-
-// metadataOf reads them from the headers of an upload. An Expires that is no date
-// is not heeded.
-func metadataOf(h http.Header) HTTPMetadata {
-	text := func(name string) string { return strings.ToValidUTF8(h.Get(name), "\ufffd") }
-	m := HTTPMetadata{ContentType: text("Content-Type"), ContentLanguage: text("Content-Language"),
-		ContentDisposition: text("Content-Disposition"), ContentEncoding: text("Content-Encoding"), CacheControl: text("Cache-Control")}
-	if t, err := http.ParseTime(h.Get("Expires")); err == nil {
-		ms := t.UnixMilli()
-		m.CacheExpiry = &ms
-	}
-	return m
 }

@@ -25,6 +25,9 @@ type Bucket struct {
 // options, and says in an error what was tried.
 type objects interface {
 	head(ctx context.Context, key string) (*Object, error)
+	// part says where the n-th part of an object is, and how many it has: 0 if it was
+	// put as a whole. ErrInvalidRange: it does not have that part.
+	part(ctx context.Context, o *Object, n int) (at Range, parts int, err error)
 	get(ctx context.Context, key string, o GetOptions) (*Reader, error)
 	put(ctx context.Context, key string, r io.Reader, o PutOptions) (*Object, error)
 	// delete takes keys that are sorted, each once.
@@ -65,6 +68,28 @@ func (b *Bucket) Head(ctx context.Context, key string) (*Object, error) {
 	return o, nil
 }
 
+// Extent says what of an object Get reads with these options, and if o.Part is set
+// of how many parts the object was made, 0 if it was put as a whole. The error is
+// ErrInvalidRange if the object does not have that.
+func (b *Bucket) Extent(ctx context.Context, object *Object, o GetOptions) (offset, length int64, parts int, err error) {
+	part := o.Range
+	switch {
+	case o.Part > 0:
+		var at Range
+		if at, parts, err = b.at.part(ctx, object, o.Part); err != nil {
+			return 0, 0, parts, err
+		}
+		if *at.Length == 0 {
+			return *at.Offset, 0, parts, nil // of an empty object, or the last of an upload
+		}
+		part = &at
+	case part == nil && o.RangeHeader != "":
+		part = ParseRange(o.RangeHeader, object.Size)
+	}
+	offset, length, err = part.within(object.Size)
+	return offset, length, parts, err
+}
+
 // GetOptions say what of an object is read. The zero value reads all of it.
 type GetOptions struct {
 	// OnlyIf must hold for the object.
@@ -74,6 +99,10 @@ type GetOptions struct {
 	// RangeHeader is the value of a header Range; what is not one satisfiable range
 	// is not heeded. Empty: everything.
 	RangeHeader string
+	// Part is the number, from 1, of one of the parts that the object was made of, in
+	// their order; an object that was put as a whole is its part 1. That is what is
+	// read, whatever the range. 0: not asked.
+	Part int
 	// SSECKey is the key that the object was stored with.
 	SSECKey []byte
 }

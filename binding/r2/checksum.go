@@ -64,7 +64,7 @@ func (h nvmeHash) Sum(b []byte) []byte { return binary.BigEndian.AppendUint64(b,
 
 func (c *Checksums) check() error {
 	for _, a := range algorithms {
-		if v := *a.field(c); v != nil && len(v) != a.size {
+		if v := *a.field(c); len(v) > 0 && len(v) != a.size {
 			return invalid("The %s checksum has %d bytes; it must have %d.", a.name, len(v), a.size)
 		}
 	}
@@ -75,12 +75,13 @@ func (c *Checksums) check() error {
 // expected.
 type digester struct {
 	io.Writer
-	want   Checksums
-	hashes []hash.Hash // as algorithms; nil where none is wanted
+	want     Checksums
+	trailing func() (Checksums, error)
+	hashes   []hash.Hash // as algorithms; nil where none is wanted
 }
 
-func newDigester(want Checksums) *digester {
-	d := &digester{want: want, hashes: make([]hash.Hash, len(algorithms))}
+func newDigester(want Checksums, trailing func() (Checksums, error)) *digester {
+	d := &digester{want: want, trailing: trailing, hashes: make([]hash.Hash, len(algorithms))}
 	var all []io.Writer
 	for i, a := range algorithms {
 		if i == 0 || *a.field(&want) != nil {
@@ -98,16 +99,34 @@ func newDigester(want Checksums) *digester {
 // sums are the checksums of what was written, or ErrBadDigest if one is not what
 // was expected.
 func (d *digester) sums() (c Checksums, err error) {
+	var late Checksums
+	if d.trailing != nil {
+		if late, err = d.trailing(); err != nil {
+			return c, err
+		}
+	}
 	for i, a := range algorithms {
 		if d.hashes[i] == nil {
 			continue
 		}
 		got := d.hashes[i].Sum(nil)
-		if want := *a.field(&d.want); want != nil && !bytes.Equal(want, got) {
+		want := *a.field(&d.want)
+		if len(want) == 0 {
+			want = *a.field(&late)
+		}
+		if len(want) > 0 && !bytes.Equal(want, got) {
 			return c, &Error{http.StatusBadRequest, ErrBadDigest.Code, fmt.Sprintf(
 				"The %[1]s checksum you specified did not match what we received.\nYou provided a %[1]s checksum with value: %[2]x\nActual %[1]s was: %[3]x", a.name, want, got)}
 		}
 		*a.field(&c) = got
 	}
 	return c, nil
+}
+
+// CheckSums compares data with checksums that it must have, as [Bucket.Put] does.
+func CheckSums(data []byte, want Checksums, trailing func() (Checksums, error)) error {
+	d := newDigester(want, trailing)
+	d.Write(data) // hashes do not fail
+	_, err := d.sums()
+	return err
 }

@@ -52,10 +52,10 @@ type written struct {
 
 // write stores what r gives, encrypted if there is a key, and compares its
 // checksums. The caller releases it.
-func (s *Store) write(r io.Reader, want Checksums, key []byte) (w written, err error) {
+func (s *Store) write(r io.Reader, want Checksums, trailing func() (Checksums, error), key []byte) (w written, err error) {
 	s.writing.Add(1)
 	defer s.writing.Add(-1)
-	digest := newDigester(want)
+	digest := newDigester(want, trailing)
 	source := &bounded{r, s.maxPut}
 	plain := io.TeeReader(source, digest)
 	stored := plain
@@ -181,6 +181,9 @@ type Reader struct {
 	Object
 	// Offset and Length are the range that is read.
 	Offset, Length int64
+	// Parts is of how many parts the object was made, 0 if it was put as a whole. It
+	// is set if GetOptions.Part is.
+	Parts int
 
 	content io.ReadCloser
 }

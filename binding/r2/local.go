@@ -28,7 +28,31 @@ func (b local) lookup(key string) (*Object, error) {
 
 func (b local) head(_ context.Context, key string) (*Object, error) { return b.lookup(key) }
 
-func (b local) get(_ context.Context, key string, o GetOptions) (*Reader, error) {
+func (b local) part(_ context.Context, o *Object, n int) (at Range, parts int, err error) {
+	offset, length := int64(0), o.Size
+	at = Range{Offset: &offset, Length: &length}
+	if !o.parts {
+		if n > 1 {
+			err = ErrInvalidRange
+		}
+		return at, 0, err
+	}
+	err = b.store.parts(o.content, 0, func(_ uint16, p part) bool {
+		parts++
+		if parts < n {
+			offset += p.size
+		} else if parts == n {
+			length = p.size
+		}
+		return true
+	})
+	if err == nil && parts < n {
+		err = ErrInvalidRange
+	}
+	return at, parts, err
+}
+
+func (b local) get(ctx context.Context, key string, o GetOptions) (*Reader, error) {
 	var missing contentID
 	for {
 		object, pinned, err := b.hold(key)
@@ -42,13 +66,9 @@ func (b local) get(_ context.Context, key string, o GetOptions) (*Reader, error)
 			r.Close()
 			return r, ErrPreconditionFailed
 		}
-		part := o.Range
-		if part == nil && o.RangeHeader != "" {
-			part = ParseRange(o.RangeHeader, object.Size)
-		}
 		err = unlocks(o.SSECKey, object.SSECKeyMD5)
 		if err == nil {
-			r.Offset, r.Length, err = part.within(object.Size)
+			r.Offset, r.Length, r.Parts, err = b.Extent(ctx, object, o)
 		}
 		if err != nil {
 			r.Close()
@@ -94,7 +114,7 @@ func (b local) put(_ context.Context, key string, r io.Reader, o PutOptions) (*O
 			return nil, err
 		}
 	}
-	w, err := b.store.write(r, o.Checksums, o.SSECKey)
+	w, err := b.store.write(r, o.Checksums, o.Trailing, o.SSECKey)
 	if err != nil {
 		return nil, err
 	}

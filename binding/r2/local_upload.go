@@ -82,7 +82,7 @@ func (b local) uploadPart(_ context.Context, key, id string, number int, r io.Re
 		return p, err
 	}
 	s := u.b.store
-	w, err := s.write(r, want, ssecKey)
+	w, err := s.write(r, want, nil, ssecKey)
 	if err != nil {
 		return p, err
 	}

@@ -168,8 +168,13 @@ type PutOptions struct {
 	StorageClass string
 	// OnlyIf must hold for the object that is there, or for none.
 	OnlyIf *Conditional
-	// Checksums are compared with those of the content, and stored.
+	// Checksums are compared with those of the content, and stored. One that is
+	// empty but not nil is computed and stored.
 	Checksums Checksums
+	// Trailing gives checksums that come behind the content, which are compared like
+	// those of Checksums; it is called once the content has been read. What it gives
+	// must be among Checksums. Nil: there are none.
+	Trailing func() (Checksums, error)
 	// SSECKey of 32 bytes encrypts the object. Nil: it is not encrypted.
 	SSECKey []byte
 }

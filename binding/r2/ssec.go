@@ -74,6 +74,9 @@ func unlocks(key []byte, stored string) error {
 	return nil
 }
 
+// Unlocks says why a key of SSE-C, nil for none, does not open the object.
+func (o *Object) Unlocks(key []byte) error { return unlocks(key, o.SSECKeyMD5) }
+
 func ssecCipher(key, salt []byte) (cipher.AEAD, error) {
 	derived, err := hkdf.Key(sha256.New, key, salt, "selvage r2 sse-c", ssecKeyBytes)
 	if err != nil {

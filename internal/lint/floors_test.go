@@ -25,7 +25,7 @@ var floors = [][]string{
 	{products},         // the kinds of binding
 	{"engine/program"}, // Workers in Go
 	{"engine"},         // which version runs where
-	{"edge", "egress", "control/auth", "control/state", "cron"}, // the planes' parts
+	{"edge", "egress", "control/auth", "control/state", "cron", "s3"}, // the planes' parts
 	{"edge/compress"},                 // stages of the edge
 	{"control"},                       // the REST API
 	{"platform"},                      // the one place where everything is put together

@@ -1,0 +1,176 @@
+package s3
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/selvage-edge/selvage/hop/target"
+)
+
+// address is what a request is about.
+type address struct {
+	bucketName string // empty: all buckets
+	key        string // empty: the bucket
+	query      url.Values
+}
+
+// parse reads the address as it stands on the wire.
+func (h *Handler) parse(r *http.Request) (a address, err error) {
+	host, path := hostName(r.Host), target.Path(r.URL)
+	if a.query, err = url.ParseQuery(r.URL.RawQuery); err != nil {
+		return a, errURI
+	}
+	path = strings.TrimPrefix(path, "/")
+	for _, suffix := range h.options.Hosts {
+		if name, ok := strings.CutSuffix(host, "."+suffix); ok && name != "" {
+			a.bucketName = name
+			a.key, err = url.PathUnescape(path)
+			return a, orURI(err)
+		}
+	}
+	bucket, key, _ := strings.Cut(path, "/")
+	if a.bucketName, err = url.PathUnescape(bucket); err == nil {
+		a.key, err = url.PathUnescape(key)
+	}
+	if err == nil && a.bucketName == "" && a.key != "" {
+		return a, badRequest("InvalidBucketName", "The specified bucket name is not valid.")
+	}
+	return a, orURI(err)
+}
+
+func orURI(err error) error {
+	if err != nil {
+		return errURI
+	}
+	return nil
+}
+
+// level is what an operation is about.
+type level int
+
+const (
+	account level = iota
+	bucket
+	object
+)
+
+func (a *address) level() level {
+	switch {
+	case a.bucketName == "":
+		return account
+	case a.key == "":
+		return bucket
+	}
+	return object
+}
+
+// operation is something that a request can ask for.
+type operation struct {
+	method string
+	on     level
+	// query and header must be there for it; "" for none.
+	query, header string
+	// name is S3's.
+	name string
+	// write and settings say which right it takes: see Access.
+	write, settings bool
+	// do does it. Nil: R2 does not have it.
+	do func(*call) error
+}
+
+const (
+	reads  = false
+	writes = true
+)
+
+// operations in the order in which they are tried.
+//
+// Source: https://developers.cloudflare.com/r2/api/s3/api/
+var operations = append([]operation{
+	{"GET", account, "", "", "ListBuckets", reads, true, (*call).listBuckets},
+
+	{"GET", bucket, "location", "", "GetBucketLocation", reads, false, (*call).bucketLocation},
+	{"GET", bucket, "encryption", "", "GetBucketEncryption", reads, false, (*call).bucketEncryption},
+	{"GET", bucket, "list-type", "", "ListObjectsV2", reads, false, (*call).listObjectsV2},
+	{"HEAD", bucket, "", "", "HeadBucket", reads, false, (*call).headBucket},
+}, absent()...)
+
+// plain operations are those that nothing but method and level selects.
+var plain = []operation{
+	{"GET", bucket, "", "", "ListObjects", reads, false, (*call).listObjects},
+	{"PUT", bucket, "", "", "CreateBucket", writes, true, (*call).createBucket},
+	{"DELETE", bucket, "", "", "DeleteBucket", writes, true, (*call).deleteBucket},
+	{"GET", object, "", "", "GetObject", reads, false, (*call).getObject},
+	{"HEAD", object, "", "", "HeadObject", reads, false, (*call).headObject},
+	{"PUT", object, "", "X-Amz-Copy-Source", "CopyObject", writes, false, (*call).copyObject},
+	{"PUT", object, "", "", "PutObject", writes, false, (*call).putObject},
+	{"DELETE", object, "", "", "DeleteObject", writes, false, (*call).deleteObject},
+}
+
+// absent are the operations of S3 that R2 does not have, so that none of them is
+// taken for another one.
+func absent() (list []operation) {
+	for _, of := range []struct {
+		on   level
+		name string // of the operations, behind Get, Put and Delete
+		sub  string
+	}{
+		{bucket, "BucketAccelerateConfiguration", "accelerate"},
+		{bucket, "BucketAcl", "acl"},
+		{bucket, "BucketAnalyticsConfiguration", "analytics"},
+		{bucket, "BucketEncryption", "encryption"},
+		{bucket, "BucketIntelligentTieringConfiguration", "intelligent-tiering"},
+		{bucket, "BucketInventoryConfiguration", "inventory"},
+		{bucket, "BucketLogging", "logging"},
+		{bucket, "BucketMetadataConfiguration", "metadataConfiguration"},
+		{bucket, "BucketMetadataTableConfiguration", "metadataTable"},
+		{bucket, "BucketMetricsConfiguration", "metrics"},
+		{bucket, "BucketNotificationConfiguration", "notification"},
+		{bucket, "BucketOwnershipControls", "ownershipControls"},
+		{bucket, "BucketPolicy", "policy"},
+		{bucket, "BucketPolicyStatus", "policyStatus"},
+		{bucket, "BucketReplication", "replication"},
+		{bucket, "BucketRequestPayment", "requestPayment"},
+		{bucket, "BucketTagging", "tagging"},
+		{bucket, "BucketVersioning", "versioning"},
+		{bucket, "BucketWebsite", "website"},
+		{bucket, "ObjectLockConfiguration", "object-lock"},
+		{bucket, "ObjectVersions", "versions"},
+		{bucket, "PublicAccessBlock", "publicAccessBlock"},
+		{bucket, "Session", "session"},
+		{object, "ObjectAcl", "acl"},
+		{object, "ObjectAttributes", "attributes"},
+		{object, "ObjectLegalHold", "legal-hold"},
+		{object, "ObjectRetention", "retention"},
+		{object, "ObjectTagging", "tagging"},
+		{object, "ObjectTorrent", "torrent"},
+		{object, "ObjectRename", "renameObject"},
+		{object, "ObjectRestore", "restore"},
+		{object, "ObjectSelect", "select"},
+	} {
+		for method, verb := range map[string]string{"GET": "Get", "PUT": "Put", "POST": "Post", "DELETE": "Delete"} {
+			list = append(list, operation{method: method, on: of.on, query: of.sub, name: verb + of.name, write: method != "GET"})
+		}
+	}
+	return append(list,
+		operation{method: "POST", on: bucket, name: "PostObject", write: true},
+		operation{method: "POST", on: object, name: "PostObject", write: true})
+}
+
+// operation finds what the request asks for.
+func (a *address) operation(r *http.Request) (operation, error) {
+	on := a.level()
+	for _, list := range [...][]operation{operations, plain} {
+		for _, o := range list {
+			if o.method != r.Method || o.on != on {
+				continue
+			}
+			if o.query != "" && !a.query.Has(o.query) || o.header != "" && r.Header.Get(o.header) == "" {
+				continue
+			}
+			return o, nil
+		}
+	}
+	return operation{}, errMethod
+}
