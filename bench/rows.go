@@ -24,6 +24,8 @@ var rows = []row{
 	{name: "r2-get", sides: []string{"selvage", "wrangler"}}, {name: "r2-put", sides: []string{"selvage", "wrangler"}},
 	{name: "d1-read"}, {name: "d1-insert"},
 	{name: "queue-send"}, {name: "queue-through"},
+	// An instance of ten steps; 64 of them at once.
+	{name: "workflow-steps"},
 	// An object adds one to what it has stored: one object for all requests, and
 	// each in turn of a hundred.
 	{name: "do-one"}, {name: "do-hundred"},

@@ -1,3 +1,5 @@
+import { WorkflowEntrypoint } from "cloudflare:workers";
+
 // The Worker that every side runs. Each path is one row of the table.
 let n = 0;
 
@@ -12,12 +14,23 @@ let received = 0;
 const window = 2000;
 const batch = Array.from({ length: 10 }, (_, i) => ({ body: { job: i, text: "a line of text" } }));
 
+// Instances of the row workflow-steps that have not been seen to be complete. No more
+// than this many are on their way.
+const instances = [];
+const atOnce = 64;
+
 // compute takes about 2 ms on the machine of bench/README.md. In a function of its
 // own, since the runtime may leave a loop in a large one to its interpreter.
 function compute() {
   let x = 1;
   for (let i = 0; i < 1_600_000; i++) x = Math.imul(x ^ i, 0x9e3779b1);
   return x;
+}
+
+export class Flow extends WorkflowEntrypoint {
+  async run(event, step) {
+    for (let i = 0; i < 10; i++) await step.do("step", async () => i);
+  }
 }
 
 export default {
@@ -56,6 +69,13 @@ export default {
         sent += batch.length;
         await env.THROUGH.sendBatch(batch);
         while (sent - received > window) await scheduler.wait(2);
+        return new Response("ok");
+      case "/workflow-steps":
+        instances.push(await env.FLOW.create());
+        if (instances.length > atOnce) {
+          const oldest = instances.shift();
+          while ((await oldest.status()).status !== "complete") await scheduler.wait(5);
+        }
         return new Response("ok");
       case "/prepare":
         await env.KV.put("key", "value");
