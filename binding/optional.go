@@ -46,6 +46,9 @@ type Home struct {
 	// Quota is what the settings say of how many bytes may be stored, by the name
 	// of the key in [quotas]; 0 for the product's own default.
 	Quota func(name string) int64
+	// Dev: this is `selvage dev`, where products tell Workers what wrangler's local
+	// simulator tells them.
+	Dev bool
 	// Now is the clock.
 	Now func() time.Time
 	// Log receives what happens in the background.

@@ -42,7 +42,8 @@ type Options struct {
 	// Scheme and Port are where Workers answer, for the URLs that the REST API
 	// shows: "https" and ":8443". Default "http" and no port.
 	Scheme, Port string
-	// Dev shows the causes of errors to clients.
+	// Dev shows the causes of errors to clients, and to Workers what wrangler's
+	// local simulator shows them.
 	Dev bool
 	// CreateMissing makes KV namespaces, D1 databases and their like when a
 	// Worker that names them starts; see binding.Maker.
@@ -167,7 +168,7 @@ func (p *Platform) open(ctx context.Context, o Options) (err error) {
 		}
 		o.Binary = func(context.Context) (string, error) { return binary, nil }
 	}
-	p.Stores, _, err = OpenStores(ctx, StoreOptions{Memory: o.CallMemory, UploadMemory: o.UploadMemory, Quotas: o.Quotas, Dir: o.Data, WorkersDomain: o.WorkersDomain, Now: o.Now, Mail: o.Mail, Logger: o.Logger})
+	p.Stores, _, err = OpenStores(ctx, StoreOptions{Memory: o.CallMemory, UploadMemory: o.UploadMemory, Quotas: o.Quotas, Dir: o.Data, WorkersDomain: o.WorkersDomain, Dev: o.Dev, Now: o.Now, Mail: o.Mail, Logger: o.Logger})
 	if err != nil {
 		return err
 	}

@@ -71,6 +71,8 @@ type StoreOptions struct {
 	// Quotas bound what is stored, in bytes, by the names of the keys in the table
 	// [quotas] of the settings. What is not there has its product's default.
 	Quotas map[string]int64
+	// Dev is as in Options.
+	Dev bool
 	// Now is the clock of the kinds. Default time.Now.
 	Now func() time.Time
 	// Mail takes the e-mail of Workers. Nil: sending fails.
@@ -137,7 +139,7 @@ func (s *Stores) open(ctx context.Context, o StoreOptions) (err error) {
 		return err
 	}
 	s.Crons = cron.NewHistory(s.keyed)
-	home := binding.Home{Dir: s.Dir, Keyed: s.keyed, Blobs: s.openBlobs, Memory: s.memory, Quota: func(name string) int64 { return o.Quotas[name] }, Now: o.Now, Log: s.log, Mail: o.Mail}
+	home := binding.Home{Dir: s.Dir, Keyed: s.keyed, Blobs: s.openBlobs, Memory: s.memory, Quota: func(name string) int64 { return o.Quotas[name] }, Dev: o.Dev, Now: o.Now, Log: s.log, Mail: o.Mail}
 	for _, k := range s.Kinds {
 		opener, ok := k.(binding.Opener)
 		if !ok {

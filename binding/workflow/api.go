@@ -1,7 +1,6 @@
 package workflow
 
 import (
-	"encoding/json"
 	"errors"
 	"net/http"
 	"time"
@@ -69,22 +68,33 @@ func (a rest) workflow(r *http.Request) (*Workflow, error) {
 
 // workflowReply is a Workflow as the API shows it.
 type workflowReply struct {
-	ID          string         `json:"id"`
-	Name        string         `json:"name"`
-	Script      string         `json:"script_name"`
-	Class       string         `json:"class_name"`
-	Created     time.Time      `json:"created_on"`
-	Modified    time.Time      `json:"modified_on"`
-	Triggered   *time.Time     `json:"triggered_on"`
-	Version     string         `json:"version_id,omitempty"`
-	Instances   map[Status]int `json:"instances"`
-	Limits      *limitsReply   `json:"limits,omitempty"`
-	Deleted     int            `json:"is_deleted"`
-	Terminating int            `json:"terminator_running"`
+	ID           string         `json:"id"`
+	Name         string         `json:"name"`
+	Script       string         `json:"script_name"`
+	Class        string         `json:"class_name"`
+	Created      time.Time      `json:"created_on"`
+	Modified     time.Time      `json:"modified_on"`
+	Triggered    *time.Time     `json:"triggered_on"`
+	Version      string         `json:"version_id,omitempty"`
+	Instances    map[Status]int `json:"instances"`
+	Limits       *limitsReply   `json:"limits,omitempty"`
+	Concurrency  *limitReply    `json:"concurrency,omitempty"`
+	Schedules    []scheduleOf   `json:"schedules,omitempty"`
+	Jurisdiction string         `json:"jurisdiction,omitempty"`
+	Deleted      int            `json:"is_deleted"`
+	Terminating  int            `json:"terminator_running"`
 }
 
 type limitsReply struct {
 	Steps int `json:"steps"`
+}
+
+type limitReply struct {
+	Limit int `json:"limit"`
+}
+
+type scheduleOf struct {
+	Cron string `json:"cron"`
 }
 
 func (w *Workflow) reply(r *http.Request) (workflowReply, error) {
@@ -95,10 +105,16 @@ func (w *Workflow) reply(r *http.Request) (workflowReply, error) {
 	}
 	reply := workflowReply{
 		ID: i.ID, Name: i.Name, Script: i.Settings.Script, Class: i.Settings.Class, Created: i.Created, Modified: i.Modified,
-		Version: i.Versions[0].ID, Instances: counts,
+		Version: i.Versions[0].ID, Instances: counts, Jurisdiction: i.Settings.Jurisdiction,
 	}
 	if i.Settings.Steps != 0 {
 		reply.Limits = &limitsReply{i.Settings.Steps}
+	}
+	if i.Settings.Concurrency != 0 {
+		reply.Concurrency = &limitReply{i.Settings.Concurrency}
+	}
+	for _, text := range i.Settings.Schedules {
+		reply.Schedules = append(reply.Schedules, scheduleOf{text})
 	}
 	if w.terminating.Load() {
 		reply.Terminating = 1
@@ -136,16 +152,9 @@ func (a rest) info(w http.ResponseWriter, r *http.Request) error {
 
 // put is what wrangler calls for each Workflow of a Worker that it has deployed.
 func (a rest) put(w http.ResponseWriter, r *http.Request) error {
-	var body struct {
-		putRequest
-		Schedules    []json.RawMessage `json:"schedules"`
-		Jurisdiction string            `json:"jurisdiction"`
-	}
+	var body putRequest
 	if err := api.Decode(r, &body); err != nil {
 		return err
-	}
-	if len(body.Schedules) > 0 {
-		return badBody("schedules of a Workflow do not run on this version of Selvage yet; have a cron trigger of the Worker create the instances")
 	}
 	settings, err := body.settings()
 	if err != nil {

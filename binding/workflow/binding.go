@@ -31,6 +31,7 @@ var stepsSource string
 type Kind struct {
 	store  *Store
 	memory *budget.Budget
+	dev    bool // status() tells what the steps have returned, too
 }
 
 // Kinds returns the kind, not open yet.

@@ -31,8 +31,15 @@ class InstanceImpl {
   }
 
   async status() {
-    const [{ status, error }, output] = await call(this.#service, "status", [{ id: this.id }]);
-    return { status, output: decode(output) ?? null, ...(error && { error }) };
+    const [{ status, error, steps }, text] = await call(this.#service, "status", [{ id: this.id }]);
+    const [output, ...outputs] = text.split("\n");
+    return {
+      status,
+      // Only under `selvage dev`, as under `wrangler dev`.
+      ...(steps !== undefined && { __LOCAL_DEV_STEP_OUTPUTS: outputs.slice(0, steps).map(decode) }),
+      output: decode(output) ?? null,
+      ...(error && { error }),
+    };
   }
 
   async sendEvent({ type, payload }) {

@@ -1,8 +1,10 @@
 package workflow
 
 import (
+	"cmp"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/selvage-edge/selvage/api"
@@ -112,12 +114,10 @@ func (in *instance) details(simple bool) (instanceReply, error) {
 		var output json.RawMessage
 		switch {
 		case !st.Done || st.Type == typeSleep:
-		case st.Hidden:
-			output = json.RawMessage(`"[REDACTED]"`)
 		case told > maxDetails:
 			output = json.RawMessage(`"[left out]"`)
 		default:
-			v, err := s.value(in.w.number, in.number, st.Value)
+			v, err := in.shown(st)
 			if err != nil {
 				return reply, err
 			}
@@ -130,6 +130,38 @@ func (in *instance) details(simple bool) (instanceReply, error) {
 		reply.Steps = append(reply.Steps, terminationReply{"termination", map[string]string{"source": "user"}})
 	}
 	return reply, nil
+}
+
+// outputs are what the steps of the instance of an id have returned, and the payloads
+// of the events that it has taken, in the order in which they came.
+func (w *Workflow) outputs(id string) (list []Value, err error) {
+	err = w.named(id, func(in *instance) error {
+		steps, err := w.store.steps(w.number, in.number)
+		if err != nil {
+			return err
+		}
+		slices.SortStableFunc(steps, func(a, b *step) int { return cmp.Compare(a.End, b.End) })
+		for _, st := range steps {
+			if !st.Done || st.Type == typeSleep {
+				continue
+			}
+			v, err := in.shown(st)
+			if err != nil {
+				return err
+			}
+			list = append(list, v)
+		}
+		return nil
+	})
+	return list, err
+}
+
+// shown is what a step has returned, as far as it is to be shown.
+func (in *instance) shown(st *step) (Value, error) {
+	if st.Hidden {
+		return Value(`"[REDACTED]"`), nil
+	}
+	return in.w.store.value(in.w.number, in.number, st.Value)
 }
 
 // reply is the step as the API shows it.

@@ -21,14 +21,17 @@ type eventDescription struct {
 func (r *run) event(class string, params Value) binding.Event {
 	in := r.in
 	about := eventDescription{in.w.name, in.rec.ID}
-	g := &goRun{store: in.w.store, token: r.token, event: Event{about.Workflow, class, about.Instance, params, time.UnixMilli(in.rec.Created)}}
+	g := &goRun{store: in.w.store, token: r.token, event: Event{about.Workflow, class, about.Instance, params, time.UnixMilli(in.rec.Created), nil}}
+	head := map[string]any{"class": class, "token": r.token, "workflow": about.Workflow, "instance": about.Instance, "timestamp": in.rec.Created}
+	if in.rec.Cron != "" {
+		g.event.Schedule = &Schedule{in.rec.Cron, time.UnixMilli(in.rec.Scheduled).UTC()}
+		head["schedule"] = map[string]any{"cron": in.rec.Cron, "scheduledTime": in.rec.Scheduled}
+	}
 	return binding.Event{
 		Type:  "workflow",
 		Limit: runLimit,
-		Head: map[string]any{
-			"class": class, "token": r.token, "workflow": about.Workflow, "instance": about.Instance, "timestamp": in.rec.Created,
-		},
-		Body: bytes.NewReader(params), Size: int64(len(params)),
+		Head:  head,
+		Body:  bytes.NewReader(params), Size: int64(len(params)),
 		Info: about,
 		Call: g.call, Answer: g.answer,
 	}

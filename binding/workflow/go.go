@@ -74,6 +74,14 @@ type Event struct {
 	// Params are empty if there are none.
 	Params  Value
 	Created time.Time
+	// Schedule created the instance; nil: somebody did.
+	Schedule *Schedule
+}
+
+// Schedule is one of a Workflow's schedules, and the minute that it stood for.
+type Schedule struct {
+	Cron string
+	Time time.Time
 }
 
 // Steps are those of a run. It is safe for concurrent use. Steps of one name are

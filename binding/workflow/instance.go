@@ -202,7 +202,9 @@ type Create struct {
 	// has ended, in ms. 0: as the Workflow says.
 	SuccessRetention, ErrorRetention int64
 
-	trigger string
+	trigger   string
+	cron      string
+	scheduled int64
 }
 
 // Create creates an instance, which runs as soon as there is room for it, and
@@ -312,7 +314,7 @@ func (w *Workflow) createSome(list []Create, result []made, seen map[string]bool
 		ids = append(ids, m.id)
 		w.latest++
 		in := &instance{w: w, number: w.latest}
-		r := record{ID: m.id, Status: Queued, Created: now, Queued: now, Due: now, Trigger: c.trigger, Version: version, Retention: settings.keep(c)}
+		r := record{ID: m.id, Status: Queued, Created: now, Queued: now, Due: now, Trigger: c.trigger, Cron: c.cron, Scheduled: c.scheduled, Version: version, Retention: settings.keep(c)}
 		in.stage(b, &r)
 		b.Set(idKey(w.number, m.id), binary.BigEndian.AppendUint64(nil, in.number))
 		setValue(b, w.number, in.number, paramsPlace, c.Params)

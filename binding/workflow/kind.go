@@ -25,7 +25,7 @@ var (
 
 // Open implements binding.Opener.
 func (k *Kind) Open(home binding.Home) (err error) {
-	k.memory = home.Memory
+	k.memory, k.dev = home.Memory, home.Dev
 	k.store, err = OpenStore(home.Keyed, Options{Now: home.Now, Logger: home.Log})
 	return err
 }
@@ -122,14 +122,30 @@ type putRequest struct {
 	Limits struct {
 		Steps int `json:"steps"`
 	} `json:"limits"`
-	Retention struct {
+	Concurrency struct {
+		Limit *int `json:"limit"`
+	} `json:"concurrency"`
+	Schedules []struct {
+		Cron string `json:"cron"`
+	} `json:"schedules"`
+	Jurisdiction string `json:"jurisdiction"`
+	Retention    struct {
 		Success json.RawMessage `json:"success_retention"`
 		Error   json.RawMessage `json:"error_retention"`
 	} `json:"default_retention"`
 }
 
 func (r putRequest) settings() (s Settings, err error) {
-	s = Settings{Script: r.Script, Class: r.Class, Steps: r.Limits.Steps}
+	s = Settings{Script: r.Script, Class: r.Class, Steps: r.Limits.Steps, Jurisdiction: r.Jurisdiction}
+	if limit := r.Concurrency.Limit; limit != nil {
+		if *limit < 1 {
+			return s, fmt.Errorf("concurrency.limit is %d; it must be a positive number", *limit)
+		}
+		s.Concurrency = *limit
+	}
+	for _, x := range r.Schedules {
+		s.Schedules = append(s.Schedules, x.Cron)
+	}
 	if s.Retention.Success, err = parseRetention(r.Retention.Success); err != nil {
 		return s, fmt.Errorf("default_retention.success_retention: %w", err)
 	}

@@ -83,8 +83,11 @@ type record struct {
 	Started int64    `json:"started,omitempty"`
 	Ended   int64    `json:"ended,omitempty"`
 	Failure *Failure `json:"failure,omitempty"`
-	// Trigger says who created it: "binding" or "api".
-	Trigger string `json:"trigger"`
+	// Trigger says who created it: "binding", "api" or "cron", which is the Workflow's
+	// schedule Cron for a minute, in ms.
+	Trigger   string `json:"trigger"`
+	Cron      string `json:"cron,omitempty"`
+	Scheduled int64  `json:"scheduled,omitempty"`
 	// Version is that of the Workflow that it was created with.
 	Version string `json:"version"`
 	// Retention is how long it is kept once it has ended, in ms.

@@ -3,6 +3,8 @@ package workflow
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
+	"reflect"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -10,6 +12,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/selvage-edge/selvage/cron"
 	"github.com/selvage-edge/selvage/storage/keyed"
 )
 
@@ -71,6 +74,23 @@ type Settings struct {
 	// Retention is how long instances are kept that do not say it themselves, in
 	// ms. 0: DefaultRetention.
 	Retention retention `json:"retention"`
+	// Concurrency is how many instances run at once, at most MaxRunning, which is
+	// what 0 stands for.
+	Concurrency int `json:"concurrency,omitempty"`
+	// Schedules are cron expressions, at most MaxSchedules: at each minute that one
+	// matches, an instance is created.
+	Schedules []string `json:"schedules,omitempty"`
+	// Jurisdiction is noted and has no effect. It never changes.
+	Jurisdiction string `json:"jurisdiction,omitempty"`
+}
+
+// MaxSchedules is how many schedules a Workflow may have.
+const MaxSchedules = 100
+
+func (s Settings) equal(t Settings) bool {
+	same := slices.Equal(s.Schedules, t.Schedules) // nil or empty
+	s.Schedules, t.Schedules = nil, nil
+	return same && reflect.DeepEqual(s, t)
 }
 
 func (s Settings) check() error {
@@ -79,6 +99,17 @@ func (s Settings) check() error {
 	}
 	if s.Steps < 0 || s.Steps > MaxSteps {
 		return badBody("limits.steps is %d; it must be 1 to %d", s.Steps, MaxSteps)
+	}
+	if s.Concurrency < 0 {
+		return badBody("concurrency.limit is %d; it must be a positive number", s.Concurrency)
+	}
+	if len(s.Schedules) > MaxSchedules {
+		return badBody("there are %d schedules; a Workflow may have %d", len(s.Schedules), MaxSchedules)
+	}
+	for _, text := range s.Schedules {
+		if _, err := cron.Parse(text); err != nil {
+			return badBody("invalid cron string '%s': %v", text, err)
+		}
 	}
 	return nil
 }
@@ -115,8 +146,15 @@ func (s *Store) Put(name string, settings Settings, renew bool) (*Workflow, erro
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	w := s.byName[name]
-	if w != nil && w.row.Settings == settings && !renew {
+	if w != nil && settings.Jurisdiction == "" {
+		settings.Jurisdiction = w.row.Settings.Jurisdiction
+	}
+	switch {
+	case w == nil:
+	case w.row.Settings.equal(settings) && !renew:
 		return w, nil
+	case w.row.Settings.Jurisdiction != settings.Jurisdiction:
+		return nil, refuse(http.StatusConflict, 10209, "workflow.jurisdiction_immutable", "The jurisdiction of Workflow %s cannot be changed; delete the Workflow first", name)
 	}
 	now := s.now().UTC()
 	b := s.db.Batch()
@@ -143,6 +181,7 @@ func (s *Store) Put(name string, settings Settings, renew bool) (*Workflow, erro
 		s.byName[name], s.latest = w, r.Number
 	}
 	w.row = r
+	w.kick(maxMillis) // its scheduler looks at the settings
 	s.tell()
 	return w, nil
 }

@@ -75,11 +75,12 @@ func (w *worker) Send(ctx context.Context, name string, e binding.Event) (out bi
 type bench struct {
 	*testing.T
 	*worker
-	k    *Kind
-	db   *keyed.DB
-	dir  string
-	flow *Workflow
-	stop func()
+	k      *Kind
+	db     *keyed.DB
+	dir    string
+	flow   *Workflow
+	source config.Value
+	stop   func()
 }
 
 func inBubble(t *testing.T, f function, test func(b *bench)) {
@@ -107,7 +108,7 @@ func (b *bench) open() {
 	}
 	ctx, cancel := context.WithCancel(b.Context())
 	ended := make(chan struct{})
-	go func() { defer close(ended); b.k.Run(ctx, b.worker, &config.Value{}) }()
+	go func() { defer close(ended); b.k.Run(ctx, b.worker, &b.source) }()
 	b.stop = sync.OnceFunc(func() { cancel(); <-ended })
 	synctest.Wait()
 }
@@ -454,7 +455,8 @@ func TestUnreached(t *testing.T) {
 	})
 }
 
-// No more than MaxRunning run at once; the others follow in their order.
+// No more than MaxRunning run at once, or as many as the Workflow says; the others
+// follow in their order.
 func TestConcurrency(t *testing.T) {
 	const more = 50
 	var b *bench
@@ -478,6 +480,23 @@ func TestConcurrency(t *testing.T) {
 		b.mu.Unlock()
 		if counts, _ := b.flow.counts(t.Context()); counts[Complete] != MaxRunning+more || most != MaxRunning {
 			t.Errorf("%v, %d at once", counts, most)
+		}
+		b.mu.Lock()
+		b.most = 0
+		b.mu.Unlock()
+		if _, err := b.k.store.Put("flow", Settings{Script: "w", Class: "Flow", Concurrency: 3}, true); err != nil {
+			t.Fatal(err)
+		}
+		for i := range 10 {
+			b.create(fmt.Sprint("few", i), nil)
+		}
+		b.after(500 * time.Millisecond)
+		if counts, _ := b.flow.counts(t.Context()); counts[Running] != 3 || counts[Queued] != 7 {
+			t.Errorf("%v", counts)
+		}
+		b.after(4 * time.Second)
+		if counts, _ := b.flow.counts(t.Context()); counts[Queued]+counts[Running] != 0 || b.most != 3 {
+			t.Errorf("%v, %d at once", counts, b.most)
 		}
 	})
 }

@@ -42,6 +42,7 @@ type scheduler struct {
 	running int
 	idle    time.Time // nothing is run before
 	pause   time.Duration
+	times   timetable
 }
 
 // start begins to run instances, until stop is called or ctx ends.
@@ -63,10 +64,14 @@ func (s *scheduler) run(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for ctx.Err() == nil {
-		if until := s.step(ctx); until.IsZero() {
+		next := s.times.tick(s)
+		if until := s.step(ctx); next.IsZero() || !until.IsZero() && until.Before(next) {
+			next = until
+		}
+		if next.IsZero() {
 			timer.Stop()
 		} else {
-			timer.Reset(until.Sub(s.w.store.now()))
+			timer.Reset(next.Sub(s.w.store.now()))
 		}
 		select {
 		case <-ctx.Done():
@@ -98,7 +103,7 @@ func (s *scheduler) step(ctx context.Context) time.Time {
 		if now.Before(s.idle) {
 			return s.idle
 		}
-		room := min(MaxRunning-s.running, maxDue)
+		room := min(s.w.Info().Settings.concurrency()-s.running, maxDue)
 		if room <= 0 {
 			return time.Time{}
 		}
@@ -193,6 +198,13 @@ func (s Settings) limit() int {
 		return s.Steps
 	}
 	return DefaultSteps
+}
+
+func (s Settings) concurrency() int {
+	if s.Concurrency > 0 {
+		return min(s.Concurrency, MaxRunning)
+	}
+	return MaxRunning
 }
 
 // execute gives the Worker the run and notes its outcome. It reports whether the

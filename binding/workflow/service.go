@@ -92,7 +92,17 @@ func (s service) answer(r *http.Request) (head any, value Value, err error) {
 	case "status":
 		var st InstanceStatus
 		st, err = w.Status(ctx, c.ID)
-		head, value = map[string]any{"status": st.Status, "error": st.Failure}, st.Output
+		reply := statusReply{Status: st.Status, Failure: st.Failure}
+		value = st.Output
+		if err == nil && s.k.dev {
+			var outputs []Value
+			outputs, err = w.outputs(c.ID)
+			reply.Steps = new(len(outputs))
+			for _, v := range outputs {
+				value = append(append(value, '\n'), v...)
+			}
+		}
+		head = reply
 	case "pause":
 		err = w.Pause(ctx, c.ID)
 	case "resume":
@@ -115,6 +125,14 @@ func (s service) answer(r *http.Request) (head any, value Value, err error) {
 		err = fmt.Errorf("no such call: %s", verb)
 	}
 	return head, value, err
+}
+
+// statusReply is what status() is told, before a line of the output and, where Steps
+// is there, one of each step's.
+type statusReply struct {
+	Status  Status   `json:"status"`
+	Failure *Failure `json:"error,omitempty"`
+	Steps   *int     `json:"steps,omitempty"`
 }
 
 // entryHead is the first of the two lines that describe an instance to create; the

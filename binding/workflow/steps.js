@@ -1,8 +1,8 @@
 // The event "workflow": it runs the function of an instance. clone.js comes before
 // this in the module.
 //
-// head: { class, token, workflow, instance, timestamp }, in milliseconds; body: the
-// parameters. result: { status: "complete" }, with what the function has returned in
+// head: { class, token, workflow, instance, timestamp, schedule? }, in milliseconds;
+// body: the parameters. result: { status: "complete" }, with what the function has returned in
 // the body, { status: "errored", failure: { name, message } }, or { status: "ended" }
 // for a run whose outcome nobody waits for.
 import { RpcTarget } from "cloudflare:workers";
@@ -12,6 +12,7 @@ export default async function ({ head, body, tag }, user, env) {
   if (!target) throw new Error(`the Worker has no binding to a Workflow of its class ${head.class}`);
   const payload = decode(new TextDecoder().decode(await body.bytes()));
   const event = { payload, timestamp: new Date(head.timestamp), instanceId: head.instance, workflowName: head.workflow + tag };
+  if (head.schedule) event.schedule = head.schedule;
   return async () => {
     const run = new Run(env["calls workflow"], head.token);
     return { outcome: "ok", ...(await Promise.race([run.over, finished(target, event, run)])) };

@@ -165,8 +165,9 @@ func (e *existsError) Error() string {
 func (e *existsError) Is(target error) bool { return target == ErrExists }
 
 var (
-	validName = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9-_]*$`)
-	validType = regexp.MustCompile(`^[a-zA-Z0-9_-]+$`)
+	validName   = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9-_]*$`)
+	validType   = regexp.MustCompile(`^[a-zA-Z0-9_-]+$`)
+	scheduledID = regexp.MustCompile(`^cf_[0-9a-f]{64}$`)
 )
 
 // checkName says what is wrong with the name of a Workflow.
@@ -182,7 +183,9 @@ func validID(id string) bool { return len(id) <= MaxIDChars && validName.MatchSt
 
 // reservedID reports whether an id would be mistaken for something else in the
 // REST API.
-func reservedID(id string) bool { return id == "batch" || id == "terminate" || id == "terminateAll" }
+func reservedID(id string) bool {
+	return id == "batch" || id == "terminate" || id == "terminateAll" || scheduledID.MatchString(id)
+}
 
 // fatal is a mistake in a call of a step: it fails the run unless the function
 // handles it.

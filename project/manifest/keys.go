@@ -69,7 +69,7 @@ var moduleType = enum("ESModule", "CommonJS", "CompiledWasm", "Text", "Data", "P
 var workflow = object(
 	req("binding", text), req("name", text), req("class_name", text), opt("script_name", text),
 	opt("limits", object(opt("steps", whole))), opt("concurrency", object(opt("limit", whole))),
-	unrun("schedules", either("a string or a list of strings", text, texts)),
+	opt("schedules", either("a string or a list of strings", text, texts)),
 	opt("default_retention", anything), opt("jurisdiction", text), remote)
 
 var migration = object(

@@ -26,7 +26,7 @@ func (l *loader) loadWorkflows() {
 		}
 		seen[name] = true
 		settings := map[string]any{"class_name": item.get("class_name")}
-		for _, key := range []string{"limits", "default_retention"} {
+		for _, key := range []string{"limits", "concurrency", "default_retention"} {
 			if v := item.get(key); v != nil {
 				settings[key] = v
 			}
