@@ -37,7 +37,7 @@ type commands struct {
 	Provision provisionCommand `cmd:"" help:"Make on a server what projects name: databases, namespaces, buckets, queues."`
 	D1        d1Command        `cmd:"" name:"d1" help:"Query D1 databases and apply their migrations."`
 	KV        kvCommand        `cmd:"" name:"kv" help:"Read and write Workers KV."`
-	R2        r2Command        `cmd:"" name:"r2" help:"Verify R2 objects."`
+	R2        r2Command        `cmd:"" name:"r2" help:"Manage access keys of R2, and verify its objects."`
 	Engine    engineCommand    `cmd:"" help:"Fetch the engine, if it is not here yet, and print where it is."`
 	Version   versionCommand   `cmd:"" help:"Print the version of selvage and of the engine."`
 }

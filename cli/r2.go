@@ -9,6 +9,7 @@ import (
 )
 
 type r2Command struct {
+	Key   r2KeyCommand   `cmd:"" help:"Manage access keys of the S3 API."`
 	Scrub r2ScrubCommand `cmd:"" help:"Read all objects, and name those that are damaged."`
 }
 

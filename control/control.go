@@ -72,6 +72,8 @@ type Options struct {
 	// HostOwner names, for people, what has a host that no Worker can have; empty if
 	// nothing does. It is asked while nothing else can take a host. Nil: nothing has.
 	HostOwner func(host string) string
+	// Keys are the access keys of R2. Default: those of State.
+	Keys *auth.Keys
 	// Memory is what requests take that are held in memory. Nil: no bound.
 	Memory *budget.Budget
 	// Log receives internal errors. Default: discarded.
@@ -99,6 +101,9 @@ func New(ctx context.Context, o Options) (http.Handler, error) {
 	}
 	if o.Scheme == "" {
 		o.Scheme = "http"
+	}
+	if o.Keys == nil {
+		o.Keys = auth.NewKeys(o.State, o.Log)
 	}
 	s := &server{Options: o, state: o.State, account: o.State.Account(), kinds: binding.ByType(o.Kinds)}
 	var err error

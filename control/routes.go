@@ -41,6 +41,18 @@ func (s *server) routes() []api.Route {
 		read("GET", account+"/audit_logs", "account", s.listAudit),
 		read("POST", "/graphql", anyToken, s.graphql),
 
+		// accesskey.go
+		read("GET", "/user/tokens", "account", s.listAccessKeys),
+		edit("POST", "/user/tokens", "account", s.createAccessKey),
+		read("GET", "/user/tokens/permission_groups", anyToken, s.listPermissionGroups),
+		read("GET", "/user/tokens/{token}", "account", s.getAccessKey),
+		edit("DELETE", "/user/tokens/{token}", "account", s.deleteAccessKey),
+		read("GET", account+"/tokens", "account", s.listAccessKeys),
+		edit("POST", account+"/tokens", "account", s.createAccessKey),
+		read("GET", account+"/tokens/permission_groups", anyToken, s.listPermissionGroups),
+		read("GET", account+"/tokens/{token}", "account", s.getAccessKey),
+		edit("DELETE", account+"/tokens/{token}", "account", s.deleteAccessKey),
+
 		// script.go
 		read("GET", account+"/workers/scripts", scripts, s.listScripts),
 		read("GET", script, scripts, s.getContent),

@@ -232,6 +232,11 @@ func TestEveryEditIsInTheAuditLog(t *testing.T) {
 		{route: "PUT {W}", body: "form " + script},
 		{route: "DELETE {A}/workers/services/{script}"},
 
+		{route: "POST {A}/tokens", body: accessKeyBody, keep: "token", pattern: `"id":"([0-9a-f]{32})","name"`},
+		{route: "DELETE {A}/tokens/{token}"},
+		{route: "POST /user/tokens", body: accessKeyBody, keep: "token", pattern: `"id":"([0-9a-f]{32})","name"`},
+		{route: "DELETE /user/tokens/{token}"},
+
 		{route: "POST {K}", body: `{"title":"notes"}`, keep: "namespace", pattern: `"id":"([0-9a-f]{32})"`},
 		{route: "PUT {K}/{namespace}", body: `{"title":"renamed"}`},
 		{route: "PUT {K}/{namespace}/values/{key...}", body: secret},

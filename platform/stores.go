@@ -39,6 +39,8 @@ type Stores struct {
 	// State is what the control plane knows, and Auth its API tokens.
 	State *state.Store
 	Auth  *auth.Auth
+	// Keys are the access keys of R2's S3 API.
+	Keys *auth.Keys
 	// Crons has what became of cron triggers.
 	Crons *cron.History
 	// Resources list what the projects that run here name, for the command
@@ -152,7 +154,7 @@ func (s *Stores) open(ctx context.Context, o StoreOptions) (err error) {
 			s.opened = append(s.opened, c)
 		}
 	}
-	s.Auth = auth.New(s.State, s.log, s.scopes()...)
+	s.Auth, s.Keys = auth.New(s.State, s.log, s.scopes()...), auth.NewKeys(s.State, s.log)
 	return s.recordContents()
 }
 
@@ -216,9 +218,9 @@ func (s *Stores) Close() error {
 }
 
 // API is the REST API of the control plane and of the kinds. o says what else it
-// works with; its State, Auth, Kinds, Routes, Memory, Log, Crons and
+// works with; its State, Auth, Keys, Kinds, Routes, Memory, Log, Crons and
 // HostOwner are set here.
 func (s *Stores) API(ctx context.Context, o control.Options) (http.Handler, error) {
-	o.State, o.Auth, o.Kinds, o.Routes, o.Memory, o.Log, o.Crons, o.HostOwner = s.State, s.Auth, s.Kinds, s.routes(), s.uploads, s.log, s.Crons, s.hosts.name
+	o.State, o.Auth, o.Keys, o.Kinds, o.Routes, o.Memory, o.Log, o.Crons, o.HostOwner = s.State, s.Auth, s.Keys, s.Kinds, s.routes(), s.uploads, s.log, s.Crons, s.hosts.name
 	return control.New(ctx, o)
 }

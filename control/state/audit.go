@@ -37,7 +37,7 @@ type Entry struct {
 // that differ. One that did not exist before, or does not any more, is absent.
 // There are no secrets in it: what a version holds is named by its id.
 type Change struct {
-	// Kind is worker, zone, route or token.
+	// Kind is worker, zone, route, token or access key.
 	Kind   string          `json:"kind"`
 	Name   string          `json:"name"`
 	Before json.RawMessage `json:"before,omitempty"`

@@ -92,6 +92,14 @@ CREATE TABLE asset_manifests (
 ) WITHOUT ROWID;
 CREATE INDEX asset_manifests_worker ON asset_manifests (worker);
 `,
+	2: `
+CREATE TABLE access_keys (
+	id TEXT PRIMARY KEY,
+	sealed BLOB NOT NULL,
+	used INTEGER NOT NULL DEFAULT 0, -- seconds since 1970
+	data TEXT NOT NULL
+) WITHOUT ROWID;
+`,
 }
 
 func openDatabase(ctx context.Context, path string) (*sql.DB, error) {

@@ -1,6 +1,6 @@
 // Package state is what the control plane knows, kept on disk: Workers, their
-// immutable versions, deployments, secrets, routes, zones, API tokens and the
-// audit log. It is the [config.Source] of a server.
+// immutable versions, deployments, secrets, routes, zones, API tokens, access
+// keys and the audit log. It is the [config.Source] of a server.
 //
 // # Promises
 //

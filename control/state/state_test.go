@@ -409,10 +409,16 @@ func TestAssetWanted(t *testing.T) {
 	}
 }
 
-// testdata/v1.sql is what a directory of schema version 1 holds.
+// testdata/v1.sql is what a directory of schema version 1 holds, and so on.
 func TestUpgrade(t *testing.T) {
+	for version := 1; version < len(migrations); version++ {
+		t.Run(fmt.Sprint(version), func(t *testing.T) { testUpgrade(t, version) })
+	}
+}
+
+func testUpgrade(t *testing.T, version int) {
 	dir := t.TempDir()
-	dump, err := os.ReadFile("testdata/v1.sql")
+	dump, err := os.ReadFile(fmt.Sprintf("testdata/v%d.sql", version))
 	if err != nil {
 		t.Fatal(err)
 	}
