@@ -149,6 +149,9 @@ type Object struct {
 	// Checksums are those that the object was stored with, and for an object that
 	// was put as a whole its MD5.
 	Checksums Checksums
+	// PartSums has at most one checksum: that of the checksums of the parts, for an
+	// object that was uploaded in parts and whose upload asked for it.
+	PartSums Checksums
 	// StorageClass is Standard or InfrequentAccess.
 	StorageClass string
 	// SSECKeyMD5 is the MD5, in hexadecimal, of the key that the object is encrypted
@@ -181,7 +184,7 @@ type PutOptions struct {
 
 // check is everything that can be said before the content has been read.
 func (o *PutOptions) check(key string) error {
-	if err := checkKey(key); err != nil {
+	if err := CheckKey(key); err != nil {
 		return err
 	}
 	size := 0
@@ -216,7 +219,8 @@ func storedLength(s string) int {
 	return units
 }
 
-func checkKey(key string) error {
+// CheckKey says whether an object may have that key.
+func CheckKey(key string) error {
 	if key == "" || len(key) > MaxKeyBytes || !utf8.ValidString(key) {
 		return ErrObjectName
 	}
