@@ -132,12 +132,7 @@ func (c *call) describe(object *r2.Object, o r2.GetOptions, offset, length int64
 		h.Set("X-Amz-Mp-Parts-Count", strconv.Itoa(parts))
 	}
 	if strings.EqualFold(c.r.Header.Get("X-Amz-Checksum-Mode"), "ENABLED") && length == object.Size {
-		for _, a := range algorithms {
-			if value, kind := a.of(object); value != "" {
-				h.Set(a.header, value)
-				h.Set("X-Amz-Checksum-Type", kind)
-			}
-		}
+		setChecksums(h, object.Checksums, algorithms)
 	}
 	c.w.WriteHeader(status)
 	return nil

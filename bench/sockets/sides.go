@@ -29,8 +29,10 @@ type side struct {
 	process       *exec.Cmd
 }
 
-// starter starts a side with its files in a folder.
-type starter func(ctx context.Context, dir string) (*side, error)
+var starters = map[string]func(context.Context, string) (*side, error){
+	"selvage": startSelvage,
+	"workerd": startWorkerd,
+}
 
 func startWorkerd(ctx context.Context, dir string) (*side, error) {
 	binary, err := workerd.Binary(ctx, os.Stderr)
