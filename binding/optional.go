@@ -49,9 +49,6 @@ type Home struct {
 	// Dev: this is `selvage dev`, where products tell Workers what wrangler's local
 	// simulator tells them.
 	Dev bool
-	// Upstreams are the servers that keep resources instead of this node, by the name
-	// of the product's quota.
-	Upstreams map[string][]config.Upstream
 	// Now is the clock.
 	Now func() time.Time
 	// Log receives what happens in the background.

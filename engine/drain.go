@@ -2,6 +2,8 @@ package engine
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -86,6 +88,9 @@ func (c *cell) drain() {
 				cancel()
 			})
 		}
+		if c.plan.called {
+			defer c.pool.w.e.excuseCallers(c.version.Worker)()
+		}
 		_ = c.proc.Drain(ctx)
 	})
 	<-c.proc.Done()
@@ -136,6 +141,40 @@ func (c *cell) settle(ctx context.Context, limit time.Duration) bool {
 		case <-ctx.Done():
 			return false
 		}
+	}
+}
+
+// excuseGrace is how long the end of a process may take to reach the clients of
+// the WebSockets that led to it through other cells.
+const excuseGrace = 5 * time.Second
+
+// excuseCallers has the clients of WebSockets that lead to the Worker through
+// other cells told of its restart, until some time after over.
+func (e *Engine) excuseCallers(worker string) (over func()) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var overs []func()
+	reaches := map[string]bool{worker: true}
+	for again := true; again; {
+		again = false
+		for c := range e.cells {
+			calls := func(callee string) bool { return c.plan.callees[callee] }
+			if caller := c.version.Worker; !reaches[caller] && slices.ContainsFunc(slices.Collect(maps.Keys(reaches)), calls) {
+				reaches[caller], again = true, true
+			}
+		}
+	}
+	for c := range e.cells {
+		if c.version.Worker != worker && reaches[c.version.Worker] {
+			overs = append(overs, c.restart.Excuse())
+		}
+	}
+	return func() {
+		time.AfterFunc(excuseGrace, func() {
+			for _, over := range overs {
+				over()
+			}
+		})
 	}
 }
 

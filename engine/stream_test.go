@@ -91,6 +91,78 @@ func TestWebSocketAfterTheDrainTime(t *testing.T) {
 	dial("two").CloseNow()
 }
 
+// So is one that leads there through other Workers, however many.
+func TestWebSocketThroughCallers(t *testing.T) {
+	for name, callee := range map[string]string{
+		"fetch": `export default { fetch() {
+  const [client, server] = Object.values(new WebSocketPair());
+  server.accept();
+  server.send("%s");
+  return new Response(null, { status: 101, webSocket: client });
+} }`,
+		"object": `import { DurableObject } from "cloudflare:workers";
+export class Room extends DurableObject { fetch() {
+  const [client, server] = Object.values(new WebSocketPair());
+  this.ctx.acceptWebSocket(server);
+  server.send("%s");
+  return new Response(null, { status: 101, webSocket: client });
+} }
+export default { fetch: (r, env) => env.ROOM.getByName("a").fetch(r) }`,
+		"another Worker's object": `import { DurableObject } from "cloudflare:workers";
+export class Room extends DurableObject { fetch() {
+  const [client, server] = Object.values(new WebSocketPair());
+  server.accept();
+  server.send("%s");
+  return new Response(null, { status: 101, webSocket: client });
+} }
+export default {}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, nil)
+			version := func(text string) *config.Version {
+				if name == "fetch" {
+					return b.version("callee", fmt.Sprintf(callee, text))
+				}
+				v := b.version("callee", fmt.Sprintf(callee, text), bound(t, "ROOM", "durable_object_namespace", map[string]string{"class_name": "Room"}))
+				v.Classes = []config.Class{{Name: "Room", SQLite: true, Key: "callee-Room"}}
+				return v
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), poll.Patience)
+			defer cancel()
+			dial := func(want string) *websocket.Conn {
+				t.Helper()
+				conn, _, err := websocket.Dial(ctx, "ws"+strings.TrimPrefix(b.server.URL, "http")+"/front/", nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, got, err := conn.Read(ctx); err != nil || string(got) != want {
+					t.Fatalf("%q, %v", got, err)
+				}
+				return conn
+			}
+			const pass = `export default { fetch: (r, env) => env.C.fetch(r) }`
+			b.deploy(version("one"))
+			middle := b.version("middle", pass, bound(t, "C", "service", map[string]any{"service": "callee"}))
+			if name == "another Worker's object" {
+				middle = b.version("middle", `export default { fetch: (r, env) => env.C.getByName("a").fetch(r) }`,
+					bound(t, "C", "durable_object_namespace", map[string]string{"class_name": "Room", "script_name": "callee"}))
+			}
+			b.deploy(middle)
+			b.deploy(b.version("front", pass, bound(t, "C", "service", map[string]any{"service": "middle"})))
+			conn := dial("one")
+			defer conn.CloseNow()
+			b.deploy(version("two"))
+			if err := b.Start(ctx, "callee"); err != nil {
+				t.Fatal(err)
+			}
+			if _, _, err := conn.Read(ctx); websocket.CloseStatus(err) != websocket.StatusServiceRestart {
+				t.Errorf("the WebSocket of the old version ended with %v", err)
+			}
+			dial("two").CloseNow()
+		})
+	}
+}
+
 // An open WebSocket does not hold up a Worker with Durable Objects: it is closed
 // with code 1012, and the client connects to the new version.
 func TestWebSocketOfObjectIsClosed(t *testing.T) {

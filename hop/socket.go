@@ -35,6 +35,7 @@ type socket struct {
 	first    []byte // what the client has said already
 	upstream io.ReadWriteCloser
 
+	of         *Restart      // nil where there is none
 	patience   time.Duration // farewell
 	once       sync.Once
 	restarting atomic.Bool
@@ -47,6 +48,7 @@ type socket struct {
 type Restart struct {
 	mu      sync.Mutex
 	ended   bool
+	excuses int
 	sockets map[*socket]struct{}
 }
 
@@ -60,6 +62,26 @@ func (r *Restart) End() {
 	for s := range r.sockets {
 		s.restart()
 	}
+}
+
+// Excuse says, until over is called, that a Worker behind the upstreams is being
+// replaced: a WebSocket that ends meanwhile without a Close frame led there, and
+// its client is told what End tells.
+func (r *Restart) Excuse() (over func()) {
+	r.excuse(1)
+	return sync.OnceFunc(func() { r.excuse(-1) })
+}
+
+func (r *Restart) excuse(n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.excuses += n
+}
+
+func (r *Restart) excused() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.excuses > 0
 }
 
 func (r *Restart) add(s *socket) {
@@ -86,6 +108,7 @@ func (r *Restart) remove(s *socket) {
 func (s *socket) join(ctx context.Context, restart *Restart) int64 {
 	defer context.AfterFunc(ctx, s.restart)()
 	if restart != nil {
+		s.of = restart
 		restart.add(s)
 		defer restart.remove(s)
 	}
@@ -139,7 +162,11 @@ func (s *socket) toClient() error {
 		return s.write(p)
 	})
 	if s.restarting.Load() && !s.lost {
-		err = s.sayGoodbye()
+		return s.sayGoodbye()
+	}
+	if s.of != nil && !s.lost && !s.down.closed && s.down.between() && s.of.excused() {
+		s.client.SetDeadline(time.Now().Add(s.patience))
+		return s.write(serviceRestart)
 	}
 	return err
 }

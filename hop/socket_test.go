@@ -104,6 +104,52 @@ func TestRestart(t *testing.T) {
 	}
 }
 
+// An upstream that vanishes while a Worker behind it is replaced has an excuse,
+// unless it has said goodbye or was in the middle of a frame.
+func TestExcuse(t *testing.T) {
+	whole, goodbye := string(wsFrame(2, false, 300)), string(closeFrame(4000, "x"))
+	for name, c := range map[string]struct {
+		excuses int
+		said    string
+		want    string
+	}{
+		"no excuse":         {0, whole, whole},
+		"an excuse":         {1, whole, whole + string(serviceRestart)},
+		"two":               {2, "", string(serviceRestart)},
+		"goodbye":           {1, goodbye, goodbye},
+		"within a frame":    {1, whole[:50], whole[:50]},
+		"excused, and over": {-1, whole, whole},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var r Restart
+			for range c.excuses {
+				r.Excuse()
+			}
+			if c.excuses < 0 {
+				over := r.Excuse()
+				over()
+				over()
+			}
+			client, ours := pair(t, "tcp", "127.0.0.1:0")
+			upstream, worker := pair(t, "unix", filepath.Join(t.TempDir(), "s"))
+			s := &socket{client: ours, upstream: upstream, patience: poll.Patience}
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				s.join(context.Background(), &r)
+			}()
+			io.WriteString(worker, c.said)
+			worker.Close()
+			if got, err := io.ReadAll(client); string(got) != c.want || err != nil {
+				t.Errorf("the client got %q, %v, want %q", got, err, c.want)
+			}
+			client.Close()
+			<-done
+		})
+	}
+}
+
 // What comes after the end of a restart ends at once, and a Worker that is gone
 // keeps nobody from being told.
 func TestRestartIsOver(t *testing.T) {

@@ -14,7 +14,6 @@ import (
 
 	"github.com/selvage-edge/selvage/api"
 	"github.com/selvage-edge/selvage/binding"
-	"github.com/selvage-edge/selvage/config"
 	"github.com/selvage-edge/selvage/control"
 	"github.com/selvage-edge/selvage/control/auth"
 	"github.com/selvage-edge/selvage/control/state"
@@ -76,9 +75,6 @@ type StoreOptions struct {
 	Quotas map[string]int64
 	// Dev is as in Options.
 	Dev bool
-	// Upstreams are the servers that keep resources instead of this node, by the
-	// name of the product's quota: "r2".
-	Upstreams map[string][]config.Upstream
 	// Now is the clock of the kinds. Default time.Now.
 	Now func() time.Time
 	// Mail takes the e-mail of Workers. Nil: sending fails.
@@ -145,7 +141,7 @@ func (s *Stores) open(ctx context.Context, o StoreOptions) (err error) {
 		return err
 	}
 	s.Crons = cron.NewHistory(s.keyed)
-	home := binding.Home{Dir: s.Dir, Keyed: s.keyed, Blobs: s.openBlobs, Memory: s.memory, Quota: func(name string) int64 { return o.Quotas[name] }, Upstreams: o.Upstreams, Dev: o.Dev, Now: o.Now, Log: s.log, Mail: o.Mail}
+	home := binding.Home{Dir: s.Dir, Keyed: s.keyed, Blobs: s.openBlobs, Memory: s.memory, Quota: func(name string) int64 { return o.Quotas[name] }, Dev: o.Dev, Now: o.Now, Log: s.log, Mail: o.Mail}
 	for _, k := range s.Kinds {
 		opener, ok := k.(binding.Opener)
 		if !ok {

@@ -11,17 +11,18 @@ import (
 // algorithm is a kind of checksum that S3 has a header for.
 type algorithm struct {
 	name   string // in XML and in headers' values
+	stored string // the store's name
 	header string
 	size   int
 	field  func(*r2.Checksums) *[]byte
 }
 
 var algorithms = []algorithm{
-	{"CRC32", "X-Amz-Checksum-Crc32", 4, func(c *r2.Checksums) *[]byte { return &c.CRC32 }},
-	{"CRC32C", "X-Amz-Checksum-Crc32c", 4, func(c *r2.Checksums) *[]byte { return &c.CRC32C }},
-	{"CRC64NVME", "X-Amz-Checksum-Crc64nvme", 8, func(c *r2.Checksums) *[]byte { return &c.CRC64NVME }},
-	{"SHA1", "X-Amz-Checksum-Sha1", 20, func(c *r2.Checksums) *[]byte { return &c.SHA1 }},
-	{"SHA256", "X-Amz-Checksum-Sha256", 32, func(c *r2.Checksums) *[]byte { return &c.SHA256 }},
+	{"CRC32", "CRC32", "X-Amz-Checksum-Crc32", 4, func(c *r2.Checksums) *[]byte { return &c.CRC32 }},
+	{"CRC32C", "CRC32C", "X-Amz-Checksum-Crc32c", 4, func(c *r2.Checksums) *[]byte { return &c.CRC32C }},
+	{"CRC64NVME", "CRC64NVME", "X-Amz-Checksum-Crc64nvme", 8, func(c *r2.Checksums) *[]byte { return &c.CRC64NVME }},
+	{"SHA1", "SHA-1", "X-Amz-Checksum-Sha1", 20, func(c *r2.Checksums) *[]byte { return &c.SHA1 }},
+	{"SHA256", "SHA-256", "X-Amz-Checksum-Sha256", 32, func(c *r2.Checksums) *[]byte { return &c.SHA256 }},
 }
 
 // claims are the checksums that a request says its content has.
@@ -82,12 +83,41 @@ func (a algorithm) decode(v string) ([]byte, error) {
 	return sum, nil
 }
 
-// setChecksums sets the headers of an object's checksums.
+// Types of checksums.
+const (
+	fullObject = "FULL_OBJECT"
+	composite  = "COMPOSITE" // of the checksums of the parts
+)
+
+// kindOfSum is the type of an object that is uploaded in parts. Others are those
+// of the whole.
+//
+// Source: https://developers.cloudflare.com/r2/api/s3/api/#checksum-types
+func (a algorithm) kindOfSum() string {
+	if a.name == "CRC64NVME" {
+		return fullObject
+	}
+	return composite
+}
+
+// of is the checksum of an object and its type, "" if it has none of that kind.
+func (a algorithm) of(o *r2.Object) (value, kind string) {
+	if sum := *a.field(&o.Checksums); len(sum) > 0 {
+		return base64.StdEncoding.EncodeToString(sum), fullObject
+	}
+	if sum := *a.field(&o.PartSums); len(sum) > 0 {
+		_, count, _ := strings.Cut(o.ETag, "-")
+		return base64.StdEncoding.EncodeToString(sum) + "-" + count, composite
+	}
+	return "", ""
+}
+
+// setChecksums sets the headers of what a content was found to have.
 func setChecksums(h http.Header, sums r2.Checksums, list []algorithm) {
 	for _, a := range list {
 		if sum := *a.field(&sums); len(sum) > 0 {
 			h.Set(a.header, base64.StdEncoding.EncodeToString(sum))
-			h.Set("X-Amz-Checksum-Type", "FULL_OBJECT")
+			h.Set("X-Amz-Checksum-Type", fullObject)
 		}
 	}
 }

@@ -105,7 +105,7 @@ func (c *call) copyObject() error {
 	if err != nil {
 		return err
 	}
-	setCustomerKey(c.w.Header(), object)
+	setCustomerKey(c.w.Header(), key)
 	d := newDocument("CopyObjectResult")
 	d.tag(object.ETag)
 	d.time("LastModified", object.Uploaded)

@@ -2,6 +2,7 @@ package s3
 
 import (
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -65,6 +66,9 @@ func (d *document) tag(etag string) { d.text("ETag", `"`+etag+`"`) }
 // have such keys ask for encoding-type=url.
 func appendEscaped(b []byte, s string) []byte {
 	const hex = "0123456789ABCDEF"
+	if !utf8.ValidString(s) { // a client's own text in an error
+		s = strings.ToValidUTF8(s, "\ufffd")
+	}
 	last := 0
 	for i := 0; i < len(s); i++ {
 		var escape string
@@ -93,11 +97,5 @@ func appendEscaped(b []byte, s string) []byte {
 		b = append(b, escape...)
 		last = i + 1
 	}
-	if rest := s[last:]; utf8.ValidString(rest) {
-		return append(b, rest...)
-	}
-	for _, r := range s[last:] { // of a client's own text in an error
-		b = utf8.AppendRune(b, r)
-	}
-	return b
+	return append(b, s[last:]...)
 }

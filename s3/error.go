@@ -82,6 +82,7 @@ var codes = map[int]struct {
 	r2.ErrBadDigest.Code:          {"BadDigest", 0},
 	r2.ErrInvalidRange.Code:       {"InvalidRange", 0},
 	r2.ErrBadUpload.Code:          {"InvalidPart", http.StatusBadRequest},
+	r2.ErrNoCORS.Code:             {"NoSuchCORSConfiguration", 0},
 	r2.ErrTooManyRequests.Code:    {"TooManyRequests", 0},
 	r2.ErrTooLarge.Code:           {"EntityTooLarge", 0},
 	10003:                         {"AccessDenied", 0}, // another SSE-C key

@@ -141,7 +141,9 @@ func setObject(h http.Header, o *r2.Object) {
 		h.Set("X-Amz-Storage-Class", className(o.StorageClass))
 	}
 	setCustom(h, o.Custom)
-	setCustomerKey(h, o)
+	if sum, err := hex.DecodeString(o.SSECKeyMD5); err == nil && len(sum) > 0 {
+		setCustomer(h, sum)
+	}
 }
 
 // overrides are the parameters that replace a header of the answer.
@@ -232,9 +234,16 @@ func customerKey(h http.Header, prefix string) ([]byte, error) {
 	return key, nil
 }
 
-func setCustomerKey(h http.Header, o *r2.Object) {
-	if sum, err := hex.DecodeString(o.SSECKeyMD5); err == nil && len(sum) > 0 {
-		h.Set(customerPrefix+"Algorithm", "AES256")
-		h.Set(customerPrefix+"Key-Md5", base64.StdEncoding.EncodeToString(sum))
+// setCustomerKey says which key of SSE-C something was stored with; nothing if key
+// is nil.
+func setCustomerKey(h http.Header, key []byte) {
+	if key != nil {
+		sum := md5.Sum(key)
+		setCustomer(h, sum[:])
 	}
+}
+
+func setCustomer(h http.Header, sum []byte) {
+	h.Set(customerPrefix+"Algorithm", "AES256")
+	h.Set(customerPrefix+"Key-Md5", base64.StdEncoding.EncodeToString(sum))
 }

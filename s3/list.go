@@ -14,6 +14,7 @@ type listing struct {
 	encoding          string
 }
 
+// listing reads the parameters; limit is the one that bounds the page.
 func (c *call) listing(limit string) (l listing, err error) {
 	l = listing{prefix: c.query.Get("prefix"), delimiter: c.query.Get("delimiter"), limit: r2.MaxListKeys, encode: func(s string) string { return s }}
 	switch l.encoding = c.query.Get("encoding-type"); l.encoding {
@@ -23,7 +24,7 @@ func (c *call) listing(limit string) (l listing, err error) {
 	default:
 		return l, invalidArgument("Invalid Encoding Method specified in Request")
 	}
-	if v := c.query.Get(limit); v != "" {
+	if v := c.query.Get(limit); limit != "" && v != "" {
 		l.limit, err = maxKeys(v)
 	}
 	return l, err

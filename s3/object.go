@@ -132,7 +132,12 @@ func (c *call) describe(object *r2.Object, o r2.GetOptions, offset, length int64
 		h.Set("X-Amz-Mp-Parts-Count", strconv.Itoa(parts))
 	}
 	if strings.EqualFold(c.r.Header.Get("X-Amz-Checksum-Mode"), "ENABLED") && length == object.Size {
-		setChecksums(h, object.Checksums, algorithms)
+		for _, a := range algorithms {
+			if value, kind := a.of(object); value != "" {
+				h.Set(a.header, value)
+				h.Set("X-Amz-Checksum-Type", kind)
+			}
+		}
 	}
 	c.w.WriteHeader(status)
 	return nil

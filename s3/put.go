@@ -35,7 +35,7 @@ func (c *call) putObject() error {
 	h := c.w.Header()
 	h.Set("ETag", `"`+object.ETag+`"`)
 	setChecksums(h, object.Checksums, claim.sent)
-	setCustomerKey(h, object)
+	setCustomerKey(h, o.SSECKey)
 	c.w.empty(http.StatusOK)
 	return nil
 }
@@ -66,19 +66,4 @@ func (e *exactly) Read(p []byte) (int, error) {
 		return 0, errIncomplete
 	}
 	return n, err
-}
-
-func (c *call) deleteObject() error {
-	if err := checkKey(c.key); err != nil {
-		return err
-	}
-	b, err := c.bucket()
-	if err != nil {
-		return err
-	}
-	if err := b.Delete(c.r.Context(), c.key); err != nil {
-		return err
-	}
-	c.w.empty(http.StatusNoContent)
-	return nil
 }

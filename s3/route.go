@@ -92,8 +92,23 @@ var operations = append([]operation{
 
 	{"GET", bucket, "location", "", "GetBucketLocation", reads, false, (*call).bucketLocation},
 	{"GET", bucket, "encryption", "", "GetBucketEncryption", reads, false, (*call).bucketEncryption},
+	{"GET", bucket, "cors", "", "GetBucketCors", reads, true, (*call).getBucketCORS},
+	{"PUT", bucket, "cors", "", "PutBucketCors", writes, true, (*call).putBucketCORS},
+	{"DELETE", bucket, "cors", "", "DeleteBucketCors", writes, true, (*call).deleteBucketCORS},
+	{"GET", bucket, "lifecycle", "", "GetBucketLifecycleConfiguration", reads, true, (*call).getBucketLifecycle},
+	{"PUT", bucket, "lifecycle", "", "PutBucketLifecycleConfiguration", writes, true, (*call).putBucketLifecycle},
+	{"DELETE", bucket, "lifecycle", "", "DeleteBucketLifecycle", writes, true, (*call).deleteBucketLifecycle},
 	{"GET", bucket, "list-type", "", "ListObjectsV2", reads, false, (*call).listObjectsV2},
+	{"GET", bucket, "uploads", "", "ListMultipartUploads", reads, false, (*call).listMultipartUploads},
+	{"POST", bucket, "delete", "", "DeleteObjects", writes, false, (*call).deleteObjects},
 	{"HEAD", bucket, "", "", "HeadBucket", reads, false, (*call).headBucket},
+
+	{"POST", object, "uploads", "", "CreateMultipartUpload", writes, false, (*call).createMultipartUpload},
+	{"PUT", object, "uploadId", "X-Amz-Copy-Source", "UploadPartCopy", writes, false, (*call).uploadPartCopy},
+	{"PUT", object, "uploadId", "", "UploadPart", writes, false, (*call).uploadPart},
+	{"GET", object, "uploadId", "", "ListParts", reads, false, (*call).listParts},
+	{"POST", object, "uploadId", "", "CompleteMultipartUpload", writes, false, (*call).completeMultipartUpload},
+	{"DELETE", object, "uploadId", "", "AbortMultipartUpload", writes, false, (*call).abortMultipartUpload},
 }, absent()...)
 
 // plain operations are those that nothing but method and level selects.

@@ -166,6 +166,11 @@ func (c *call) serve() error {
 	if c.address, err = c.parse(c.r); err != nil {
 		return err
 	}
+	if c.bucketName != "" {
+		if done, err := c.cors(); done || err != nil {
+			return err
+		}
+	}
 	op, err := c.address.operation(c.r)
 	c.op = op
 	if err != nil {

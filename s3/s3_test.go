@@ -93,7 +93,7 @@ func (f *fixture) ok(err error) {
 // client is minio's SDK.
 func (f *fixture) client() *minio.Core {
 	f.t.Helper()
-	c, err := minio.NewCore(f.addr, &minio.Options{Creds: credentials.NewStaticV4(keyID, secret, ""), Region: "auto", BucketLookup: minio.BucketLookupPath, MaxRetries: 1})
+	c, err := minio.NewCore(f.addr, &minio.Options{Creds: credentials.NewStaticV4(keyID, secret, ""), Region: "auto", BucketLookup: minio.BucketLookupPath, MaxRetries: 1, TrailingHeaders: true})
 	f.ok(err)
 	return c
 }

@@ -7,8 +7,8 @@
 //	go run ./bench/sockets                        the table of bench/README.md
 //	go run ./bench/sockets -n 1000 -kinds sse
 //
-// A connection takes two descriptors of the server: `ulimit -n` must be a little
-// over twice the number of connections.
+// A connection takes two descriptors of the server. Where the limit of open files
+// is lower, root raises it for this command and what it starts; others are told.
 package main
 
 import (
@@ -19,6 +19,7 @@ import (
 	"os/signal"
 	"slices"
 	"strings"
+	"syscall"
 	"text/tabwriter"
 	"time"
 )
@@ -28,16 +29,21 @@ func main() {
 	kinds := flag.String("kinds", "websocket,hibernating,sse", "which kinds to measure")
 	sides := flag.String("sides", "selvage,workerd", "which sides to measure")
 	rounds := flag.Int("rounds", 5, "messages to all")
+	program := flag.String("selvage", "", "the `path` of selvage, where there is no Go; default: it is built")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *n, *rounds, strings.Split(*kinds, ","), strings.Split(*sides, ",")); err != nil {
+	starters := map[string]starter{"selvage": startSelvage(*program), "workerd": startWorkerd}
+	if err := run(ctx, starters, *n, *rounds, strings.Split(*kinds, ","), strings.Split(*sides, ",")); err != nil {
 		fmt.Fprintln(os.Stderr, "sockets:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, n, rounds int, kinds, sides []string) error {
+func run(ctx context.Context, starters map[string]starter, n, rounds int, kinds, sides []string) error {
+	if err := allowFiles(uint64(2*n + 500)); err != nil {
+		return err
+	}
 	dir, err := os.MkdirTemp("", "selvage-sockets-")
 	if err != nil {
 		return err
@@ -47,7 +53,11 @@ func run(ctx context.Context, n, rounds int, kinds, sides []string) error {
 	fmt.Fprintln(out, "kind\tside\tconnections\tserver, KB each\tworkerd, KB each\tserver at rest\tworkerd at rest\tto all, p50\tp99")
 	for _, kind := range kinds {
 		for _, name := range sides {
-			if err := measure(ctx, dir, name, kind, n, rounds, out); err != nil {
+			start, ok := starters[name]
+			if !ok {
+				return fmt.Errorf("no side %q: have selvage, workerd", name)
+			}
+			if err := measure(ctx, dir, name, start, kind, n, rounds, out); err != nil {
 				return fmt.Errorf("%s on %s: %w", kind, name, err)
 			}
 		}
@@ -55,16 +65,26 @@ func run(ctx context.Context, n, rounds int, kinds, sides []string) error {
 	return out.Flush()
 }
 
+// allowFiles raises the limit of open files to n, for this process and those that
+// it starts.
+func allowFiles(n uint64) error {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return err
+	}
+	want := syscall.Rlimit{Cur: max(n, limit.Cur), Max: max(n, limit.Max)}
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &want); err != nil {
+		return fmt.Errorf("raise the limit of open files from %d to %d: %w; be root, or say `ulimit -n %d` first", limit.Max, n, err, n)
+	}
+	return nil
+}
+
 // hibernation is how long workerd waits before an object without work is put to
 // sleep, and some more.
 const hibernation = 13 * time.Second
 
 // measure starts a side, opens the connections, and prints a row.
-func measure(ctx context.Context, dir, name, kind string, n, rounds int, out *tabwriter.Writer) error {
-	start, ok := starters[name]
-	if !ok {
-		return fmt.Errorf("no side %q: have selvage, workerd", name)
-	}
+func measure(ctx context.Context, dir, name string, start starter, kind string, n, rounds int, out *tabwriter.Writer) error {
 	s, err := start(ctx, dir)
 	if err != nil {
 		return err

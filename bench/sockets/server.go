@@ -28,14 +28,24 @@ const metadata = `{"main_module": "index.js", "compatibility_date": "2026-04-01"
 	"bindings": [{"type": "durable_object_namespace", "name": "ROOM", "class_name": "Room"}],
 	"migrations": {"new_tag": "v1", "new_sqlite_classes": ["Room"]}}`
 
-// startSelvage builds selvage, starts a server and deploys the Worker to it.
-func startSelvage(ctx context.Context, dir string) (*side, error) {
-	binary := filepath.Join(dir, "selvage")
-	build := exec.CommandContext(ctx, "go", "build", "-o", binary, "github.com/selvage-edge/selvage/cmd/selvage")
-	build.Stderr = os.Stderr
-	if err := build.Run(); err != nil {
-		return nil, fmt.Errorf("build selvage: %w", err)
+// startSelvage starts a server of the program, which it builds if there is none,
+// and deploys the Worker to it.
+func startSelvage(program string) starter {
+	return func(ctx context.Context, dir string) (*side, error) {
+		if program != "" {
+			return serve(ctx, program, dir)
+		}
+		built := filepath.Join(dir, "selvage")
+		build := exec.CommandContext(ctx, "go", "build", "-o", built, "github.com/selvage-edge/selvage/cmd/selvage")
+		build.Stderr = os.Stderr
+		if err := build.Run(); err != nil {
+			return nil, fmt.Errorf("build selvage: %w", err)
+		}
+		return serve(ctx, built, dir)
 	}
+}
+
+func serve(ctx context.Context, binary, dir string) (*side, error) {
 	dir, err := unpack(dir)
 	if err != nil {
 		return nil, err

@@ -29,10 +29,8 @@ type side struct {
 	process       *exec.Cmd
 }
 
-var starters = map[string]func(context.Context, string) (*side, error){
-	"selvage": startSelvage,
-	"workerd": startWorkerd,
-}
+// starter starts a side with its files in a folder.
+type starter func(ctx context.Context, dir string) (*side, error)
 
 func startWorkerd(ctx context.Context, dir string) (*side, error) {
 	binary, err := workerd.Binary(ctx, os.Stderr)

@@ -53,8 +53,8 @@ func apiError(err error) error {
 	var known *api.Error
 	var sql *Error
 	switch {
-	case err == nil, errors.As(err, &known):
-		return err
+	case err == nil, errors.As(err, &known), ofDisk(err):
+		return err // a full disk is the server's to tell and to log
 	case errors.Is(err, ErrNotFound):
 		return api.Errorf(http.StatusNotFound, codeNotFound, "The database %s could not be found", strings.TrimPrefix(err.Error(), ErrNotFound.Error()+": "))
 	case errors.Is(err, ErrExists):

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"syscall"
 
 	"github.com/ncruces/go-sqlite3"
 
@@ -80,6 +81,12 @@ func translate(err error) error {
 		b.WriteString(" (extended: " + x + ")")
 	}
 	return &Error{Message: b.String(), cause: err}
+}
+
+// ofDisk reports that the disk is full or failing, or the file damaged: the
+// operator has to know. SQLite says FULL only of a database at its own bound.
+func ofDisk(err error) bool {
+	return errors.Is(err, sqlite3.IOERR) || errors.Is(err, syscall.ENOSPC) || sqlite.Damaged(err)
 }
 
 // message is SQLite's own text. The library puts the generic text of the code

@@ -204,6 +204,9 @@ func decodeQueries(body []byte) (list []query, batch bool, err error) {
 func (s service) message(r *http.Request, err error) (text string, query int) {
 	var e *Error
 	if errors.As(err, &e) {
+		if ofDisk(err) {
+			slog.Error("a D1 database cannot be read or written: its disk is full, or failing", "database", s.db.id, "error", err)
+		}
 		return e.Message, e.Query
 	}
 	if errors.Is(err, ErrNotFound) {

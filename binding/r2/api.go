@@ -235,11 +235,7 @@ func (a rest) put(w http.ResponseWriter, r *http.Request) error {
 		}
 		o.StorageClass = info.StorageClass
 	}
-	var content io.Reader = r.Body
-	if r.ContentLength >= 0 {
-		content = Sized{r.Body, r.ContentLength}
-	}
-	object, err := b.Put(r.Context(), r.PathValue("key"), content, o)
+	object, err := b.Put(r.Context(), r.PathValue("key"), r.Body, o)
 	if err != nil {
 		return err
 	}

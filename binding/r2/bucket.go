@@ -37,9 +37,15 @@ type objects interface {
 	list(ctx context.Context, o ListOptions, f func(o *Object, prefix string) bool) (cursor string, err error)
 
 	createUpload(ctx context.Context, key string, o PutOptions) (id string, err error)
-	uploadPart(ctx context.Context, key, id string, number int, r io.Reader, want Checksums, ssecKey []byte) (Part, error)
-	completeUpload(ctx context.Context, key, id string, parts []Part) (*Object, error)
+	uploadPart(ctx context.Context, key, id string, number int, r io.Reader, o PartOptions) (PartInfo, error)
+	completeUpload(ctx context.Context, key, id string, parts []Part, want Checksums) (*Object, error)
 	abortUpload(ctx context.Context, key, id string) error
+	// listUploads calls f with each upload, or prefix of a group, behind the markers,
+	// until it returns false.
+	listUploads(ctx context.Context, o ListUploadsOptions, f func(u *UploadInfo, prefix string) bool) error
+	// listParts calls f with each part of an upload from number first on, until it
+	// returns false.
+	listParts(ctx context.Context, key, id string, first int, f func(PartInfo) bool) (UploadInfo, error)
 }
 
 // Name is the bucket's name.
@@ -53,7 +59,7 @@ func (b *Bucket) begin(ctx context.Context, key string) error {
 	if b.deleted.Load() {
 		return ErrNoSuchBucket
 	}
-	return checkKey(key)
+	return CheckKey(key)
 }
 
 // Head describes an object, or is ErrNoSuchKey.

@@ -31,8 +31,10 @@ type Checksums struct {
 // nvme is the polynomial of CRC-64/NVME, reversed.
 //
 // Source: NVM Express NVM Command Set Specification, "64b CRC Polynomials"
+const nvmePolynomial = 0x9a6c9329ac4bc9b5
+
 var (
-	nvme       = crc64.MakeTable(0x9a6c9329ac4bc9b5)
+	nvme       = crc64.MakeTable(nvmePolynomial)
 	castagnoli = crc32.MakeTable(crc32.Castagnoli)
 )
 
@@ -129,4 +131,36 @@ func CheckSums(data []byte, want Checksums, trailing func() (Checksums, error)) 
 	d.Write(data) // hashes do not fail
 	_, err := d.sums()
 	return err
+}
+
+// asked is the name of the first checksum that is to be computed, "" if there is
+// none.
+func (c Checksums) asked() string {
+	for _, a := range algorithms {
+		if v := *a.field(&c); v != nil && len(v) == 0 {
+			return a.name
+		}
+	}
+	return ""
+}
+
+// with is c with one more checksum, by its name, to be computed.
+func (c Checksums) with(name string) Checksums {
+	for _, a := range algorithms {
+		if v := a.field(&c); a.name == name && *v == nil {
+			*v = []byte{}
+		}
+	}
+	return c
+}
+
+// agrees reports whether what both have is the same.
+func (c Checksums) agrees(other Checksums) bool {
+	for _, a := range algorithms {
+		mine, theirs := *a.field(&c), *a.field(&other)
+		if mine != nil && theirs != nil && !bytes.Equal(mine, theirs) {
+			return false
+		}
+	}
+	return true
 }

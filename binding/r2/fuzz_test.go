@@ -47,7 +47,7 @@ func FuzzHandler(f *testing.F) {
 			t.Fatal(err)
 		}
 		for _, o := range page.Objects {
-			if err := checkKey(o.Key); err != nil {
+			if err := CheckKey(o.Key); err != nil {
 				t.Errorf("stored key %q: %v", o.Key, err)
 			}
 			if err := fix.verify(ctx, o); err != nil {

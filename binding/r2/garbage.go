@@ -90,6 +90,7 @@ func (s *Store) collectContent(id contentID) (bool, error) {
 		return false, err
 	}
 	batch.Delete(garbageKey(id))
+	deletePartNotes(batch, id)
 	if err := batch.Commit(); err != nil {
 		return false, err
 	}

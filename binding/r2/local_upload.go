@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/selvage-edge/selvage/storage/keyed"
 )
@@ -57,7 +56,7 @@ func (u localUpload) locked(f func(id contentID, row uploadRow) error) error {
 
 func (b local) createUpload(_ context.Context, key string, o PutOptions) (string, error) {
 	s := b.store
-	data, err := json.Marshal(uploadRow{Begun: s.moment().UnixMilli(), HTTP: o.HTTP, Custom: o.Custom, Class: o.StorageClass, SSEC: ssecKeyMD5(o.SSECKey)})
+	data, err := json.Marshal(uploadRow{Begun: s.moment().UnixMilli(), HTTP: o.HTTP, Custom: o.Custom, Class: o.StorageClass, SSEC: ssecKeyMD5(o.SSECKey), Sum: o.Checksums.asked()})
 	if err != nil {
 		return "", err
 	}
@@ -73,20 +72,21 @@ func (b local) createUpload(_ context.Context, key string, o PutOptions) (string
 	return id.uploadID(), nil
 }
 
-func (b local) uploadPart(_ context.Context, key, id string, number int, r io.Reader, want Checksums, ssecKey []byte) (p Part, err error) {
+func (b local) uploadPart(_ context.Context, key, id string, number int, r io.Reader, o PartOptions) (p PartInfo, err error) {
 	u := localUpload{b, key, id}
 	_, upload, err := u.find()
 	if err == nil {
-		err = unlocks(ssecKey, upload.SSEC)
+		err = unlocks(o.SSECKey, upload.SSEC)
 	}
 	if err != nil {
 		return p, err
 	}
 	s := u.b.store
-	w, err := s.write(r, want, nil, ssecKey)
+	w, err := s.write(r, o.Checksums.with(upload.Sum), o.Trailing, o.SSECKey)
 	if err != nil {
 		return p, err
 	}
+	p = PartInfo{Part{number, hex.EncodeToString(w.md5[:])}, w.size, s.moment(), w.sums}
 	if err = s.grow(w.size); err == nil {
 		var old part
 		err = u.locked(func(id contentID, _ uploadRow) error {
@@ -100,6 +100,9 @@ func (b local) uploadPart(_ context.Context, key, id string, number int, r io.Re
 				batch.Delete(blobKey(old.digest, id, uint16(number)))
 			}
 			setPart(batch, id, uint16(number), w.part)
+			if err := setPartNote(batch, id, p); err != nil {
+				return err
+			}
 			return batch.Commit()
 		})
 		if err != nil {
@@ -113,14 +116,14 @@ func (b local) uploadPart(_ context.Context, key, id string, number int, r io.Re
 		return p, err
 	}
 	w.release()
-	return Part{number, hex.EncodeToString(w.md5[:])}, nil
+	return p, nil
 }
 
-func (b local) completeUpload(_ context.Context, key, id string, named []Part) (*Object, error) {
+func (b local) completeUpload(_ context.Context, key, id string, named []Part, want Checksums) (*Object, error) {
 	u := localUpload{b, key, id}
 	chosen := make(map[uint16]string, len(named))
 	for _, p := range named {
-		chosen[uint16(p.Number)] = strings.ToLower(p.ETag)
+		chosen[uint16(p.Number)] = p.ETag
 	}
 	var object *Object
 	var unused []leftover
@@ -129,6 +132,12 @@ func (b local) completeUpload(_ context.Context, key, id string, named []Part) (
 		batch, err := u.assemble(object, chosen, &unused)
 		if err != nil {
 			return err
+		}
+		if err := u.b.store.sumParts(object, named, upload.Sum); err != nil {
+			return err
+		}
+		if !want.agrees(object.Checksums) || !want.agrees(object.PartSums) {
+			return ErrBadDigest
 		}
 		return u.b.replaceLocked(object, nil, batch)
 	})
@@ -171,8 +180,19 @@ func (u localUpload) assemble(o *Object, chosen map[uint16]string, unused *[]lef
 	case len(chosen) > 0:
 		return nil, ErrInvalidPart
 	}
-	if err := s.checkSizes(sizes); err != nil {
-		return nil, err
+	if len(sizes) > 0 {
+		whole, last := sizes[:len(sizes)-1], sizes[len(sizes)-1]
+		for _, size := range whole {
+			if size < s.minPart {
+				return nil, ErrPartTooSmall
+			}
+			if size != whole[0] {
+				return nil, ErrBadUpload
+			}
+		}
+		if len(whole) > 0 && last > whole[0] {
+			return nil, ErrBadUpload
+		}
 	}
 	o.ETag = fmt.Sprintf("%x-%d", sums.Sum(nil), len(sizes))
 	return func(batch keyed.Batch) {
@@ -180,6 +200,7 @@ func (u localUpload) assemble(o *Object, chosen map[uint16]string, unused *[]lef
 			deletePart(batch, o.content, r.number, r.part)
 		}
 		batch.Delete(uploadKey(u.b.number, u.key, o.content))
+		deletePartNotes(batch, o.content)
 	}, nil
 }
 
@@ -204,8 +225,14 @@ func (b local) abortUpload(_ context.Context, key, id string) error {
 // key, until it returns false.
 func (b local) eachUpload(f func(key string, id contentID, row uploadRow) bool) error {
 	prefix := numbered(rowUpload, b.number, "")
+	return b.eachUploadFrom(prefix, keyed.After(prefix), f)
+}
+
+// eachUploadFrom is eachUpload for rows from lower up to upper.
+func (b local) eachUploadFrom(lower, upper []byte, f func(key string, id contentID, row uploadRow) bool) error {
+	prefix := numbered(rowUpload, b.number, "")
 	var failed error
-	err := b.store.db.Scan(prefix, keyed.After(prefix), func(k, v []byte) bool {
+	err := b.store.db.Scan(lower, upper, func(k, v []byte) bool {
 		key, id, err := splitUploadKey(k[len(prefix):])
 		var row uploadRow
 		if err == nil {

@@ -108,7 +108,6 @@ var (
 	ErrPreconditionFailed = &Error{http.StatusPreconditionFailed, 10031, "At least one of the pre-conditions you specified did not hold."}
 	ErrBadDigest          = &Error{http.StatusBadRequest, 10037, "A checksum you specified did not match what we received."}
 	ErrInvalidRange       = &Error{http.StatusRequestedRangeNotSatisfiable, 10039, "The requested range is not satisfiable"}
-	ErrUnavailable        = &Error{http.StatusServiceUnavailable, 10043, "The service is not available. Please try again."}
 	ErrBadUpload          = &Error{http.StatusInternalServerError, 10048, "There was a problem with the multipart upload."}
 	ErrTooManyRequests    = &Error{http.StatusTooManyRequests, 10058, "Reduce your rate of requests: the memory for calls of this Worker is in use."}
 	ErrTooLarge           = &Error{http.StatusBadRequest, 100100, "Your proposed upload exceeds the maximum allowed object size."}
@@ -150,6 +149,9 @@ type Object struct {
 	// Checksums are those that the object was stored with, and for an object that
 	// was put as a whole its MD5.
 	Checksums Checksums
+	// PartSums has at most one checksum: that of the checksums of the parts, for an
+	// object that was uploaded in parts and whose upload asked for it.
+	PartSums Checksums
 	// StorageClass is Standard or InfrequentAccess.
 	StorageClass string
 	// SSECKeyMD5 is the MD5, in hexadecimal, of the key that the object is encrypted
@@ -182,7 +184,7 @@ type PutOptions struct {
 
 // check is everything that can be said before the content has been read.
 func (o *PutOptions) check(key string) error {
-	if err := checkKey(key); err != nil {
+	if err := CheckKey(key); err != nil {
 		return err
 	}
 	size := 0
@@ -217,7 +219,8 @@ func storedLength(s string) int {
 	return units
 }
 
-func checkKey(key string) error {
+// CheckKey says whether an object may have that key.
+func CheckKey(key string) error {
 	if key == "" || len(key) > MaxKeyBytes || !utf8.ValidString(key) {
 		return ErrObjectName
 	}

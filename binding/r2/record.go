@@ -24,6 +24,8 @@ import (
 //	o <number> <key>                  object: JSON, see objectRow
 //	u <number> <key, closed> <id>     upload that is not complete: JSON, see uploadRow
 //	p <id> <part>                     part of a content, see part
+//	m <id> <part>                     note of a part of an upload that is not complete:
+//	                                  JSON, see partNote
 //	b <digest> <id> <part>            index: that part may be that blob
 //	g <id>                            content to be deleted, once nobody reads it
 //
@@ -41,6 +43,7 @@ const (
 	rowObject   = 'o'
 	rowUpload   = 'u'
 	rowPart     = 'p'
+	rowPartNote = 'm'
 	rowBlob     = 'b'
 	rowGarbage  = 'g'
 )
@@ -106,6 +109,10 @@ func partKey(id contentID, number uint16) []byte {
 	return binary.BigEndian.AppendUint16(row(rowPart, string(id[:])), number)
 }
 
+func partNoteKey(id contentID, number uint16) []byte {
+	return binary.BigEndian.AppendUint16(row(rowPartNote, string(id[:])), number)
+}
+
 func blobKey(d blob.Digest, id contentID, number uint16) []byte {
 	return binary.BigEndian.AppendUint16(row(rowBlob, string(d[:]), string(id[:])), number)
 }
@@ -123,6 +130,7 @@ type objectRow struct {
 	HTTP      *HTTPMetadata     `json:"h,omitempty"`
 	Custom    map[string]string `json:"c,omitempty"`
 	Checksums Checksums         `json:"s,omitzero"`
+	PartSums  Checksums         `json:"q,omitzero"`
 	Class     string            `json:"k,omitempty"` // empty: Standard
 	SSEC      string            `json:"x,omitempty"`
 	Parts     bool              `json:"p,omitempty"`
@@ -130,7 +138,7 @@ type objectRow struct {
 
 func encodeObject(o *Object) ([]byte, error) {
 	r := objectRow{Content: o.content[:], Size: o.Size, ETag: o.ETag, Uploaded: o.Uploaded.UnixMilli(),
-		Custom: o.Custom, Checksums: o.Checksums, SSEC: o.SSECKeyMD5, Parts: o.parts}
+		Custom: o.Custom, Checksums: o.Checksums, PartSums: o.PartSums, SSEC: o.SSECKeyMD5, Parts: o.parts}
 	if o.HTTP != (HTTPMetadata{}) {
 		r.HTTP = &o.HTTP
 	}
@@ -149,7 +157,7 @@ func decodeObject(key string, data []byte) (*Object, error) {
 		return nil, errCorrupt
 	}
 	o := &Object{Key: key, Size: r.Size, ETag: r.ETag, Uploaded: time.UnixMilli(r.Uploaded).UTC(), Custom: r.Custom,
-		Checksums: r.Checksums, StorageClass: r.Class, SSECKeyMD5: r.SSEC, content: contentID(r.Content), parts: r.Parts}
+		Checksums: r.Checksums, PartSums: r.PartSums, StorageClass: r.Class, SSECKeyMD5: r.SSEC, content: contentID(r.Content), parts: r.Parts}
 	o.Version = o.content.version()
 	if r.HTTP != nil {
 		o.HTTP = *r.HTTP
@@ -167,6 +175,14 @@ type uploadRow struct {
 	Custom map[string]string `json:"c,omitempty"`
 	Class  string            `json:"k,omitempty"`
 	SSEC   string            `json:"x,omitempty"`
+	// Sum is the name of the checksum that is computed of every part.
+	Sum string `json:"s,omitempty"`
+}
+
+// partNote is the JSON of what is told of a part until its upload is complete.
+type partNote struct {
+	Uploaded  int64     `json:"t"` // in milliseconds since 1970
+	Checksums Checksums `json:"s,omitzero"`
 }
 
 // A part is stored as

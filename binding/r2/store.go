@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/selvage-edge/selvage/config"
 	"github.com/selvage-edge/selvage/storage/blob"
 	"github.com/selvage-edge/selvage/storage/budget"
 	"github.com/selvage-edge/selvage/storage/keyed"
@@ -24,8 +23,6 @@ type Options struct {
 	// Quota bounds the content of all buckets in bytes, uploads that are not
 	// complete included. Zero: no bound.
 	Quota int64
-	// Upstreams are the servers that keep buckets instead of this node.
-	Upstreams []config.Upstream
 	// Memory is what calls of Workers take their memory from. Nil: no bound.
 	Memory *budget.Budget
 	// Logger receives what goes wrong in the background. Default slog.Default().
@@ -48,8 +45,6 @@ type Store struct {
 	// registry guards the buckets' rows and buckets.
 	registry sync.Mutex
 	buckets  map[string]*Bucket // by name; those asked for since the start
-
-	remotes map[string]*remote // by the bucket's name here; fixed
 
 	// commits is read-locked by whoever writes, and locked by whoever deletes a
 	// bucket.
@@ -81,12 +76,6 @@ func OpenStore(db *keyed.DB, blobs *blob.Store, o Options) (*Store, error) {
 	s := &Store{
 		db: db, blobs: blobs, mem: o.Memory, now: o.Now, log: o.Logger.With("store", "r2"), quota: o.Quota,
 		minPart: MinPartBytes, maxPut: MaxPutBytes, buckets: map[string]*Bucket{}, pins: pins{of: map[contentID]int{}},
-		remotes: map[string]*remote{},
-	}
-	for _, u := range o.Upstreams {
-		if err := s.attach(u); err != nil {
-			return nil, fmt.Errorf("bucket %s is behind an upstream: %w", u.Name, err)
-		}
 	}
 	if s.quota > 0 {
 		used, err := s.Measure(context.Background())

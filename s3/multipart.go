@@ -1,0 +1,415 @@
+package s3
+
+import (
+	"encoding/base64"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/selvage-edge/selvage/binding/r2"
+)
+
+// createMultipartUpload begins an upload.
+func (c *call) createMultipartUpload() error {
+	if err := checkKey(c.key); err != nil {
+		return err
+	}
+	o := r2.PutOptions{HTTP: httpMetadata(c.r.Header), Custom: customMetadata(c.r.Header)}
+	var err error
+	if o.SSECKey, err = customerKey(c.r.Header, customerPrefix); err != nil {
+		return err
+	}
+	kind, err := wantedSum(c.r.Header)
+	if err != nil {
+		return err
+	}
+	if kind != nil {
+		*kind.field(&o.Checksums) = []byte{}
+	}
+	b, err := c.ensure(c.r.Context())
+	if err != nil {
+		return err
+	}
+	if o.StorageClass, err = c.storageClass(); err != nil {
+		return err
+	}
+	u, err := b.CreateMultipartUpload(c.r.Context(), c.key, o)
+	if err != nil {
+		return err
+	}
+	h := c.w.Header()
+	if kind != nil {
+		h.Set("X-Amz-Checksum-Algorithm", kind.name)
+		h.Set("X-Amz-Checksum-Type", kind.kindOfSum())
+	}
+	setCustomerKey(h, o.SSECKey)
+	d := newDocument("InitiateMultipartUploadResult")
+	d.text("Bucket", c.bucketName)
+	d.text("Key", c.key)
+	d.text("UploadId", u.ID())
+	d.end("InitiateMultipartUploadResult")
+	return c.write(d)
+}
+
+// wantedSum is the checksum that an upload asks for; nil if it asks for none.
+func wantedSum(h http.Header) (*algorithm, error) {
+	name, kind := h.Get("X-Amz-Checksum-Algorithm"), h.Get("X-Amz-Checksum-Type")
+	if name == "" {
+		if kind != "" {
+			return nil, badRequest("InvalidRequest", "The x-amz-checksum-type header can only be used with the x-amz-checksum-algorithm header.")
+		}
+		return nil, nil
+	}
+	for i := range algorithms {
+		a := &algorithms[i]
+		if !strings.EqualFold(a.name, name) {
+			continue
+		}
+		if kind != "" && kind != a.kindOfSum() {
+			return nil, badRequest("InvalidRequest", "The %s checksum type cannot be used with the %s checksum algorithm.", kind, strings.ToLower(a.name))
+		}
+		return a, nil
+	}
+	return nil, badRequest("InvalidRequest", "Checksum algorithm provided is unsupported. Please try again with any of the valid types: [CRC32, CRC32C, CRC64NVME, SHA1, SHA256]")
+}
+
+// upload is the one that the request names.
+func (c *call) upload() (*r2.Bucket, *r2.Upload, error) {
+	if err := checkKey(c.key); err != nil {
+		return nil, nil, err
+	}
+	b, err := c.bucket()
+	if err != nil {
+		return nil, nil, err
+	}
+	return b, b.ResumeMultipartUpload(c.key, c.query.Get("uploadId")), nil
+}
+
+// partNumber is that of an upload's part.
+func (c *call) partNumber() (int, error) {
+	n, err := strconv.Atoi(c.query.Get("partNumber"))
+	if err != nil || n < 1 || n > r2.MaxParts {
+		return 0, invalidArgument("Part number must be an integer between 1 and %d, inclusive", r2.MaxParts)
+	}
+	return n, nil
+}
+
+func (c *call) uploadPart() error {
+	number, err := c.partNumber()
+	if err != nil {
+		return err
+	}
+	body, claim, err := c.content()
+	if err != nil {
+		return err
+	}
+	key, err := customerKey(c.r.Header, customerPrefix)
+	if err != nil {
+		return err
+	}
+	_, u, err := c.upload()
+	if err != nil {
+		return err
+	}
+	p, err := u.Put(c.r.Context(), number, body, r2.PartOptions{Checksums: claim.Checksums, Trailing: claim.late, SSECKey: key})
+	if err != nil {
+		return err
+	}
+	h := c.w.Header()
+	h.Set("ETag", `"`+p.ETag+`"`)
+	setChecksums(h, p.Checksums, claim.sent)
+	setCustomerKey(h, key)
+	c.w.empty(http.StatusOK)
+	return nil
+}
+
+// uploadPartCopy makes a part of another object.
+func (c *call) uploadPartCopy() error {
+	number, err := c.partNumber()
+	if err != nil {
+		return err
+	}
+	key, err := customerKey(c.r.Header, customerPrefix)
+	if err != nil {
+		return err
+	}
+	_, u, err := c.upload()
+	if err != nil {
+		return err
+	}
+	var part *r2.Range
+	if v := c.r.Header.Get("X-Amz-Copy-Source-Range"); v != "" {
+		if part = parseRange(v); part == nil || part.Offset == nil || part.Length == nil {
+			return invalidArgument("The x-amz-copy-source-range value must be of the form bytes=first-last where first and last are the zero-based offsets of the first and last bytes to copy")
+		}
+	}
+	s, err := c.source(part)
+	if err != nil {
+		return err
+	}
+	defer s.object.Close()
+	if part != nil && s.object.Length != *part.Length {
+		return invalidArgument("Range specified is not valid for source object of size: %d", s.object.Size)
+	}
+	if s.object.Length > r2.MaxPutBytes {
+		return r2.ErrTooLarge
+	}
+	p, err := u.Put(c.r.Context(), number, s.object, r2.PartOptions{SSECKey: key})
+	if err != nil {
+		return err
+	}
+	setCustomerKey(c.w.Header(), key)
+	d := newDocument("CopyPartResult")
+	d.tag(p.ETag)
+	d.time("LastModified", p.Uploaded)
+	d.end("CopyPartResult")
+	return c.write(d)
+}
+
+func (c *call) completeMultipartUpload() error {
+	for _, name := range []string{"If-Match", "If-None-Match"} {
+		if v := c.r.Header.Get(name); v != "" {
+			return notImplemented("Header '" + strings.ToLower(name) + "' with value '" + v + "'")
+		}
+	}
+	// Unlike anywhere else these are checksums of the object, not of the body.
+	var want r2.Checksums
+	for _, a := range algorithms {
+		if v := c.r.Header.Get(a.header); v != "" {
+			sum, _, _ := strings.Cut(v, "-") // and the number of parts
+			var err error
+			if *a.field(&want), err = a.decode(sum); err != nil {
+				return err
+			}
+			c.r.Header.Del(a.header)
+		}
+	}
+	root, err := c.read("CompleteMultipartUpload", maxDocument)
+	if err != nil {
+		return err
+	}
+	parts, err := partsOf(root)
+	if err != nil {
+		return err
+	}
+	_, u, err := c.upload()
+	if err != nil {
+		return err
+	}
+	o, err := u.CompleteAs(c.r.Context(), parts, want)
+	if err != nil {
+		return err
+	}
+	d := newDocument("CompleteMultipartUploadResult")
+	d.text("Location", "/"+c.bucketName+"/"+encodeURL(c.key))
+	d.text("Bucket", c.bucketName)
+	d.text("Key", c.key)
+	d.tag(o.ETag)
+	for _, a := range algorithms {
+		if value, kind := a.of(o); value != "" {
+			d.text("Checksum"+a.name, value)
+			d.text("ChecksumType", kind)
+		}
+	}
+	d.end("CompleteMultipartUploadResult")
+	return c.write(d)
+}
+
+// partsOf reads the parts that an upload is completed with. Their checksums, which
+// were compared when they came, are not looked at.
+func partsOf(root *element) ([]r2.Part, error) {
+	if root == nil || len(root.children) == 0 || len(root.children) > r2.MaxParts {
+		return nil, errMalformedXML
+	}
+	parts := make([]r2.Part, 0, len(root.children))
+	for _, e := range root.children {
+		if e.name != "Part" {
+			return nil, errMalformedXML
+		}
+		if err := e.only("PartNumber", "ETag", "ChecksumCRC32", "ChecksumCRC32C", "ChecksumCRC64NVME", "ChecksumSHA1", "ChecksumSHA256"); err != nil {
+			return nil, err
+		}
+		number, err := e.text("PartNumber")
+		if err != nil {
+			return nil, err
+		}
+		etag, err := e.text("ETag")
+		if err != nil {
+			return nil, err
+		}
+		n, err := strconv.Atoi(strings.TrimSpace(number))
+		if err != nil || strings.TrimSpace(etag) == "" {
+			return nil, errMalformedXML
+		}
+		if len(parts) > 0 && n <= parts[len(parts)-1].Number {
+			return nil, badRequest("InvalidPartOrder", "The list of parts was not in ascending order. The parts list must be specified in order by part number.")
+		}
+		parts = append(parts, r2.Part{Number: n, ETag: strings.TrimSpace(etag)})
+	}
+	return parts, nil
+}
+
+func (c *call) abortMultipartUpload() error {
+	_, u, err := c.upload()
+	if err != nil {
+		return err
+	}
+	// Unlike the store, S3 says so if there is no upload.
+	if _, err := u.EachPart(c.r.Context(), r2.MaxParts+1, nil); err != nil {
+		return err
+	}
+	if err := u.Abort(c.r.Context()); err != nil {
+		return err
+	}
+	c.w.empty(http.StatusNoContent)
+	return nil
+}
+
+// limit reads a parameter that bounds a page.
+func (c *call) limit(name string) (int, error) {
+	v := c.query.Get(name)
+	if v == "" {
+		return 1000, nil
+	}
+	n, err := strconv.Atoi(v)
+	if err != nil || n < 0 {
+		return 0, invalidArgument("Provided %s not an integer or within integer range", name)
+	}
+	return min(n, 1000), nil
+}
+
+func (c *call) listParts() error {
+	most, err := c.limit("max-parts")
+	if err != nil {
+		return err
+	}
+	marker := 0
+	if v := c.query.Get("part-number-marker"); v != "" {
+		if marker, err = strconv.Atoi(v); err != nil || marker < 0 {
+			return invalidArgument("Provided part-number-marker not an integer or within integer range")
+		}
+	}
+	_, u, err := c.upload()
+	if err != nil {
+		return err
+	}
+	var parts []r2.PartInfo
+	truncated := false
+	info, err := u.EachPart(c.r.Context(), marker+1, func(p r2.PartInfo) bool {
+		if truncated = len(parts) == most; truncated {
+			return false
+		}
+		parts = append(parts, p)
+		return true
+	})
+	if err != nil {
+		return err
+	}
+	d := newDocument("ListPartsResult")
+	d.text("Bucket", c.bucketName)
+	d.text("Key", c.key)
+	d.text("UploadId", u.ID())
+	d.number("PartNumberMarker", int64(marker))
+	if truncated && most > 0 {
+		d.number("NextPartNumberMarker", int64(parts[len(parts)-1].Number))
+	}
+	d.number("MaxParts", int64(most))
+	d.boolean("IsTruncated", truncated && most > 0)
+	for _, p := range parts {
+		d.begin("Part")
+		d.number("PartNumber", int64(p.Number))
+		d.time("LastModified", p.Uploaded)
+		d.tag(p.ETag)
+		d.number("Size", p.Size)
+		for _, a := range algorithms {
+			if sum := *a.field(&p.Checksums); len(sum) > 0 {
+				d.text("Checksum"+a.name, base64.StdEncoding.EncodeToString(sum))
+			}
+		}
+		d.end("Part")
+	}
+	c.owner(d, "Initiator")
+	c.owner(d, "Owner")
+	d.text("StorageClass", className(info.StorageClass))
+	describeSum(d, info)
+	d.end("ListPartsResult")
+	return c.write(d)
+}
+
+// describeSum writes which checksum an upload has asked for.
+func describeSum(d *document, info r2.UploadInfo) {
+	for _, a := range algorithms {
+		if a.stored == info.Checksum {
+			d.text("ChecksumAlgorithm", a.name)
+			d.text("ChecksumType", a.kindOfSum())
+		}
+	}
+}
+
+func (c *call) listMultipartUploads() error {
+	l, err := c.listing("")
+	if err != nil {
+		return err
+	}
+	if l.limit, err = c.limit("max-uploads"); err != nil {
+		return err
+	}
+	b, err := c.bucket()
+	if err != nil {
+		return err
+	}
+	o := r2.ListUploadsOptions{Prefix: l.prefix, Delimiter: l.delimiter, KeyMarker: c.query.Get("key-marker")}
+	if o.KeyMarker != "" { // otherwise S3 does not heed it
+		o.IDMarker = c.query.Get("upload-id-marker")
+	}
+	var uploads []r2.UploadInfo
+	var prefixes []string
+	var last r2.UploadInfo // or a group, which has no id
+	truncated := false
+	err = b.EachUpload(c.r.Context(), o, func(u *r2.UploadInfo, prefix string) bool {
+		if truncated = len(uploads)+len(prefixes) == l.limit; truncated {
+			return false
+		}
+		if u == nil {
+			prefixes, last = append(prefixes, prefix), r2.UploadInfo{Key: prefix}
+		} else {
+			uploads, last = append(uploads, *u), *u
+		}
+		return true
+	})
+	if err != nil {
+		return err
+	}
+	truncated = truncated && l.limit > 0
+	d := newDocument("ListMultipartUploadsResult")
+	d.text("Bucket", c.bucketName)
+	d.text("KeyMarker", l.encode(o.KeyMarker))
+	d.text("UploadIdMarker", o.IDMarker)
+	if truncated {
+		d.text("NextKeyMarker", l.encode(last.Key))
+		d.text("NextUploadIdMarker", last.ID)
+	}
+	d.optional("Delimiter", l.encode(l.delimiter))
+	d.text("Prefix", l.encode(l.prefix))
+	d.optional("EncodingType", l.encoding)
+	d.number("MaxUploads", int64(l.limit))
+	d.boolean("IsTruncated", truncated)
+	for _, u := range uploads {
+		d.begin("Upload")
+		d.text("Key", l.encode(u.Key))
+		d.text("UploadId", u.ID)
+		c.owner(d, "Initiator")
+		c.owner(d, "Owner")
+		d.text("StorageClass", className(u.StorageClass))
+		d.time("Initiated", u.Begun)
+		describeSum(d, u)
+		d.end("Upload")
+	}
+	for _, p := range prefixes {
+		d.begin("CommonPrefixes")
+		d.text("Prefix", l.encode(p))
+		d.end("CommonPrefixes")
+	}
+	d.end("ListMultipartUploadsResult")
+	return c.write(d)
+}
