@@ -49,14 +49,27 @@ type Home struct {
 	// Dev: this is `selvage dev`, where products tell Workers what wrangler's local
 	// simulator tells them.
 	Dev bool
+	// Account is the id of the account that owns everything.
+	Account string
+	// WorkersDomain is the domain below which hosts are made up, as those of Workers
+	// are: "<worker>.<domain>". Port follows it in URLs: ":8443", or nothing.
+	WorkersDomain, Port string
+	// TakeHost calls take with the zone that a host is in, while nobody else can take
+	// a host. zone is the id of that zone, if a client named one. The error is take's,
+	// or tells the client why the host cannot be had: it is in no zone of this server,
+	// or somebody has it.
+	TakeHost func(ctx context.Context, host, zone string, take func(Zone) error) error
 	// Now is the clock.
 	Now func() time.Time
 	// Log receives what happens in the background.
 	Log *slog.Logger
 	// Mail takes e-mail to be sent. Nil where none is configured; every other
-	// field is set.
+	// field is set, Port aside.
 	Mail mail.Sender
 }
+
+// Zone is a domain of this server: its hosts can be given to Workers and products.
+type Zone struct{ ID, Name string }
 
 // Referrer is a Kind whose bindings lead to other Workers. A Worker that others
 // refer to is not deleted by accident, is found by `selvage dev`, and listens
@@ -258,10 +271,18 @@ type Hosted interface {
 type HostOwner struct {
 	// Name is for people: "the R2 bucket photos".
 	Name string
-	// Handler answers all requests to the host.
-	Handler http.Handler
+	// Serve answers all requests to the host. An error before anything was written
+	// becomes the edge's error page; best it is a *fault.Fault.
+	Serve func(w http.ResponseWriter, r *http.Request) error
 	// Raw requests and responses are left as they are: the edge does not normalize
 	// the URL, and neither compresses nor changes Accept-Encoding. It is for
 	// requests that are signed.
 	Raw bool
+}
+
+// ZoneHolder is a Hosted whose hosts are in zones. A zone that is held is not
+// deleted by accident.
+type ZoneHolder interface {
+	// HoldsZone says why the zone with that id is needed; empty if it is not.
+	HoldsZone(id string) (why string)
 }

@@ -1,11 +1,13 @@
 package control
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"strings"
 
 	"github.com/selvage-edge/selvage/api"
+	"github.com/selvage-edge/selvage/binding"
 	"github.com/selvage-edge/selvage/control/state"
 )
 
@@ -26,22 +28,52 @@ func domainJSON(d state.Domain) map[string]any {
 // makeDomain validates a custom domain and finds its zone.
 func (s *server) makeDomain(tx *state.Tx, o origin, worker string) (state.Domain, error) {
 	hostname := strings.ToLower(o.Hostname)
-	if err := checkHostname(hostname); err != nil {
-		return state.Domain{}, badRequest(10081, "%q is not a valid hostname for a custom domain: %v", o.Hostname, err)
-	}
-	zone, err := findZone(tx, hostname, o.ZoneID, o.ZoneName)
+	zone, err := zoneOf(tx, hostname, o.ZoneID, o.ZoneName)
 	if err != nil {
 		return state.Domain{}, err
 	}
-	if !inZone(hostname, zone.Name) {
-		return state.Domain{}, badRequest(10081, "the custom domain %s is not in the zone %s", hostname, zone.Name)
-	}
 	if s.HostOwner != nil {
 		if owner := s.HostOwner(hostname); owner != "" {
-			return state.Domain{}, api.Errorf(http.StatusConflict, 100117, "the hostname %s already belongs to %s", hostname, owner)
+			return state.Domain{}, takenBy(hostname, owner)
 		}
 	}
 	return state.Domain{Hostname: hostname, Worker: worker, Zone: zone.ID, ZoneName: zone.Name}, nil
+}
+
+// zoneOf finds the zone of a host that is to be somebody's, as findZone does.
+func zoneOf(tx *state.Tx, hostname, id, name string) (state.Zone, error) {
+	if err := checkHostname(hostname); err != nil {
+		return state.Zone{}, badRequest(10081, "%q is not a valid hostname for a custom domain: %v", hostname, err)
+	}
+	zone, err := findZone(tx, hostname, id, name)
+	if err == nil && !inZone(hostname, zone.Name) {
+		err = badRequest(10081, "the custom domain %s is not in the zone %s", hostname, zone.Name)
+	}
+	return zone, err
+}
+
+func takenBy(hostname, owner string) error {
+	return api.Errorf(http.StatusConflict, 100117, "the hostname %s already belongs to %s", hostname, owner)
+}
+
+// TakeHost is binding.Home.TakeHost for what is no Worker: take stores that the
+// host has an owner, which hostOwner then names.
+func TakeHost(ctx context.Context, st *state.Store, hostOwner func(host string) string, hostname, zone string, take func(binding.Zone) error) error {
+	return st.Update(context.WithoutCancel(ctx), func(tx *state.Tx) error {
+		z, err := zoneOf(tx, hostname, zone, "")
+		if err != nil {
+			return err
+		}
+		if d, err := tx.DomainByHostname(hostname); err == nil {
+			return takenDomain(d)
+		} else if !errors.Is(err, state.ErrNotFound) {
+			return err
+		}
+		if owner := hostOwner(hostname); owner != "" {
+			return takenBy(hostname, owner)
+		}
+		return take(binding.Zone{ID: z.ID, Name: z.Name})
+	})
 }
 
 // changes are what a list of origins would do to a Worker's custom domains.

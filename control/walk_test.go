@@ -68,7 +68,10 @@ func newWhole(t *testing.T) (*bench, []api.Route) {
 		binding.Router
 	})
 	content := func(string) (*blob.Store, error) { return blob.Open(filepath.Join(dir, "r2")) }
-	must(buckets.Open(binding.Home{Keyed: pairs, Blobs: content, Quota: func(string) int64 { return 0 }, Now: time.Now, Log: slog.New(slog.DiscardHandler)}))
+	take := func(ctx context.Context, host, zone string, take func(binding.Zone) error) error {
+		return b.state.Update(ctx, func(*state.Tx) error { return take(binding.Zone{ID: zone, Name: host}) })
+	}
+	must(buckets.Open(binding.Home{Keyed: pairs, Blobs: content, TakeHost: take, Quota: func(string) int64 { return 0 }, Now: time.Now, Log: slog.New(slog.DiscardHandler)}))
 	b.auth = auth.New(b.state, nil, "account_analytics")
 	b.crons = cron.NewHistory(pairs)
 	points := analytics.Kinds()[0].(interface {
@@ -286,6 +289,10 @@ func TestEveryEditIsInTheAuditLog(t *testing.T) {
 		{route: "PUT {R}/{bucket}/lifecycle", body: `{"rules":[]}`},
 		{route: "PUT {R}/{bucket}/cors", body: `{"rules":[]}`},
 		{route: "DELETE {R}/{bucket}/cors"},
+		{route: "POST {R}/{bucket}/domains/custom", body: `{"domain":"files.example.com","enabled":true}`},
+		{route: "PUT {R}/{bucket}/domains/custom/{domain}", path: "{R}/files/domains/custom/files.example.com", body: `{"minTLS":"1.2"}`},
+		{route: "DELETE {R}/{bucket}/domains/custom/{domain}", path: "{R}/files/domains/custom/files.example.com"},
+		{route: "PUT {R}/{bucket}/domains/managed", body: `{"enabled":true}`},
 		{route: "PUT {R}/{bucket}/objects/{key...}", body: secret},
 		{route: "DELETE {R}/{bucket}/objects/{key...}"},
 		{route: "DELETE {R}/{bucket}"},

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/selvage-edge/selvage/api"
+	"github.com/selvage-edge/selvage/binding"
 	"github.com/selvage-edge/selvage/control/state"
 )
 
@@ -93,6 +94,13 @@ func (s *server) deleteZone(w http.ResponseWriter, r *http.Request) error {
 	err := s.update(r, func(tx *state.Tx) (err error) {
 		if zone, err = s.zone(tx, r); err != nil {
 			return err
+		}
+		for _, k := range s.Kinds {
+			if h, ok := k.(binding.ZoneHolder); ok {
+				if why := h.HoldsZone(zone.ID); why != "" {
+					return api.Errorf(http.StatusConflict, 1099, "the zone %s is needed: %s", zone.Name, why)
+				}
+			}
 		}
 		return tx.DeleteZone(zone.ID)
 	})

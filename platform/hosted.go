@@ -54,8 +54,7 @@ type hosted struct {
 // ServeHTTP implements edge.Stage.
 func (s hosted) ServeHTTP(w http.ResponseWriter, r *http.Request, next edge.Handler) error {
 	if owner := s.owner(edge.HostOf(r)); owner != nil && owner.Raw == s.raw {
-		owner.Handler.ServeHTTP(w, r)
-		return nil
+		return owner.Serve(w, r)
 	}
 	return next.ServeHTTP(w, r)
 }

@@ -23,12 +23,13 @@ func (o owners) Hosted(host string) *binding.HostOwner { return o[host] }
 // Hosts that belong to a product are answered by it, ahead of the Workers, and
 // only they are. Who takes requests as they are sees what the client sent.
 func TestHosted(t *testing.T) {
-	tell := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	tell := func(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Content-Type", "text/plain")
-		fmt.Fprint(w, strings.Repeat(fmt.Sprintf("%s %s %q\n", r.Host, r.RequestURI, r.Header.Get("Accept-Encoding")), 20))
-	})
+		_, err := fmt.Fprint(w, strings.Repeat(fmt.Sprintf("%s %s %q\n", r.Host, r.RequestURI, r.Header.Get("Accept-Encoding")), 20))
+		return err
+	}
 	list := hosts{
-		owners{"files.example.com": {Name: "files", Handler: tell}, "s3.example.com": {Name: "s3", Handler: tell, Raw: true}},
+		owners{"files.example.com": {Name: "files", Serve: tell}, "s3.example.com": {Name: "s3", Serve: tell, Raw: true}},
 		owners{"files.example.com": {Name: "late"}},
 	}
 	v := new(config.Value)

@@ -168,7 +168,7 @@ func (p *Platform) open(ctx context.Context, o Options) (err error) {
 		}
 		o.Binary = func(context.Context) (string, error) { return binary, nil }
 	}
-	p.Stores, _, err = OpenStores(ctx, StoreOptions{Memory: o.CallMemory, UploadMemory: o.UploadMemory, Quotas: o.Quotas, Dir: o.Data, WorkersDomain: o.WorkersDomain, Dev: o.Dev, Now: o.Now, Mail: o.Mail, Logger: o.Logger})
+	p.Stores, _, err = OpenStores(ctx, StoreOptions{Memory: o.CallMemory, UploadMemory: o.UploadMemory, Quotas: o.Quotas, Dir: o.Data, WorkersDomain: o.WorkersDomain, Port: o.Port, Dev: o.Dev, Now: o.Now, Mail: o.Mail, Logger: o.Logger})
 	if err != nil {
 		return err
 	}

@@ -67,6 +67,8 @@ type StoreOptions struct {
 	Dir string
 	// WorkersDomain is the suffix under which Workers answer. Default "localhost".
 	WorkersDomain string
+	// Port follows hosts in URLs: ":8443". Default none.
+	Port string
 	// Memory bounds what calls of bindings take, in bytes, and UploadMemory what
 	// the REST API does. Defaults: DefaultMemory, DefaultUploadMemory.
 	Memory, UploadMemory int64
@@ -141,7 +143,13 @@ func (s *Stores) open(ctx context.Context, o StoreOptions) (err error) {
 		return err
 	}
 	s.Crons = cron.NewHistory(s.keyed)
-	home := binding.Home{Dir: s.Dir, Keyed: s.keyed, Blobs: s.openBlobs, Memory: s.memory, Quota: func(name string) int64 { return o.Quotas[name] }, Dev: o.Dev, Now: o.Now, Log: s.log, Mail: o.Mail}
+	home := binding.Home{
+		Dir: s.Dir, Keyed: s.keyed, Blobs: s.openBlobs, Memory: s.memory, Quota: func(name string) int64 { return o.Quotas[name] },
+		Account: s.Account, WorkersDomain: s.State.WorkersDomain(), Port: o.Port, Dev: o.Dev, Now: o.Now, Log: s.log, Mail: o.Mail,
+		TakeHost: func(ctx context.Context, host, zone string, take func(binding.Zone) error) error {
+			return control.TakeHost(ctx, s.State, s.hosts.name, host, zone, take)
+		},
+	}
 	for _, k := range s.Kinds {
 		opener, ok := k.(binding.Opener)
 		if !ok {

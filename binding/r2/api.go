@@ -17,7 +17,11 @@ import (
 // cf-r2-jurisdiction is not heeded.
 //
 // Source: https://developers.cloudflare.com/api/resources/r2/
-type rest struct{ s *Store }
+type rest struct {
+	s *Store
+	// port follows a development host where it is shown: ":8443", or nothing.
+	port string
+}
 
 func (a rest) routes() []api.Route {
 	const all = "/accounts/{account}/r2/buckets"
@@ -46,8 +50,8 @@ func (a rest) routes() []api.Route {
 // absent are parts of Cloudflare's API that are not there. Clients read them before
 // they change them, so the answer says what is missing.
 var absent = map[string]string{
-	"domains": "domains", "local-uploads": "local uploads",
-	"lock": "lock rules", "sippy": "migrations (Sippy)",
+	"local-uploads": "local uploads",
+	"lock":          "lock rules", "sippy": "migrations (Sippy)",
 }
 
 func missing(what string) func(http.ResponseWriter, *http.Request) error {

@@ -15,6 +15,13 @@ func (a rest) settingsRoutes(group api.Group) []api.Route {
 		group.Read("GET", one+"/cors", a.cors),
 		group.Edit("PUT", one+"/cors", a.setCORS),
 		group.Edit("DELETE", one+"/cors", a.deleteCORS),
+		group.Read("GET", one+"/domains/custom", a.domains),
+		group.Edit("POST", one+"/domains/custom", a.addDomain),
+		group.Read("GET", one+"/domains/custom/{domain}", a.domain),
+		group.Edit("PUT", one+"/domains/custom/{domain}", a.changeDomain),
+		group.Edit("DELETE", one+"/domains/custom/{domain}", a.removeDomain),
+		group.Read("GET", one+"/domains/managed", a.devURL),
+		group.Edit("PUT", one+"/domains/managed", a.enableDevURL),
 	}
 }
 

@@ -12,7 +12,10 @@ import (
 // Kind is the binding "r2_bucket". Its settings are
 //
 //	{"bucket_name": "<name>", "jurisdiction": "<ignored>"}
-type Kind struct{ store *Store }
+type Kind struct {
+	store *Store
+	port  string // of public hosts, as in URLs
+}
 
 // Kinds returns the kind, not open yet.
 func Kinds() []binding.Kind { return []binding.Kind{&Kind{}} }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 
 	"github.com/selvage-edge/selvage/api"
 	"github.com/selvage-edge/selvage/binding"
@@ -22,6 +23,8 @@ var (
 	_ binding.Measurer    = (*Kind)(nil)
 	_ binding.Router      = (*Kind)(nil)
 	_ binding.LocalRouter = (*Kind)(nil)
+	_ binding.Hosted      = (*Kind)(nil)
+	_ binding.ZoneHolder  = (*Kind)(nil)
 )
 
 // Open implements binding.Opener.
@@ -30,7 +33,8 @@ func (k *Kind) Open(home binding.Home) error {
 	if err != nil {
 		return err
 	}
-	k.store, err = OpenStore(home.Keyed, content, Options{Now: home.Now, Quota: home.Quota("r2"), Memory: home.Memory, Logger: home.Log})
+	k.store, err = OpenStore(home.Keyed, content, Options{Now: home.Now, Quota: home.Quota("r2"), Memory: home.Memory, WorkersDomain: home.WorkersDomain, TakeHost: home.TakeHost, Logger: home.Log})
+	k.port = home.Port
 	return err
 }
 
@@ -38,6 +42,24 @@ func (k *Kind) Open(home binding.Home) error {
 // others share.
 func (*Kind) Quotas() []binding.Quota {
 	return []binding.Quota{{Key: "r2", Name: "R2", Folders: []string{"blob/r2"}}}
+}
+
+// Hosted implements binding.Hosted: public buckets.
+func (k *Kind) Hosted(host string) *binding.HostOwner {
+	if h := (*k.store.hosts.Load())[host]; h != nil {
+		return &h.HostOwner
+	}
+	return nil
+}
+
+// HoldsZone implements binding.ZoneHolder.
+func (k *Kind) HoldsZone(zone string) string {
+	for name, h := range *k.store.hosts.Load() {
+		if slices.ContainsFunc(h.b.settings.Load().Domains, func(d Domain) bool { return d.Host == name && d.Zone == zone }) {
+			return fmt.Sprintf("its host %s is a custom domain of the R2 bucket %s; remove it with `wrangler r2 bucket domain remove %[2]s --domain %[1]s` first", name, h.b.name)
+		}
+	}
+	return ""
 }
 
 // Make implements binding.Maker.
@@ -80,7 +102,7 @@ func (k *Kind) Measure(m *telemetry.Metrics) {
 }
 
 // Routes implements binding.Router.
-func (k *Kind) Routes() []api.Route { return rest{k.store}.routes() }
+func (k *Kind) Routes() []api.Route { return rest{k.store, k.port}.routes() }
 
 // LocalRoutes implements binding.LocalRouter: the content of all objects is
 // verified.

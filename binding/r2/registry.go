@@ -213,6 +213,7 @@ func (s *Store) DeleteBucket(ctx context.Context, name string) error {
 		return err
 	}
 	delete(s.buckets, name)
+	s.rehost(b, b.settings.Load(), new(settings))
 	for _, id := range uploads {
 		s.collect(leftover{content: id, parts: true})
 	}

@@ -2,6 +2,7 @@ package r2
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 )
@@ -10,6 +11,9 @@ import (
 // never changed: see Store.change.
 type settings struct {
 	CORS CORS `json:"cors,omitempty"`
+	// Domains are sorted by host.
+	Domains []Domain `json:"domains,omitempty"`
+	DevURL  DevURL   `json:"devURL,omitzero"`
 }
 
 // maxSettingsBytes bounds the settings of a bucket as JSON: they are in one row and
@@ -24,11 +28,20 @@ func (s *Store) readSettings(number uint64) (*settings, error) {
 		return new(settings), err
 	}
 	defer v.Release()
-	read := new(settings)
-	if err := json.Unmarshal(v.Bytes, read); err != nil {
-		return nil, fmt.Errorf("settings of bucket %d: %w: %w", number, errCorrupt, err)
+	_, set, err := decodeSettings(settingsKey(number), v.Bytes)
+	return set, err
+}
+
+// decodeSettings reads a row.
+func decodeSettings(key, value []byte) (number uint64, set *settings, err error) {
+	if len(key) != len(settingsKey(0)) {
+		return 0, nil, errCorrupt
 	}
-	return read, nil
+	number, set = binary.BigEndian.Uint64(key[len(key)-8:]), new(settings)
+	if err := json.Unmarshal(value, set); err != nil {
+		return 0, nil, fmt.Errorf("settings of bucket %d: %w: %w", number, errCorrupt, err)
+	}
+	return number, set, nil
 }
 
 // settingsOf are those of the bucket with that name, or ErrNoSuchBucket.
@@ -69,6 +82,7 @@ func (s *Store) change(ctx context.Context, bucket string, edit func(*settings) 
 	if err := s.db.Set(settingsKey(b.number), data); err != nil {
 		return fmt.Errorf("change settings of bucket %s: %w", bucket, err)
 	}
+	s.rehost(b, b.settings.Load(), &next)
 	b.settings.Store(&next)
 	return nil
 }

@@ -7,10 +7,12 @@ import (
 	"hash/maphash"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/selvage-edge/selvage/binding"
 	"github.com/selvage-edge/selvage/storage/blob"
 	"github.com/selvage-edge/selvage/storage/budget"
 	"github.com/selvage-edge/selvage/storage/keyed"
@@ -25,6 +27,12 @@ type Options struct {
 	Quota int64
 	// Memory is what calls of Workers take their memory from. Nil: no bound.
 	Memory *budget.Budget
+	// WorkersDomain is the domain below which buckets have development URLs. Default
+	// "localhost".
+	WorkersDomain string
+	// TakeHost finds the zone of a host and gives the host away; see binding.Home.
+	// Nil: there are no zones.
+	TakeHost func(ctx context.Context, host, zone string, take func(binding.Zone) error) error
 	// Logger receives what goes wrong in the background. Default slog.Default().
 	Logger *slog.Logger
 }
@@ -45,6 +53,12 @@ type Store struct {
 	// registry guards the buckets' rows and buckets.
 	registry sync.Mutex
 	buckets  map[string]*Bucket // by name; those asked for since the start
+
+	// hosts are the public buckets by their hosts: a map that is never changed, but
+	// replaced with the registry locked.
+	hosts         atomic.Pointer[map[string]*host]
+	workersDomain string
+	takeHost      func(ctx context.Context, host, zone string, take func(binding.Zone) error) error
 
 	// commits is read-locked by whoever writes, and locked by whoever deletes a
 	// bucket.
@@ -73,9 +87,21 @@ func OpenStore(db *keyed.DB, blobs *blob.Store, o Options) (*Store, error) {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
+	if o.WorkersDomain == "" {
+		o.WorkersDomain = "localhost"
+	}
+	if o.TakeHost == nil {
+		o.TakeHost = func(_ context.Context, host, _ string, _ func(binding.Zone) error) error {
+			return invalid("There is no zone for %s: this server has none.", host)
+		}
+	}
 	s := &Store{
+		workersDomain: strings.ToLower(o.WorkersDomain), takeHost: o.TakeHost,
 		db: db, blobs: blobs, mem: o.Memory, now: o.Now, log: o.Logger.With("store", "r2"), quota: o.Quota,
 		minPart: MinPartBytes, maxPut: MaxPutBytes, buckets: map[string]*Bucket{}, pins: pins{of: map[contentID]int{}},
+	}
+	if err := s.loadHosts(); err != nil {
+		return nil, fmt.Errorf("open R2: %w", err)
 	}
 	if s.quota > 0 {
 		used, err := s.Measure(context.Background())

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -28,7 +29,7 @@ var clis = []struct {
 	scripts []string // nil: all
 }{
 	{"new", nil},
-	{"old", []string{"analytics", "assets", "deploy", "durable", "errors", "provision", "queues", "r2", "secret", "triggers", "versions", "workflows"}},
+	{"old", []string{"analytics", "assets", "deploy", "durable", "errors", "provision", "queues", "r2", "r2-settings", "secret", "triggers", "versions", "workflows"}},
 }
 
 func TestWrangler(t *testing.T) {
@@ -93,6 +94,7 @@ func scripts(cli, path string) testscript.Params {
 			"poll":  pollFile,
 			"until": waitFor,
 			"api":   callAPI,
+			"zone":  addZone,
 			"sql":   askSQL,
 		},
 	}
@@ -169,11 +171,13 @@ func callAPI(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: api METHOD PATH [BODY]")
 	}
-	var body io.Reader
-	if len(args) > 2 {
-		body = strings.NewReader(args[2])
-	}
-	r, err := http.NewRequest(args[0], ts.Getenv("CLOUDFLARE_API_BASE_URL")+args[1], body)
+	args = append(args, "")
+	fmt.Fprintln(ts.Stdout(), ask(ts, args[0], args[1], args[2]))
+}
+
+// ask calls the REST API and returns status and body.
+func ask(ts *testscript.TestScript, method, path, body string) string {
+	r, err := http.NewRequest(method, ts.Getenv("CLOUDFLARE_API_BASE_URL")+path, strings.NewReader(body))
 	ts.Check(err)
 	r.Header.Set("Authorization", "Bearer "+ts.Getenv("CLOUDFLARE_API_TOKEN"))
 	resp, err := http.DefaultTransport.RoundTrip(r)
@@ -181,7 +185,20 @@ func callAPI(ts *testscript.TestScript, neg bool, args []string) {
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(resp.Body)
 	ts.Check(err)
-	fmt.Fprintf(ts.Stdout(), "%d %s\n", resp.StatusCode, answer)
+	return fmt.Sprintf("%d %s", resp.StatusCode, answer)
+}
+
+// zone NAME adds a zone, and sets $ZONE to its id.
+func addZone(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: zone NAME")
+	}
+	answer := ask(ts, "POST", "/zones", fmt.Sprintf(`{"name":%q}`, args[0]))
+	id := regexp.MustCompile(`"id":"([0-9a-f]{32})","modified_on"`).FindStringSubmatch(answer)
+	if id == nil {
+		ts.Fatalf("the answer has no id: %s", answer)
+	}
+	ts.Setenv("ZONE", id[1])
 }
 
 // sql QUERY [FILE] asks the SQL API of Analytics Engine, until the answer is that
