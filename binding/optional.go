@@ -59,6 +59,9 @@ type Home struct {
 	// or tells the client why the host cannot be had: it is in no zone of this server,
 	// or somebody has it.
 	TakeHost func(ctx context.Context, host, zone string, take func(Zone) error) error
+	// Upstreams are the servers that keep resources instead of this node, by the name
+	// of the product's quota.
+	Upstreams map[string][]config.Upstream
 	// Now is the clock.
 	Now func() time.Time
 	// Log receives what happens in the background.

@@ -102,8 +102,9 @@ type Options struct {
 	// requests of the REST API take; one token has at most half. Defaults:
 	// DefaultMemory, DefaultUploadMemory.
 	CallMemory, UploadMemory int64
-	// Quotas bound what is stored; see StoreOptions.
-	Quotas map[string]int64
+	// Quotas bound what is stored, and Upstreams keep it; see StoreOptions.
+	Quotas    map[string]int64
+	Upstreams map[string][]config.Upstream
 	// CellsMemory is the resident memory of all cells together, in bytes, above
 	// which those are stopped that have been idle longest. Default: three quarters
 	// of the machine's memory.
@@ -168,7 +169,7 @@ func (p *Platform) open(ctx context.Context, o Options) (err error) {
 		}
 		o.Binary = func(context.Context) (string, error) { return binary, nil }
 	}
-	p.Stores, _, err = OpenStores(ctx, StoreOptions{Memory: o.CallMemory, UploadMemory: o.UploadMemory, Quotas: o.Quotas, Dir: o.Data, WorkersDomain: o.WorkersDomain, Port: o.Port, Dev: o.Dev, Now: o.Now, Mail: o.Mail, Logger: o.Logger})
+	p.Stores, _, err = OpenStores(ctx, StoreOptions{Memory: o.CallMemory, UploadMemory: o.UploadMemory, Quotas: o.Quotas, Upstreams: o.Upstreams, Dir: o.Data, WorkersDomain: o.WorkersDomain, Port: o.Port, Dev: o.Dev, Now: o.Now, Mail: o.Mail, Logger: o.Logger})
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/selvage-edge/selvage/api"
 	"github.com/selvage-edge/selvage/binding"
+	"github.com/selvage-edge/selvage/config"
 	"github.com/selvage-edge/selvage/control"
 	"github.com/selvage-edge/selvage/control/auth"
 	"github.com/selvage-edge/selvage/control/state"
@@ -77,6 +78,9 @@ type StoreOptions struct {
 	Quotas map[string]int64
 	// Dev is as in Options.
 	Dev bool
+	// Upstreams are the servers that keep resources instead of this node, by the
+	// name of the product's quota: "r2".
+	Upstreams map[string][]config.Upstream
 	// Now is the clock of the kinds. Default time.Now.
 	Now func() time.Time
 	// Mail takes the e-mail of Workers. Nil: sending fails.
@@ -145,7 +149,7 @@ func (s *Stores) open(ctx context.Context, o StoreOptions) (err error) {
 	s.Crons = cron.NewHistory(s.keyed)
 	home := binding.Home{
 		Dir: s.Dir, Keyed: s.keyed, Blobs: s.openBlobs, Memory: s.memory, Quota: func(name string) int64 { return o.Quotas[name] },
-		Account: s.Account, WorkersDomain: s.State.WorkersDomain(), Port: o.Port, Dev: o.Dev, Now: o.Now, Log: s.log, Mail: o.Mail,
+		Upstreams: o.Upstreams, Account: s.Account, WorkersDomain: s.State.WorkersDomain(), Port: o.Port, Dev: o.Dev, Now: o.Now, Log: s.log, Mail: o.Mail,
 		TakeHost: func(ctx context.Context, host, zone string, take func(binding.Zone) error) error {
 			return control.TakeHost(ctx, s.State, s.hosts.name, host, zone, take)
 		},

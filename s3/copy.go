@@ -101,7 +101,7 @@ func (c *call) copyObject() error {
 		}
 		maps.Copy(o.Custom, customMetadata(h))
 	}
-	object, err := to.Put(c.r.Context(), c.key, from, o)
+	object, err := to.Put(c.r.Context(), c.key, r2.Sized{Reader: from, Bytes: from.Length}, o)
 	if err != nil {
 		return err
 	}

@@ -154,7 +154,7 @@ func (c *call) uploadPartCopy() error {
 	if s.object.Length > r2.MaxPutBytes {
 		return r2.ErrTooLarge
 	}
-	p, err := u.Put(c.r.Context(), number, s.object, r2.PartOptions{SSECKey: key})
+	p, err := u.Put(c.r.Context(), number, r2.Sized{Reader: s.object, Bytes: s.object.Length}, r2.PartOptions{SSECKey: key})
 	if err != nil {
 		return err
 	}

@@ -50,7 +50,7 @@ func (c *call) content() (io.Reader, claims, error) {
 	case c.r.ContentLength > r2.MaxPutBytes:
 		err = r2.ErrTooLarge
 	}
-	return &exactly{c.r.Body, c.r.ContentLength}, claim, err
+	return r2.Sized{Reader: &exactly{c.r.Body, c.r.ContentLength}, Bytes: c.r.ContentLength}, claim, err
 }
 
 // exactly fails where a body has another length than the request says.

@@ -239,7 +239,11 @@ func (a rest) put(w http.ResponseWriter, r *http.Request) error {
 		}
 		o.StorageClass = info.StorageClass
 	}
-	object, err := b.Put(r.Context(), r.PathValue("key"), r.Body, o)
+	var content io.Reader = r.Body
+	if r.ContentLength >= 0 {
+		content = Sized{r.Body, r.ContentLength}
+	}
+	object, err := b.Put(r.Context(), r.PathValue("key"), content, o)
 	if err != nil {
 		return err
 	}

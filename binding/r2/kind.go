@@ -33,7 +33,7 @@ func (k *Kind) Open(home binding.Home) error {
 	if err != nil {
 		return err
 	}
-	k.store, err = OpenStore(home.Keyed, content, Options{Now: home.Now, Quota: home.Quota("r2"), Memory: home.Memory, WorkersDomain: home.WorkersDomain, TakeHost: home.TakeHost, Logger: home.Log})
+	k.store, err = OpenStore(home.Keyed, content, Options{Now: home.Now, Quota: home.Quota("r2"), Upstreams: home.Upstreams["r2"], Memory: home.Memory, WorkersDomain: home.WorkersDomain, TakeHost: home.TakeHost, Logger: home.Log})
 	k.port = home.Port
 	return err
 }

@@ -175,6 +175,9 @@ func (s *Store) SetRules(ctx context.Context, bucket string, rules []Rule) error
 	if err != nil {
 		return err
 	}
+	if r.Upstream {
+		return invalid("The bucket is kept on another server: set its lifecycle rules there.")
+	}
 	r.Rules = rules
 	data, err := json.Marshal(r)
 	if err != nil {
@@ -194,9 +197,9 @@ func (s *Store) live(ctx context.Context) (gone int, err error) {
 		return 0, err
 	}
 	for _, info := range buckets {
-		b, err := s.Bucket(info.Name)
+		b, err := s.local(info.Name)
 		if errors.Is(err, ErrNoSuchBucket) {
-			continue // deleted meanwhile
+			continue // deleted meanwhile, or not here
 		}
 		if err != nil {
 			return gone, err
@@ -204,7 +207,7 @@ func (s *Store) live(ctx context.Context) (gone int, err error) {
 		rules, err := s.Rules(ctx, info.Name)
 		if err == nil {
 			var n int
-			n, err = local{b}.live(ctx, rules)
+			n, err = b.live(ctx, rules)
 			gone += n
 		}
 		if err != nil && !errors.Is(err, ErrNoSuchBucket) {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/selvage-edge/selvage/storage/keyed"
 )
@@ -123,7 +124,7 @@ func (b local) completeUpload(_ context.Context, key, id string, named []Part, w
 	u := localUpload{b, key, id}
 	chosen := make(map[uint16]string, len(named))
 	for _, p := range named {
-		chosen[uint16(p.Number)] = p.ETag
+		chosen[uint16(p.Number)] = strings.ToLower(p.ETag)
 	}
 	var object *Object
 	var unused []leftover
@@ -180,19 +181,8 @@ func (u localUpload) assemble(o *Object, chosen map[uint16]string, unused *[]lef
 	case len(chosen) > 0:
 		return nil, ErrInvalidPart
 	}
-	if len(sizes) > 0 {
-		whole, last := sizes[:len(sizes)-1], sizes[len(sizes)-1]
-		for _, size := range whole {
-			if size < s.minPart {
-				return nil, ErrPartTooSmall
-			}
-			if size != whole[0] {
-				return nil, ErrBadUpload
-			}
-		}
-		if len(whole) > 0 && last > whole[0] {
-			return nil, ErrBadUpload
-		}
+	if err := s.checkSizes(sizes); err != nil {
+		return nil, err
 	}
 	o.ETag = fmt.Sprintf("%x-%d", sums.Sum(nil), len(sizes))
 	return func(batch keyed.Batch) {

@@ -131,7 +131,7 @@ func (u *Upload) complete(ctx context.Context, parts []Part, want Checksums) (*O
 		if p.Number < 1 || p.Number > MaxParts {
 			return nil, ErrInvalidPart
 		}
-		named[i] = Part{p.Number, strings.ToLower(strings.Trim(p.ETag, `"`))}
+		named[i] = Part{p.Number, strings.Trim(p.ETag, `"`)}
 	}
 	slices.SortFunc(named, func(a, b Part) int { return a.Number - b.Number })
 	for i, p := range named[min(1, len(named)):] {
@@ -151,6 +151,26 @@ func (u *Upload) Abort(ctx context.Context) error {
 	}
 	if err != nil && !errors.Is(err, ErrNoSuchUpload) {
 		return fmt.Errorf("abort upload of %q: %w", u.key, err)
+	}
+	return nil
+}
+
+// checkSizes holds the parts of an upload, in their order, to R2's rules.
+func (s *Store) checkSizes(sizes []int64) error {
+	if len(sizes) == 0 {
+		return nil
+	}
+	whole, last := sizes[:len(sizes)-1], sizes[len(sizes)-1]
+	for _, size := range whole {
+		if size < s.minPart {
+			return ErrPartTooSmall
+		}
+		if size != whole[0] {
+			return ErrBadUpload
+		}
+	}
+	if len(whole) > 0 && last > whole[0] {
+		return ErrBadUpload
 	}
 	return nil
 }

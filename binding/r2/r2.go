@@ -108,6 +108,7 @@ var (
 	ErrPreconditionFailed = &Error{http.StatusPreconditionFailed, 10031, "At least one of the pre-conditions you specified did not hold."}
 	ErrBadDigest          = &Error{http.StatusBadRequest, 10037, "A checksum you specified did not match what we received."}
 	ErrInvalidRange       = &Error{http.StatusRequestedRangeNotSatisfiable, 10039, "The requested range is not satisfiable"}
+	ErrUnavailable        = &Error{http.StatusServiceUnavailable, 10043, "The service is not available. Please try again."}
 	ErrBadUpload          = &Error{http.StatusInternalServerError, 10048, "There was a problem with the multipart upload."}
 	ErrTooManyRequests    = &Error{http.StatusTooManyRequests, 10058, "Reduce your rate of requests: the memory for calls of this Worker is in use."}
 	ErrTooLarge           = &Error{http.StatusBadRequest, 100100, "Your proposed upload exceeds the maximum allowed object size."}

@@ -31,6 +31,8 @@ type bucketRow struct {
 	Location string `json:"location,omitempty"`
 	// Rules are the defaults if nil.
 	Rules []Rule `json:"rules,omitzero"`
+	// Upstream is whether another server keeps the objects.
+	Upstream bool `json:"upstream,omitempty"`
 }
 
 func (r bucketRow) info(name string) Info {
@@ -58,7 +60,14 @@ func (s *Store) bucket(name string) (*Bucket, error) {
 	}
 	b := &Bucket{name: name, number: r.Number, store: s}
 	b.settings.Store(set)
-	b.at = local{b}
+	switch remote := s.remotes[name]; {
+	case !r.Upstream:
+		b.at = local{b}
+	case remote != nil:
+		b.at = upstream{b, remote}
+	default:
+		return nil, errNoUpstream
+	}
 	s.buckets[name] = b
 	return b, nil
 }
@@ -201,7 +210,13 @@ func (s *Store) DeleteBucket(ctx context.Context, name string) error {
 	}
 	s.registry.Lock()
 	defer s.registry.Unlock()
+	if s.remotes[name] != nil {
+		return invalid("The bucket is kept on another server: take r2.upstreams.%s out of the settings first.", name)
+	}
 	b, err := s.bucket(name)
+	if errors.Is(err, errNoUpstream) {
+		return s.db.Delete(row(rowBucket, name)) // there is nothing of it here
+	}
 	if err != nil {
 		return err
 	}

@@ -43,12 +43,12 @@ func (s *Store) Scrub(ctx context.Context) (found Scrubbed, err error) {
 		return found, fmt.Errorf("scrub: %w", err)
 	}
 	for _, info := range buckets {
-		b, err := s.Bucket(info.Name)
+		b, err := s.local(info.Name)
 		if errors.Is(err, ErrNoSuchBucket) {
-			continue // deleted meanwhile
+			continue // deleted meanwhile, or not here
 		}
 		if err == nil {
-			err = local{b}.scrub(ctx, &found)
+			err = b.scrub(ctx, &found)
 		}
 		if err != nil {
 			return found, fmt.Errorf("scrub bucket %s: %w", info.Name, err)

@@ -1,6 +1,7 @@
 package r2
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -185,7 +186,11 @@ func (s service) write(w http.ResponseWriter, r *http.Request) error {
 	if err := req.decode(data); err != nil {
 		return err
 	}
-	reply, err := s.do(r, &req)
+	var content io.Reader = r.Body
+	if r.ContentLength >= int64(size) {
+		content = Sized{r.Body, r.ContentLength - int64(size)}
+	}
+	reply, err := s.do(r.Context(), &req, content)
 	if err != nil {
 		return err
 	}
@@ -193,8 +198,7 @@ func (s service) write(w http.ResponseWriter, r *http.Request) error {
 }
 
 // do is a request that writes, and its answer.
-func (s service) do(r *http.Request, req *request) (reply any, err error) {
-	ctx := r.Context()
+func (s service) do(ctx context.Context, req *request, content io.Reader) (reply any, err error) {
 	key, err := req.SSEC.key()
 	if err != nil {
 		return nil, err
@@ -206,7 +210,7 @@ func (s service) do(r *http.Request, req *request) (reply any, err error) {
 		if err != nil {
 			return nil, err
 		}
-		object, err := s.b.Put(ctx, req.Object, r.Body, o)
+		object, err := s.b.Put(ctx, req.Object, content, o)
 		if err != nil {
 			return nil, err
 		}
@@ -228,7 +232,7 @@ func (s service) do(r *http.Request, req *request) (reply any, err error) {
 		}
 		return map[string]string{"uploadId": upload.ID()}, nil
 	case "uploadPart":
-		p, err := upload.UploadPart(ctx, req.PartNumber, r.Body, key)
+		p, err := upload.UploadPart(ctx, req.PartNumber, content, key)
 		return map[string]string{"etag": p.ETag}, err
 	case "completeMultipartUpload":
 		parts := make([]Part, len(req.Parts))

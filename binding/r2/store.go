@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/selvage-edge/selvage/binding"
+	"github.com/selvage-edge/selvage/config"
 	"github.com/selvage-edge/selvage/storage/blob"
 	"github.com/selvage-edge/selvage/storage/budget"
 	"github.com/selvage-edge/selvage/storage/keyed"
@@ -25,6 +26,8 @@ type Options struct {
 	// Quota bounds the content of all buckets in bytes, uploads that are not
 	// complete included. Zero: no bound.
 	Quota int64
+	// Upstreams are the servers that keep buckets instead of this node.
+	Upstreams []config.Upstream
 	// Memory is what calls of Workers take their memory from. Nil: no bound.
 	Memory *budget.Budget
 	// WorkersDomain is the domain below which buckets have development URLs. Default
@@ -59,6 +62,8 @@ type Store struct {
 	hosts         atomic.Pointer[map[string]*host]
 	workersDomain string
 	takeHost      func(ctx context.Context, host, zone string, take func(binding.Zone) error) error
+
+	remotes map[string]*remote // by the bucket's name here; fixed
 
 	// commits is read-locked by whoever writes, and locked by whoever deletes a
 	// bucket.
@@ -99,6 +104,12 @@ func OpenStore(db *keyed.DB, blobs *blob.Store, o Options) (*Store, error) {
 		workersDomain: strings.ToLower(o.WorkersDomain), takeHost: o.TakeHost,
 		db: db, blobs: blobs, mem: o.Memory, now: o.Now, log: o.Logger.With("store", "r2"), quota: o.Quota,
 		minPart: MinPartBytes, maxPut: MaxPutBytes, buckets: map[string]*Bucket{}, pins: pins{of: map[contentID]int{}},
+		remotes: map[string]*remote{},
+	}
+	for _, u := range o.Upstreams {
+		if err := s.attach(u); err != nil {
+			return nil, fmt.Errorf("bucket %s is behind an upstream: %w", u.Name, err)
+		}
 	}
 	if err := s.loadHosts(); err != nil {
 		return nil, fmt.Errorf("open R2: %w", err)

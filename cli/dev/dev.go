@@ -46,6 +46,8 @@ type Options struct {
 	Vars map[string]string
 	// Origins maps private hostnames to servers.
 	Origins map[string]*url.URL
+	// Upstreams are S3 servers that keep R2 buckets instead of the data directory.
+	Upstreams []config.Upstream
 	// AllowHosts are names under which clients may ask, beside addresses, names
 	// without a dot, localhost and all below it, Address, and the hosts of Origins
 	// and of the projects' routes: "dev.example.com", ".example.com" for that and
@@ -119,7 +121,7 @@ func Run(ctx context.Context, o Options) error {
 		Data: s.options.Data, Source: &s.source, Logger: log,
 		Dev: true, CreateMissing: true, Exceptions: o.Observe,
 		Resources: func() []manifest.Resource { return *s.resources.Load() },
-		Hosts:     hosts(listener), Origins: o.Origins, StuckAfter: o.StuckAfter, Inspect: o.Inspect != "",
+		Hosts:     hosts(listener), Origins: o.Origins, Upstreams: map[string][]config.Upstream{"r2": o.Upstreams}, StuckAfter: o.StuckAfter, Inspect: o.Inspect != "",
 		Stages:      s.stages(),
 		Lines:       s.console.line,
 		Requests:    s.requests(),

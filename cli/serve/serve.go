@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 
 	"github.com/selvage-edge/selvage/cli/settings"
+	"github.com/selvage-edge/selvage/config"
 	"github.com/selvage-edge/selvage/edge"
 	"github.com/selvage-edge/selvage/platform"
 	"github.com/selvage-edge/selvage/telemetry"
@@ -103,7 +104,7 @@ func (s *server) open(ctx context.Context, l *listeners) (err error) {
 		Crons: true, Spare: true, Origins: c.Origins, AllowPrivate: c.AllowPrivate, Trusted: c.TrustedProxies, Normalization: c.Normalization,
 		MaxConns: c.MaxConns, MaxConnsPerClient: c.MaxConnsPerClient, BodyTimeout: c.BodyTimeout,
 		Stages: []edge.Stage{s.limits}, NoCompression: !c.Compression,
-		StuckAfter: c.MaxCPU, MaxMemory: c.MaxMemory, CellsMemory: c.CellsMemory, MaxCells: c.MaxCells, CallMemory: c.CallMemory, UploadMemory: c.UploadMemory, Quotas: c.Quotas, Cgroups: s.cgroups(c),
+		StuckAfter: c.MaxCPU, MaxMemory: c.MaxMemory, CellsMemory: c.CellsMemory, MaxCells: c.MaxCells, CallMemory: c.CallMemory, UploadMemory: c.UploadMemory, Quotas: c.Quotas, Upstreams: map[string][]config.Upstream{"r2": c.Upstreams}, Cgroups: s.cgroups(c),
 		Lines: s.line, Requests: s.request, Calls: s.call, Metrics: s.metrics,
 		Progress: s.options.Stderr, Logger: s.log,
 	}

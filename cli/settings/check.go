@@ -101,6 +101,7 @@ func (f *File) Settings() (*Settings, error) {
 		c.errorf("url_normalization.scope", "%v", err)
 	}
 	s.Relay = c.relay()
+	s.Upstreams = c.upstreams()
 	c.certificates(s)
 	c.log(s)
 	c.admin(s)
@@ -297,4 +298,8 @@ func (f *File) Relative() {
 	fix("admin.cert", &f.Admin.Cert)
 	fix("admin.key", &f.Admin.Key)
 	fix("email.password_file", &f.Email.PasswordFile)
+	for name, u := range f.R2.Upstreams {
+		fix("r2.upstreams."+name+".secret_file", &u.SecretFile)
+		f.R2.Upstreams[name] = u
+	}
 }

@@ -158,9 +158,9 @@ func lines(data []byte) map[string]int {
 	return found
 }
 
-// known are the keys by the table they are in; "" is the top.
+// known are the keys by the table they are in; "" is the top, * any name.
 var known = map[string][]string{
-	"":                   {"data", "workers_domain", "zones", "trusted_proxies", "drain_timeout", "origins", "url_normalization", "edge", "http", "https", "admin", "egress", "email", "limits", "quotas", "log"},
+	"":                   {"data", "workers_domain", "zones", "trusted_proxies", "drain_timeout", "origins", "url_normalization", "edge", "http", "https", "admin", "egress", "email", "r2", "limits", "quotas", "log"},
 	"edge":               {"compression"},
 	"http":               {"listen"},
 	"https":              {"listen", "certificates"},
@@ -168,6 +168,8 @@ var known = map[string][]string{
 	"admin":              {"listen", "cert", "key", "insecure"},
 	"egress":             {"allow_private"},
 	"email":              {"relay", "tls", "username", "password_file", "domains", "timeout"},
+	"r2":                 {"upstreams"},
+	"r2.upstreams.*":     {"endpoint", "bucket", "region", "path_style", "access_key_id", "secret_file", "secret_env", "timeout"},
 	"url_normalization":  {"type", "scope"},
 	"limits":             {"body", "wall_time", "cpu", "connections", "connections_per_client", "body_timeout", "memory", "cells", "cells_memory", "call_memory", "upload_memory"},
 	"quotas":             {"d1_database", "d1", "kv", "kv_namespace", "r2", "durable_object", "worker_durable_objects", "queue", "analytics_engine", "code", "worker_code"},
@@ -180,6 +182,9 @@ func unknown(key []string) string {
 		return "there is no such key"
 	}
 	table, name := strings.Join(key[:len(key)-1], "."), key[len(key)-1]
+	if len(key) == 4 && key[0] == "r2" {
+		table = "r2.upstreams.*"
+	}
 	candidates := known[table]
 	best, distance := "", len(name)/2+1
 	for _, c := range candidates {

@@ -44,6 +44,7 @@ type File struct {
 	Admin            Admin            `toml:"admin"`
 	Egress           Egress           `toml:"egress"`
 	Email            Email            `toml:"email"`
+	R2               R2               `toml:"r2"`
 	Limits           Limits           `toml:"limits"`
 	Quotas           Quotas           `toml:"quotas"`
 	Log              Log              `toml:"log"`
@@ -202,6 +203,32 @@ type Email struct {
 	Timeout string `toml:"timeout"`
 }
 
+// R2 is the table [r2].
+type R2 struct {
+	// Upstreams are S3 servers that keep buckets instead of this machine, by the
+	// bucket's name here.
+	Upstreams map[string]Upstream `toml:"upstreams"`
+}
+
+// Upstream is a table [r2.upstreams.NAME].
+type Upstream struct {
+	// Endpoint is the server: "https://s3.eu-central-1.amazonaws.com". Required.
+	Endpoint string `toml:"endpoint"`
+	// Bucket is the bucket's name there. Default: as here.
+	Bucket string `toml:"bucket"`
+	// Region is the one that signatures name. Default "us-east-1".
+	Region string `toml:"region"`
+	// PathStyle puts the bucket into the path instead of the host. Default true.
+	PathStyle *bool `toml:"path_style"`
+	// AccessKeyID and the secret sign the requests. The secret is the content of
+	// SecretFile, or of the environment variable SecretEnv. Required.
+	AccessKeyID string `toml:"access_key_id"`
+	SecretFile  string `toml:"secret_file"`
+	SecretEnv   string `toml:"secret_env"`
+	// Timeout is how long the server may be silent. Default "30s".
+	Timeout string `toml:"timeout"`
+}
+
 // Settings are what a File means. Values are checked and defaults filled in.
 type Settings struct {
 	Data           string
@@ -221,6 +248,8 @@ type Settings struct {
 	AllowPrivate []netip.Prefix
 
 	Relay *mail.Relay // nil: none
+
+	Upstreams []config.Upstream // of R2 buckets, by name
 
 	Normalization config.Normalization
 	Compression   bool
@@ -263,6 +292,7 @@ func (s *Settings) Fixed(next *Settings) []string {
 	check("admin.cert", (s.AdminCert == Certificate{}) == (next.AdminCert == Certificate{}))
 	check("egress.allow_private", slices.Equal(s.AllowPrivate, next.AllowPrivate))
 	check("email", reflect.DeepEqual(s.Relay, next.Relay))
+	check("r2.upstreams", reflect.DeepEqual(s.Upstreams, next.Upstreams))
 	check("url_normalization", s.Normalization == next.Normalization)
 	check("edge.compression", s.Compression == next.Compression)
 	check("limits.connections", s.MaxConns == next.MaxConns)

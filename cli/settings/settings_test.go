@@ -3,6 +3,7 @@ package settings
 import (
 	"log/slog"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -16,6 +17,7 @@ import (
 )
 
 func TestEveryKey(t *testing.T) {
+	t.Setenv("SELVAGE_TEST_SECRET", "hidden")
 	text, err := os.ReadFile(filepath.Join("testdata", "full.toml"))
 	if err != nil {
 		t.Fatal(err)
@@ -37,8 +39,10 @@ func TestEveryKey(t *testing.T) {
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")},
 		DrainTimeout:   10 * time.Second, HTTP: []string{":80"}, HTTPS: []string{":443"},
 		Certificates: []Certificate{{"a.pem", "a.key"}}, Admin: ":8081", AdminCert: Certificate{"b.pem", "b.key"},
-		AllowPrivate:  []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")},
-		Relay:         &mail.Relay{Addr: "127.0.0.1:25", Security: mail.NoTLS, Domains: []string{"*"}, Timeout: 5 * time.Second},
+		AllowPrivate: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")},
+		Relay:        &mail.Relay{Addr: "127.0.0.1:25", Security: mail.NoTLS, Domains: []string{"*"}, Timeout: 5 * time.Second},
+		Upstreams: []config.Upstream{{Name: "photos", Resource: "kept", Endpoint: &url.URL{Scheme: "http", Host: "127.0.0.1:9000"},
+			Region: "eu-central-1", KeyID: "AKIDEXAMPLE", Secret: "hidden", Timeout: 20 * time.Second}},
 		Normalization: config.Normalization{Type: config.NormalizeRFC3986, Scope: config.NormalizeNothing},
 		MaxConns:      5000, MaxConnsPerClient: 50, BodyTimeout: 10 * time.Second,
 		MaxBody: 50e6, MaxMemory: 256 << 20, Quotas: map[string]int64{"d1_database": 1 << 30, "d1": 100 << 30, "kv": 50 << 30, "kv_namespace": 5 << 30, "r2": 60 << 30, "durable_object": 2 << 30, "worker_durable_objects": 8 << 30, "queue": 3 << 30, "analytics_engine": 4 << 30, "code": 20 << 30, "worker_code": 3 << 30},
@@ -106,6 +110,14 @@ func TestProblems(t *testing.T) {
 		{"a password in clear", "[email]\nrelay = 'a:25'\ndomains = ['*']\ntls = 'none'\nusername = 'me'\npassword_file = '/dev/null'", "s.toml:4: email.tls: the password would cross the network in clear"},
 		{"no password", "[email]\nrelay = 'a:587'\ndomains = ['*']\nusername = 'me'\npassword_file = '/dev/null'", "s.toml:5: email.password_file: /dev/null is empty"},
 		{"mail without an end", "[email]\nrelay = 'a:587'\ndomains = ['*']\ntimeout = '0s'", "s.toml:4: email.timeout: it must not be zero"},
+		{"unknown key of an upstream", "[r2.upstreams.a]\nendpoints = 'x'", `s.toml:2: r2.upstreams.a.endpoints: there is no such key; did you mean "endpoint"?`},
+		{"upstream without a server", "[r2.upstreams.a]\nbucket = 'x'", "s.toml:1: r2.upstreams.a: endpoint is missing"},
+		{"no server", "[r2.upstreams.a]\nendpoint = 's3.example.com'\naccess_key_id = 'x'\nsecret_env = 'PATH'", `s.toml:2: r2.upstreams.a.endpoint: "s3.example.com" is not the address of a server`},
+		{"server with a path", "[r2.upstreams.a]\nendpoint = 'https://s3.example.com/a'\naccess_key_id = 'x'\nsecret_env = 'PATH'", `s.toml:2: r2.upstreams.a.endpoint: "https://s3.example.com/a" is not the address of a server`},
+		{"upstream without a secret", "[r2.upstreams.a]\nendpoint = 'https://x'\naccess_key_id = 'x'", "s.toml:1: r2.upstreams.a: it needs access_key_id, and one of secret_file and secret_env"},
+		{"upstream with an empty secret", "[r2.upstreams.a]\nendpoint = 'https://x'\naccess_key_id = 'x'\nsecret_file = '/dev/null'", "s.toml:4: r2.upstreams.a.secret_file: /dev/null is empty"},
+		{"upstream with a secret that is not there", "[r2.upstreams.a]\nendpoint = 'https://x'\naccess_key_id = 'x'\nsecret_env = 'SELVAGE_NONE'", "s.toml:4: r2.upstreams.a.secret_env: the environment has no SELVAGE_NONE"},
+		{"upstream without an end", "[r2.upstreams.a]\nendpoint = 'https://x'\naccess_key_id = 'x'\nsecret_env = 'PATH'\ntimeout = '0s'", "s.toml:5: r2.upstreams.a.timeout: it must not be zero"},
 		{"level", "log.level = 'loud'", `s.toml:1: log.level: "loud" is not one of debug, info, warn, error`},
 		{"two at once", "log.level = 'loud'\nlog.format = 'xml'", "s.toml:1: log.level: \"loud\" is not one of debug, info, warn, error\ns.toml:2: log.format: \"xml\" is not one of text, json"},
 	} {
@@ -199,8 +211,12 @@ func TestKnownKeys(t *testing.T) {
 			if y.Kind() == reflect.Slice {
 				y = y.Elem()
 			}
+			below := strings.TrimPrefix(table+"."+name, ".")
+			if y.Kind() == reflect.Map {
+				y, below = y.Elem(), below+".*"
+			}
 			if y.Kind() == reflect.Struct {
-				walk(strings.TrimPrefix(table+"."+name, "."), y)
+				walk(below, y)
 			}
 		}
 	}

@@ -134,6 +134,20 @@ func (s *Store) Put(r io.Reader) (*Pin, error) {
 	return p, nil
 }
 
+// Temp makes a file without a name beside the blobs, for what must not be held in
+// memory. It takes up the disk until it is closed.
+func (s *Store) Temp() (*os.File, error) {
+	f, err := os.CreateTemp(filepath.Join(s.dir, tempFolder), "temp-")
+	if err != nil {
+		return nil, fmt.Errorf("make temporary file: %w", err)
+	}
+	if err := os.Remove(f.Name()); err != nil && runtime.GOOS != "windows" { // there Open removes it
+		f.Close()
+		return nil, fmt.Errorf("make temporary file: %w", err)
+	}
+	return f, nil
+}
+
 // publish gives the written file its name. A blob that is there already is
 // replaced by its equal: that is simpler than asking whether the other one is
 // durable yet.
