@@ -29,13 +29,14 @@ type devCommand struct {
 	Inspect  string            `help:"Address on which DevTools can attach, for example 127.0.0.1:9229." placeholder:"ADDR"`
 	HTTPS    bool              `help:"Serve HTTPS with a self-signed certificate."`
 	Observe  bool              `default:"true" negatable:"" help:"Print each request, and exceptions that nobody catches also in waitUntil() and timers."`
+	Test     bool              `name:"test-scheduled" help:"Answer /__scheduled?cron=… by running the scheduled handler. /cdn-cgi/handler/scheduled does so always."`
 	Stuck    time.Duration     `name:"stuck-after" default:"30s" help:"Replace a Worker's process that does not yield for so long."`
 }
 
 func (d *devCommand) Run(ctx context.Context, streams IO, a Additions) error {
 	o := dev.Options{
 		Projects: d.Dirs, Address: d.IP, Port: d.Port, Data: d.Data, Env: d.Env, Vars: map[string]string{},
-		AllowHosts: d.Allow, Inspect: d.Inspect, HTTPS: d.HTTPS, Observe: d.Observe, StuckAfter: d.Stuck,
+		AllowHosts: d.Allow, Inspect: d.Inspect, HTTPS: d.HTTPS, Observe: d.Observe, TestScheduled: d.Test, StuckAfter: d.Stuck,
 		Stdout: streams.Stdout, Stderr: streams.Stderr,
 	}
 	if len(o.Projects) == 0 && a.Make == nil {

@@ -61,6 +61,8 @@ type Options struct {
 	// catch. Without it only console lines, failed requests and the exceptions
 	// that end a handler are seen.
 	Observe bool
+	// TestScheduled answers /__scheduled by running the scheduled handler.
+	TestScheduled bool
 	// StuckAfter is how long a Worker may block its process; default 30 s.
 	StuckAfter time.Duration
 	// Configure changes the platform's options: how a program adds its own

@@ -254,6 +254,15 @@ func TestScheduledByHand(t *testing.T) {
 	r.printed("cron on purpose")
 	r.expect("/cdn-cgi/handler/scheduled?format=json", 200, `{"noRetry":false,"outcome":"ok"}`)
 	r.expect("/cdn-cgi/handler/scheduled?time=noon", 400, "")
+	for _, path := range []string{"/cdn-cgi/local/scheduled", "/cdn-cgi/mf/scheduled"} { // of wrangler 4.164 and of old ones
+		r.expect(path+"?cron=0+3+*+*+*", 200, "ok")
+		r.printed("tick 0 3 * * *")
+	}
+	r.expect("/__scheduled?cron=1+2+*+*+*", 200, "hello") // the Worker's own path
+	r = start(t, hello, func(o *Options) { o.TestScheduled = true })
+	r.expect("/__scheduled?cron=1+2+*+*+*", 200, "Ran scheduled event")
+	r.printed("tick 1 2 * * *")
+	r.expect("/__scheduled?cron=bad", 500, "exception")
 }
 
 func TestFirstBuildFails(t *testing.T) {

@@ -128,7 +128,7 @@ func TestHeadersOfSubrequests(t *testing.T) {
 	}
 
 	// Without a request there is no client.
-	r.expect(scheduledPath, 200, "ok")
+	r.expect(scheduledPaths[0], 200, "ok")
 	r.printed("origin saw")
 	_, line, _ := strings.Cut(r.screen.String(), "origin saw ")
 	line, _, _ = strings.Cut(line, "} .")

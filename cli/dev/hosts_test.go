@@ -77,7 +77,7 @@ func TestForeignHosts(t *testing.T) {
 		"127.0.0.1.rebound.example": false, "example.invalid": false, "x.shop.example.invalid": false, "wild.example.invalid": false,
 		"x.tunnel.example": false, "nottunnels.example": false, "laptop.lan": false,
 	} {
-		for _, path := range []string{"/v1/x", "/cdn-cgi/handler/scheduled", "/cdn-cgi/other"} {
+		for _, path := range []string{"/v1/x", "/cdn-cgi/handler/scheduled", "/cdn-cgi/local/scheduled", "/cdn-cgi/other"} {
 			for proto, client := range map[string]*http.Client{"HTTP/1.1": r.client, "HTTP/2.0": two} {
 				status, used, body := r.ask(client, path, host)
 				if used != proto {
@@ -125,7 +125,7 @@ func TestEndpointsAndOtherSites(t *testing.T) {
 		{[]string{"Origin", "null"}, 403},
 		{[]string{"Sec-Fetch-Site", "cross-site"}, 403},
 	} {
-		if status, _, body := r.ask(r.client, scheduledPath, "localhost", c.header...); status != c.want {
+		if status, _, body := r.ask(r.client, scheduledPaths[0], "localhost", c.header...); status != c.want {
 			t.Errorf("%v: %d %s", c.header, status, body)
 		}
 		if status, _, body := r.ask(r.client, "/v1/x", "localhost", c.header...); status != 200 {

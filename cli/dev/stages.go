@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -44,14 +45,21 @@ func (s *server) unbuilt(w http.ResponseWriter, r *http.Request, next edge.Handl
 	return next.ServeHTTP(w, r)
 }
 
-// scheduledPath fires a cron trigger by hand. Query: cron (default none), time
+// scheduledPaths fire a cron trigger by hand: the documented one, that of wrangler
+// 4.164, and that of Miniflare 3. Query: cron (default none), time
 // in milliseconds since 1970 (default now), format=json for the whole outcome.
 //
 // Source: https://developers.cloudflare.com/workers/runtime-apis/handlers/scheduled/
-const scheduledPath = "/cdn-cgi/handler/scheduled"
+var scheduledPaths = []string{"/cdn-cgi/handler/scheduled", "/cdn-cgi/local/scheduled", "/cdn-cgi/mf/scheduled"}
+
+// testScheduledPath does, too, where --test-scheduled asks for it. Query: cron.
+//
+// Source: https://developers.cloudflare.com/workers/configuration/cron-triggers/#test-cron-triggers-locally
+const testScheduledPath = "/__scheduled"
 
 func (s *server) scheduled(w http.ResponseWriter, r *http.Request, next edge.Handler) error {
-	if r.URL.Path != scheduledPath {
+	test := s.options.TestScheduled && r.URL.Path == testScheduledPath
+	if !test && !slices.Contains(scheduledPaths, r.URL.Path) {
 		return next.ServeHTTP(w, r)
 	}
 	if err := s.sameDeveloper(r); err != nil {
@@ -82,6 +90,10 @@ func (s *server) scheduled(w http.ResponseWriter, r *http.Request, next edge.Han
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(status)
+	if test && status == http.StatusOK {
+		_, err = fmt.Fprint(w, "Ran scheduled event")
+		return err
+	}
 	_, err = fmt.Fprint(w, outcome.Outcome)
 	return err
 }
