@@ -41,6 +41,7 @@ func (e *Edge) fail(x *exchange, r *http.Request, err error) *fault.Fault {
 	if x.status != 0 {
 		panic(http.ErrAbortHandler)
 	}
+	x.failed = f
 	e.render(x, r, f, x.record.Ray)
 	return f
 }

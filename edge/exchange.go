@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 
+	"github.com/selvage-edge/selvage/fault"
 	"github.com/selvage-edge/selvage/telemetry"
 )
 
@@ -17,6 +18,8 @@ type exchange struct {
 	status int // 0: nothing was written yet
 	bytes  int64
 	closes bool // the connection ends with this response
+	failed *fault.Fault
+	header func(status int, h http.Header, failed *fault.Fault)
 }
 
 type exchangeKey struct{}
@@ -38,6 +41,23 @@ func HostOf(r *http.Request) string {
 	return canonical(r.Host)
 }
 
+// OnHeader has f called when the header of the response to r is complete, so
+// that it can still change it: also that of an error page, of which failed is
+// the reason, but not that of a WebSocket. It is for stages; there is one f for
+// each request.
+func OnHeader(r *http.Request, f func(status int, h http.Header, failed *fault.Fault)) {
+	if x, ok := r.Context().Value(exchangeKey{}).(*exchange); ok {
+		x.header = f
+	}
+}
+
+// Refused notes that a stage answers r itself, because of f. It is for OnHeader.
+func Refused(r *http.Request, f *fault.Fault) {
+	if x, ok := r.Context().Value(exchangeKey{}).(*exchange); ok {
+		x.failed = f
+	}
+}
+
 // Unwrap is for http.ResponseController.
 func (x *exchange) Unwrap() http.ResponseWriter { return x.ResponseWriter }
 
@@ -45,6 +65,9 @@ func (x *exchange) Unwrap() http.ResponseWriter { return x.ResponseWriter }
 func (x *exchange) WriteHeader(status int) {
 	if x.status == 0 && (status >= 200 || status == http.StatusSwitchingProtocols) {
 		x.status = status
+		if x.header != nil && status != http.StatusSwitchingProtocols {
+			x.header(status, x.Header(), x.failed)
+		}
 		x.stamp()
 		if x.closes {
 			x.Header()["Connection"] = []string{"close"}

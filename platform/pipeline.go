@@ -6,16 +6,26 @@ import (
 )
 
 // pipeline lists the stages that a request goes through before its Worker, in
-// order. The order is Cloudflare's: connection limits, firewall, rate limits,
-// access, rewrites, cache. o.Stages are the stages of whoever embeds the
+// order. The order is Cloudflare's: redirects, rewrites, firewall, rate limits,
+// access, bulk redirects, headers, cache. o.Stages are the stages of whoever embeds the
 // platform. Who has hosts of its own answers in the place of the Workers, behind
 // everything else; who takes requests as they are comes first.
-func pipeline(o Options, list hosts) []edge.Stage {
+func pipeline(o Options, list hosts, rules *phases) []edge.Stage {
 	stages := []edge.Stage{hosted{list, true}}
 	if !o.NoCompression {
 		// A response passes the stages upwards, and whoever looks into its body or
 		// keeps it wants the original: compression comes last, so it is first here.
 		stages = append(stages, compress.New(compress.Options{}))
 	}
-	return append(append(stages, o.Stages...), hosted{list, false})
+	// It changes whatever is answered below, and error pages, too.
+	stages = append(stages, &rules.responseHeaders)
+	stages = append(stages, o.Stages...)
+	return append(stages,
+		&rules.redirects, // for the address that the client has asked for
+		&rules.rewrites,  // everything below sees the new one
+		&rules.firewall,
+		&rules.bulk,           // not for who is blocked
+		&rules.requestHeaders, // last: what only the Worker shall see
+		hosted{list, false},
+	)
 }

@@ -27,6 +27,7 @@ import (
 	"github.com/selvage-edge/selvage/engine/workerd"
 	"github.com/selvage-edge/selvage/mail"
 	"github.com/selvage-edge/selvage/project/manifest"
+	"github.com/selvage-edge/selvage/ruleset"
 	"github.com/selvage-edge/selvage/telemetry"
 )
 
@@ -86,6 +87,9 @@ type Options struct {
 	// Binary finds the JavaScript engine when the first Worker needs it. Nil:
 	// workerd.Binary, before anything else starts.
 	Binary func(ctx context.Context) (string, error)
+	// Rules decide about requests before any Worker does; SetRules replaces them.
+	// Nil: none.
+	Rules *ruleset.Set
 	// Stages run before the platform's own, compression aside.
 	Stages []edge.Stage
 	// NoCompression sends responses as they are made, and Workers the client's
@@ -135,6 +139,7 @@ type Platform struct {
 	// API is the REST API for clients with a token.
 	API http.Handler
 
+	phases *phases
 	tails  telemetry.Hub
 	source config.Source
 	egress *egress.Egress
@@ -227,10 +232,11 @@ func (p *Platform) open(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
+	p.phases = newPhases(o.Rules, o.Logger)
 	p.Edge = edge.New(edge.Options{
 		Source:        o.Source,
 		Target:        p.Engine.Dispatch,
-		Stages:        pipeline(o, p.Stores.hosts),
+		Stages:        pipeline(o, p.Stores.hosts, p.phases),
 		Hosts:         o.Hosts,
 		Hosted:        p.Stores.hosts.served,
 		Trusted:       o.Trusted,

@@ -103,7 +103,7 @@ func (s *server) open(ctx context.Context, l *listeners) (err error) {
 		Data: c.Data, WorkersDomain: c.WorkersDomain, Scheme: scheme, Port: port,
 		Crons: true, Spare: true, Origins: c.Origins, AllowPrivate: c.AllowPrivate, Trusted: c.TrustedProxies, Normalization: c.Normalization,
 		MaxConns: c.MaxConns, MaxConnsPerClient: c.MaxConnsPerClient, BodyTimeout: c.BodyTimeout,
-		Stages: []edge.Stage{s.limits}, NoCompression: !c.Compression,
+		Rules: c.Rules, Stages: []edge.Stage{s.limits}, NoCompression: !c.Compression,
 		StuckAfter: c.MaxCPU, MaxMemory: c.MaxMemory, CellsMemory: c.CellsMemory, MaxCells: c.MaxCells, CallMemory: c.CallMemory, UploadMemory: c.UploadMemory, Quotas: c.Quotas, Upstreams: map[string][]config.Upstream{"r2": c.Upstreams}, Cgroups: s.cgroups(c),
 		Lines: s.line, Requests: s.request, Calls: s.call, Metrics: s.metrics,
 		Progress: s.options.Stderr, Logger: s.log,
@@ -172,6 +172,7 @@ func (s *server) reload(ctx context.Context) {
 	}
 	fixed := before.Fixed(next)
 	useCertificates()
+	s.platform.SetRules(next.Rules)
 	s.apply(next)
 	if len(fixed) > 0 {
 		s.log.Warn("configuration reloaded; some changes need a restart", "keys", fixed)

@@ -102,6 +102,7 @@ func (f *File) Settings() (*Settings, error) {
 	}
 	s.Relay = c.relay()
 	s.Upstreams = c.upstreams()
+	s.Rules = c.rules()
 	c.certificates(s)
 	c.log(s)
 	c.admin(s)
@@ -298,8 +299,13 @@ func (f *File) Relative() {
 	fix("admin.cert", &f.Admin.Cert)
 	fix("admin.key", &f.Admin.Key)
 	fix("email.password_file", &f.Email.PasswordFile)
+	fix("rules.bulk_redirects_file", &f.Rules.BulkRedirectsFile)
 	for name, u := range f.R2.Upstreams {
 		fix("r2.upstreams."+name+".secret_file", &u.SecretFile)
 		f.R2.Upstreams[name] = u
+	}
+	for name, l := range f.Lists {
+		fix("lists."+name+".file", &l.File)
+		f.Lists[name] = l
 	}
 }

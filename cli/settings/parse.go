@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
@@ -100,7 +101,7 @@ func mistyped(message string) string {
 	want := map[string]string{"string": "a string in quotes", "bool": "true or false", "int": "a whole number", "[]string": "a list of strings in quotes"}[m[2]]
 	if want == "" {
 		want = "of another kind"
-		if strings.HasPrefix(m[2], "map[") || strings.HasPrefix(m[2], "settings.") {
+		if strings.HasPrefix(m[2], "map[") || strings.Contains(m[2], ".") {
 			want = "a table"
 		}
 	}
@@ -116,21 +117,52 @@ func (f *File) Override(key, from string) {
 }
 
 // problem is about the value of a key. Of an element of a list the line is the
-// list's.
+// list's, unless it is a table of its own.
 func (f *File) problem(key, format string, args ...any) Problem {
-	p := Problem{File: f.path, Line: f.lines[key], Key: key, Message: fmt.Sprintf(format, args...)}
+	p := Problem{File: f.path, Line: f.line(key), Key: key, Message: fmt.Sprintf(format, args...)}
 	if from := f.from[key]; from != "" {
 		p.File, p.Line, p.Key = from, 0, ""
 	}
 	return p
 }
 
-// lines finds the line of each key. The decoder has accepted data before.
+// line is that of a key, or of what it is in: "rules.firewall[2].expression".
+func (f *File) line(key string) int {
+	for key != "" {
+		if line, ok := f.lines[key]; ok {
+			return line
+		}
+		i := strings.LastIndexAny(key, ".[")
+		if i < 0 {
+			break
+		}
+		key = key[:i]
+	}
+	return 0
+}
+
+// lines finds the line of each key. Tables of a list are counted from 1: the
+// second [[a.b]] has the keys of "a.b[2]", too. The decoder has accepted data
+// before.
 func lines(data []byte) map[string]int {
 	found := map[string]int{}
+	counts := map[string]int{}
+	counted := func(parts []string) string {
+		path, plain := "", ""
+		for i, part := range parts {
+			if i > 0 {
+				path, plain = path+".", plain+"."
+			}
+			path, plain = path+part, plain+part
+			if n := counts[plain]; n > 0 {
+				path += fmt.Sprintf("[%d]", n)
+			}
+		}
+		return path
+	}
 	var p unstable.Parser
 	p.Reset(data)
-	table := ""
+	var table []string
 	for p.NextExpression() {
 		e := p.Expression()
 		var parts []string
@@ -142,17 +174,21 @@ func lines(data []byte) map[string]int {
 				line = 1 + bytes.Count(data[:n.Raw.Offset], []byte("\n"))
 			}
 		}
-		key := strings.Join(parts, ".")
 		switch e.Kind {
-		case unstable.Table, unstable.ArrayTable:
-			table = key + "."
+		case unstable.ArrayTable:
+			counts[strings.Join(parts, ".")]++
+			table = parts
+		case unstable.Table:
+			table = parts
 		case unstable.KeyValue:
-			key = table + key
+			parts = slices.Concat(table, parts)
 		default:
 			continue
 		}
-		if _, ok := found[key]; !ok {
-			found[key] = line
+		for _, key := range []string{strings.Join(parts, "."), counted(parts)} {
+			if _, ok := found[key]; !ok {
+				found[key] = line
+			}
 		}
 	}
 	return found
@@ -160,7 +196,7 @@ func lines(data []byte) map[string]int {
 
 // known are the keys by the table they are in; "" is the top, * any name.
 var known = map[string][]string{
-	"":                   {"data", "workers_domain", "zones", "trusted_proxies", "drain_timeout", "origins", "url_normalization", "edge", "http", "https", "admin", "egress", "email", "r2", "limits", "quotas", "log"},
+	"":                   {"data", "workers_domain", "zones", "trusted_proxies", "drain_timeout", "origins", "url_normalization", "edge", "http", "https", "admin", "egress", "email", "r2", "limits", "quotas", "log", "rules", "lists"},
 	"edge":               {"compression"},
 	"http":               {"listen"},
 	"https":              {"listen", "certificates"},
@@ -174,6 +210,16 @@ var known = map[string][]string{
 	"limits":             {"body", "wall_time", "cpu", "connections", "connections_per_client", "body_timeout", "memory", "cells", "cells_memory", "call_memory", "upload_memory"},
 	"quotas":             {"d1_database", "d1", "kv", "kv_namespace", "r2", "durable_object", "worker_durable_objects", "queue", "analytics_engine", "code", "worker_code"},
 	"log":                {"level", "format", "requests", "workers"},
+	"lists.*":            {"kind", "items", "file"},
+	"rules":              {"redirects", "url_rewrites", "firewall", "bulk_redirects", "bulk_redirects_file", "request_headers", "response_headers"},
+
+	"rules.redirects":         {"description", "expression", "enabled", "to", "to_expression", "status", "preserve_query_string"},
+	"rules.url_rewrites":      {"description", "expression", "enabled", "path", "path_expression", "query", "query_expression"},
+	"rules.firewall":          {"description", "expression", "enabled", "action", "response"},
+	"rules.firewall.response": {"status", "content_type", "content"},
+	"rules.bulk_redirects":    {"from", "to", "status", "preserve_query_string", "include_subdomains", "subpath_matching", "preserve_path_suffix"},
+	"rules.request_headers":   {"description", "expression", "enabled", "set", "set_expression", "add", "add_expression", "remove"},
+	"rules.response_headers":  {"description", "expression", "enabled", "set", "set_expression", "add", "add_expression", "remove"},
 }
 
 // unknown says that a key does not exist and which one may have been meant.

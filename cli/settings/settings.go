@@ -16,6 +16,7 @@ import (
 
 	"github.com/selvage-edge/selvage/config"
 	"github.com/selvage-edge/selvage/mail"
+	"github.com/selvage-edge/selvage/ruleset"
 )
 
 // File is selvage.toml as it is written. [Parse] reads one, [File.Override]
@@ -48,6 +49,10 @@ type File struct {
 	Limits           Limits           `toml:"limits"`
 	Quotas           Quotas           `toml:"quotas"`
 	Log              Log              `toml:"log"`
+	// Rules decide about requests before any Worker does.
+	Rules ruleset.Rules `toml:"rules"`
+	// Lists are what the expressions of rules call $name.
+	Lists map[string]List `toml:"lists"`
 
 	path  string
 	lines map[string]int    // by dotted key
@@ -267,6 +272,9 @@ type Settings struct {
 	// Quotas are in bytes, by key; those without a bound are not there.
 	Quotas          map[string]int64
 	MaxWall, MaxCPU time.Duration
+
+	// Rules are checked and compiled.
+	Rules *ruleset.Set
 
 	LogLevel    slog.Level
 	LogJSON     bool

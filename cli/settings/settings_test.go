@@ -34,6 +34,10 @@ func TestEveryKey(t *testing.T) {
 		t.Errorf("origin: %s", got)
 	}
 	s.Origins = nil
+	if r := s.Rules; len(r.Redirects) != 1 || len(r.Rewrites) != 1 || len(r.Firewall) != 2 || r.Bulk == nil || len(r.RequestHeaders) != 1 || len(r.ResponseHeaders) != 1 {
+		t.Errorf("rules: %+v", r)
+	}
+	s.Rules = nil
 	want := &Settings{
 		Data: "/var/lib/selvage", WorkersDomain: "workers.example.com", Zones: []string{"example.com"},
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")},
@@ -119,6 +123,24 @@ func TestProblems(t *testing.T) {
 		{"upstream with a secret that is not there", "[r2.upstreams.a]\nendpoint = 'https://x'\naccess_key_id = 'x'\nsecret_env = 'SELVAGE_NONE'", "s.toml:4: r2.upstreams.a.secret_env: the environment has no SELVAGE_NONE"},
 		{"upstream without an end", "[r2.upstreams.a]\nendpoint = 'https://x'\naccess_key_id = 'x'\nsecret_env = 'PATH'\ntimeout = '0s'", "s.toml:5: r2.upstreams.a.timeout: it must not be zero"},
 		{"level", "log.level = 'loud'", `s.toml:1: log.level: "loud" is not one of debug, info, warn, error`},
+		{"expression", "[[rules.firewall]]\nexpression = 'true'\naction = 'log'\n\n[[rules.firewall]]\naction = 'block'\nexpression = 'ssl and http.hots eq \"a\"'\n",
+			"s.toml:7: rules.firewall[2].expression: 1:9: there is no field \"http.hots\"; did you mean http.host?\n    ssl and http.hots eq \"a\"\n            ^^^^^^^^^"},
+		{"action", "[[rules.firewall]]\nexpression = 'true'\naction = 'deny'", `s.toml:3: rules.firewall[1].action: "deny" is not one of block, skip, log`},
+		{"no action", "\n[[rules.firewall]]\nexpression = 'true'", `s.toml:2: rules.firewall[1]: action is missing`},
+		{"response", "[[rules.firewall]]\nexpression = 'true'\naction = 'block'\n[rules.firewall.response]\nstatus = 200", `s.toml:4: rules.firewall[1].response: status: 200 is not from 400 to 499`},
+		{"unknown key of a rule", "[[rules.firewall]]\nexpresion = 'true'", `s.toml:2: rules.firewall.expresion: there is no such key; did you mean "expression"?`},
+		{"unknown phase", "[[rules.firewalls]]\nexpression = 'true'", `s.toml:1: rules.firewalls: there is no such key; did you mean "firewall"?`},
+		{"not rules", "[rules]\nfirewall = 'block'", `s.toml:2: rules.firewall: the value must be`},
+		{"inline rule", "[rules]\nredirects = [{ expression = 'true', to = 'x' }]", `s.toml:2: rules.redirects[1].to: "x" is neither an address`},
+		{"list of a rule", "[[rules.firewall]]\naction = 'log'\nexpression = 'ip.src in $office'", `s.toml:3: rules.firewall[1].expression: 1:11: there is no list "office"`},
+		{"list", "[lists.office]\nitems = ['1.2.3.4/24']", `s.toml:2: lists.office.items: the network 1.2.3.4/24 has bits after its 24 first: write 1.2.3.0/24`},
+		{"name of a list", "[lists.Office]", `s.toml:1: lists.Office: a list's name has`},
+		{"kind of a list", "[lists.a]\nkind = 'asn'", `s.toml:2: lists.a.kind: "asn" is not one of ip, hostname`},
+		{"key of a list", "[lists.a]\nitem = []", `s.toml:2: lists.a.item: there is no such key; did you mean "items"?`},
+		{"file of a list", "[lists.a]\nfile = 'testdata/none'", `s.toml:2: lists.a.file: open testdata/none: no such file`},
+		{"content of a list's file", "[lists.a]\nfile = 'testdata/broken.list'", `s.toml:2: lists.a.file: testdata/broken.list:3: "198.51.100" is neither`},
+		{"a list that is wrong is enough", "[lists.a]\nitems = ['x']\n[[rules.firewall]]\naction = 'log'\nexpression = 'ip.src in $a'", `s.toml:2: lists.a.items: "x" is neither`},
+		{"file of redirects", "[rules]\nbulk_redirects_file = 'testdata/broken.csv'", `s.toml:2: rules.bulk_redirects_file: testdata/broken.csv: line 2: "never" is not a status`},
 		{"two at once", "log.level = 'loud'\nlog.format = 'xml'", "s.toml:1: log.level: \"loud\" is not one of debug, info, warn, error\ns.toml:2: log.format: \"xml\" is not one of text, json"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -184,6 +206,40 @@ func TestRelative(t *testing.T) {
 	}
 }
 
+// The rules in the documents can be used as they are.
+func TestDocumentedRules(t *testing.T) {
+	read := func(parts ...string) string {
+		data, err := os.ReadFile(filepath.Join(append([]string{"..", ".."}, parts...)...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(data)
+	}
+	_, page, _ := strings.Cut(read("docs", "rules.md"), "```toml\n")
+	page, _, _ = strings.Cut(page, "```")
+	_, file, _ := strings.Cut(read("deploy", "selvage.toml"), "# Rules decide")
+	_, file, _ = strings.Cut(file, "\n")
+	for name, text := range map[string]string{"rules.md": page, "selvage.toml": strings.ReplaceAll(file, "\n# ", "\n")} {
+		dir := t.TempDir()
+		for other, content := range map[string]string{"office.txt": "203.0.113.0/24\n", "moved.csv": "example.org/a,https://example.org/b\n"} {
+			if err := os.WriteFile(filepath.Join(dir, other), []byte(content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		f, err := Parse(filepath.Join(dir, name), []byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Relative()
+		s, err := f.Settings()
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		} else if r := s.Rules; len(r.Redirects)*len(r.Rewrites)*len(r.Firewall)*len(r.RequestHeaders)*len(r.ResponseHeaders) == 0 || r.Bulk == nil {
+			t.Errorf("%s: a phase has no rule", name)
+		}
+	}
+}
+
 func TestFixed(t *testing.T) {
 	a, _ := (&File{}).Settings()
 	b, _ := (&File{Data: "elsewhere", Zones: []string{"example.com"}, Limits: Limits{Body: "1MB", Memory: "1GiB"}}).Settings()
@@ -205,10 +261,14 @@ func TestKnownKeys(t *testing.T) {
 			if !field.IsExported() {
 				continue
 			}
+			if field.Anonymous {
+				walk(table, field.Type)
+				continue
+			}
 			name := field.Tag.Get("toml")
 			found[table] = append(found[table], name)
 			y := field.Type
-			if y.Kind() == reflect.Slice {
+			if y.Kind() == reflect.Slice || y.Kind() == reflect.Pointer {
 				y = y.Elem()
 			}
 			below := strings.TrimPrefix(table+"."+name, ".")

@@ -19,15 +19,15 @@ const products = "binding/*"
 var floors = [][]string{
 	{"config", "fault", "telemetry", "api", "npm", "rules", "hop/target", "hop/await"}, // words and tools
 	{"storage/sqlite", "storage/blob", "storage/keyed", "storage/backup", "storage/budget", "hop", "edge/http1",
-		"engine/workerd", "engine/sandbox", "engine/cgroup", "project/nodecompat", "mail", "s3/sigv4"}, // bytes, processes, hops
+		"engine/workerd", "engine/sandbox", "engine/cgroup", "project/nodecompat", "mail", "ruleset", "s3/sigv4"}, // bytes, processes, hops
 	{"storage/history", "project/bundle", "hop/ask"}, // storage on storage, bundles with what fills in Node.js, calls from a cell
 	{"binding", "project/manifest", "cli/settings"},  // contracts
 	{"cron"},           // a dialect and its clock, which products and planes share
 	{products},         // the kinds of binding
 	{"engine/program"}, // Workers in Go
 	{"engine"},         // which version runs where
-	{"edge", "egress", "control/auth", "control/state", "s3"}, // the planes' parts
-	{"edge/compress"},                 // stages of the edge
+	{"edge", "egress", "control/auth", "control/state", "s3"},                             // the planes' parts
+	{"edge/compress", "edge/redirect", "edge/rewrite", "edge/firewall", "edge/transform"}, // stages of the edge
 	{"control"},                       // the REST API
 	{"platform"},                      // the one place where everything is put together
 	{"project"},                       // a wrangler project on this machine
