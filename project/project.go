@@ -21,6 +21,7 @@ import (
 
 	"github.com/selvage-edge/selvage/binding/assets"
 	"github.com/selvage-edge/selvage/config"
+	"github.com/selvage-edge/selvage/cron"
 	"github.com/selvage-edge/selvage/project/bundle"
 	"github.com/selvage-edge/selvage/project/manifest"
 )
@@ -58,6 +59,12 @@ func (p *Project) Load() (warnings []manifest.Warning, err error) {
 	m, warnings, err := manifest.Load(p.Path, p.Options)
 	if err != nil {
 		return warnings, err
+	}
+	for i, text := range m.Crons {
+		if _, err := cron.Parse(text); err != nil {
+			warnings = append(warnings, manifest.Warning{File: p.Path, Key: fmt.Sprintf("triggers.crons[%d]", i),
+				Message: fmt.Sprintf("%v; a deployment of it is refused", err)})
+		}
 	}
 	p.Close()
 	p.Manifest = m

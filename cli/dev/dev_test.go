@@ -246,6 +246,13 @@ export default {
 	}
 }
 
+// wrangler dev does not read cron expressions; a deployment refuses what is none.
+func TestWrongCron(t *testing.T) {
+	r := start(t, strings.Replace(hello, `"compatibility_date"`, `"triggers": {"crons": ["* * * * *", "61 * * * *"]}, "compatibility_date"`, 1), nil)
+	r.printed(`triggers.crons[1]: cron expression "61 * * * *": minute: "61" is not a value from 0 to 59; a deployment of it is refused`)
+	r.expect("/", 200, "")
+}
+
 func TestScheduledByHand(t *testing.T) {
 	r := start(t, hello, nil)
 	r.expect("/cdn-cgi/handler/scheduled?cron=*+*+*+*+*", 200, "ok")
