@@ -228,10 +228,10 @@ func unknown(key []string) string {
 		return "there is no such key"
 	}
 	table, name := strings.Join(key[:len(key)-1], "."), key[len(key)-1]
-	if len(key) == 4 && key[0] == "r2" {
-		table = "r2.upstreams.*"
-	}
 	candidates := known[table]
+	if len(key) > 2 && candidates == nil { // a table of any name
+		candidates = known[strings.Join(key[:len(key)-2], ".")+".*"]
+	}
 	best, distance := "", len(name)/2+1
 	for _, c := range candidates {
 		if d := edits(name, c); d < distance {
