@@ -47,6 +47,7 @@ func TestExamineQuotas(t *testing.T) {
 		{"stored: largest queue", stateOK, "not counted, no quota"},
 		{"stored: R2", stateOK, "8 MiB, no quota"},
 		{"stored: Analytics Engine", stateOK, "0 MiB, no quota"},
+		{"stored: Workflows", stateOK, "not counted, no quota"},
 		{"stored: code and static files", stateOK, "7 MiB, no quota"},
 		{"stored: largest code of a Worker", stateOK, "not counted, no quota"},
 	}
@@ -62,6 +63,7 @@ func TestExamineQuotas(t *testing.T) {
 			{"stored: largest queue", stateOK, "not counted, no quota"},
 			{"stored: R2", stateOK, "8 of 100 MiB (quotas.r2)"},
 			{"stored: Analytics Engine", stateOK, "0 MiB, no quota"},
+			{"stored: Workflows", stateOK, "not counted, no quota"},
 			{"stored: code and static files", stateOK, "7 of 100 MiB (quotas.code)"},
 			code,
 		}

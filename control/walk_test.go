@@ -85,7 +85,7 @@ func newWhole(t *testing.T) (*bench, []api.Route) {
 		binding.Opener
 		binding.Router
 	})
-	must(workflows.Open(binding.Home{Keyed: pairs, Now: time.Now, Log: slog.New(slog.DiscardHandler)}))
+	must(workflows.Open(binding.Home{Keyed: pairs, Quota: func(string) int64 { return 0 }, Now: time.Now, Log: slog.New(slog.DiscardHandler)}))
 	others := [][]api.Route{namespaces.Routes(), databases.Routes(), queues.Routes(), points.Routes(), workflows.Routes(), buckets.Routes()}
 	h, err := New(t.Context(), Options{State: b.state, Auth: b.auth, Kinds: kinds(), Tail: b.subscribe, Routes: others, Crons: b.crons})
 	must(err)

@@ -44,6 +44,8 @@ func (a rest) routes() []api.Route {
 		edit("DELETE", instance, a.deleteInstance),
 		edit("PATCH", instance+"/status", a.setStatus),
 		edit("POST", instance+"/events/{type}", a.sendEvent),
+		read("GET", instance+"/subscribe", a.subscribe),
+		read("GET", instance+"/step", a.step),
 	}
 }
 

@@ -24,6 +24,7 @@ type listReply struct {
 	Started  *time.Time `json:"started_on"`
 	Ended    *time.Time `json:"ended_on"`
 	Status   Status     `json:"status"`
+	Trigger  string     `json:"trigger_source"`
 }
 
 func (a rest) instances(w http.ResponseWriter, r *http.Request) error {
@@ -41,7 +42,7 @@ func (a rest) instances(w http.ResponseWriter, r *http.Request) error {
 	}
 	replies, id := make([]listReply, len(list)), wf.Info().ID
 	for i, x := range list {
-		replies[i] = listReply{x.ID, x.Version, id, at(x.Created), at(x.Modified), at(x.Started), at(x.Ended), x.Status}
+		replies[i] = listReply{x.ID, x.Version, id, at(x.Created), at(x.Modified), at(x.Started), at(x.Ended), x.Status, x.Trigger}
 	}
 	info.Count = len(list)
 	if more {
@@ -244,20 +245,28 @@ func (a rest) setStatus(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	var body struct {
-		Status string `json:"status"`
-		From   *From  `json:"from"`
+		Status   string `json:"status"`
+		From     *From  `json:"from"`
+		Rollback bool   `json:"rollback"`
 	}
 	if err := api.Decode(r, &body); err != nil {
 		return err
 	}
 	ctx, id := r.Context(), r.PathValue("instance")
+	if body.Rollback && body.Status != "terminate" {
+		return badBody("rollback belongs to the status terminate")
+	}
 	switch body.Status {
 	case "pause":
 		err = wf.Pause(ctx, id)
 	case "resume":
 		err = wf.Resume(ctx, id)
 	case "terminate":
-		err = wf.Terminate(ctx, id)
+		if body.Rollback {
+			err = wf.RollBack(ctx, id)
+		} else {
+			err = wf.Terminate(ctx, id)
+		}
 	case "restart":
 		err = wf.Restart(ctx, id, body.From)
 	default:

@@ -18,8 +18,8 @@ class InstanceImpl {
     await call(this.#service, "resume", [{ id: this.id }]);
   }
 
-  async terminate() {
-    await call(this.#service, "terminate", [{ id: this.id }]);
+  async terminate(options) {
+    await call(this.#service, "terminate", [{ id: this.id, rollback: options?.rollback === true }]);
   }
 
   async restart(options) {
@@ -46,10 +46,87 @@ class InstanceImpl {
     await call(this.#service, "event", [{ id: this.id, type: String(type) }, value(payload)]);
   }
 
-  async subscribe() {
-    throw new Error("subscribe() is not supported here; ask status() instead");
+  async subscribe(options = {}) {
+    if (!isSubscription(options)) throw new Error("Invalid Workflow subscription options");
+    const { cursor = 0, filter } = options;
+    await call(this.#service, "subscribe", [{ id: this.id, cursor, filter }]);
+    return new Subscription(this.#service, this.id, cursor, filter);
   }
 }
+
+// isSubscription checks the options but for the names of events.
+function isSubscription(options) {
+  if (typeof options !== "object" || options === null || Array.isArray(options)) return false;
+  const { cursor, filter, ...rest } = options;
+  return (
+    Object.keys(rest).length === 0 &&
+    (cursor === undefined || (Number.isSafeInteger(cursor) && cursor >= 0)) &&
+    (filter === undefined || (Array.isArray(filter) && filter.every((type) => typeof type === "string")))
+  );
+}
+
+// Subscription asks for events when next() has none left.
+class Subscription {
+  #service;
+  #id;
+  #cursor;
+  #filter;
+  #events = [];
+  #over = false; // no more are to be asked for
+  #turn = Promise.resolve();
+  #closed = new AbortController();
+  constructor(service, id, cursor, filter) {
+    this.#service = service;
+    this.#id = id;
+    this.#cursor = cursor;
+    this.#filter = filter;
+  }
+
+  // next waits for its turn: several may be called at once.
+  next() {
+    const next = this.#turn.then(() => this.#next());
+    this.#turn = next.catch(() => {});
+    return next;
+  }
+
+  async #next() {
+    try {
+      while (!this.#closed.signal.aborted && this.#events.length === 0 && !this.#over) await this.#ask();
+    } catch (e) {
+      if (!this.#closed.signal.aborted) {
+        this.#over = true;
+        throw e;
+      }
+    }
+    if (this.#closed.signal.aborted || this.#events.length === 0) return { done: true, value: undefined };
+    return { done: false, value: await this.#events.shift()() };
+  }
+
+  async #ask() {
+    const line = { id: this.#id, cursor: this.#cursor, filter: this.#filter };
+    const [{ events, cursor, done = false }, text] = await call(this.#service, "next", [line], this.#closed.signal);
+    const values = text.split("\n");
+    this.#events = events.map(({ stream, ...event }, i) => async () => {
+      if (stream) return { ...event, output: await this.#stream(stream) };
+      const field = VALUES[event.type];
+      return field && values[i] ? { ...event, [field]: decode(values[i]) } : event;
+    });
+    this.#cursor = cursor;
+    this.#over = done;
+  }
+
+  async #stream(place) {
+    const response = await post(this.#service, "stream", [{ id: this.#id, place }], this.#closed.signal);
+    return response.body;
+  }
+
+  [Symbol.dispose]() {
+    this.#closed.abort();
+  }
+}
+
+// VALUES are the names of values, by the types of events that have one.
+const VALUES = { workflow_started: "params", workflow_completed: "output", step_completed: "output" };
 
 class WorkflowImpl {
   #service;
@@ -121,11 +198,15 @@ function entry(options) {
 const value = (x) => ({ [TEXT]: encode(x) });
 const TEXT = Symbol("text");
 
-async function call(service, verb, lines) {
+async function post(service, verb, lines, signal) {
   const body = lines.map((line) => line[TEXT] ?? JSON.stringify(line)).join("\n");
-  const response = await service.fetch("http://workflow/" + verb, { method: "POST", body });
-  const text = await response.text();
-  if (!response.ok) throw new Error(text);
+  const response = await service.fetch("http://workflow/" + verb, { method: "POST", body, signal });
+  if (!response.ok) throw new Error(await response.text());
+  return response;
+}
+
+async function call(service, verb, lines, signal) {
+  const text = await (await post(service, verb, lines, signal)).text();
   const at = text.indexOf("\n");
   return [JSON.parse(text.slice(0, at)), text.slice(at + 1)];
 }

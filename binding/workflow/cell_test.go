@@ -80,9 +80,14 @@ func TestBehaviour(t *testing.T) {
 	for _, name := range slices.Sorted(maps.Keys(misc)) {
 		fmt.Fprintf(&got, "%s %s\n", name, misc[name])
 	}
-	const golden = "testdata/behaviour.golden"
+	compare(t, "testdata/behaviour.golden", got.String())
+}
+
+// compare compares lines with those of a golden file.
+func compare(t *testing.T, golden, got string) {
+	t.Helper()
 	if *update {
-		if err := os.WriteFile(golden, got.Bytes(), 0o644); err != nil {
+		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -90,12 +95,34 @@ func TestBehaviour(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	is, should := strings.Split(got.String(), "\n"), strings.Split(string(want), "\n")
+	is, should := strings.Split(got, "\n"), strings.Split(string(want), "\n")
 	for i := range max(len(is), len(should)) {
 		if i >= len(is) || i >= len(should) || is[i] != should[i] {
 			t.Fatalf("line %d of the answers and of %s differ:\n%s\n%s", i+1, golden, strings.Join(is[min(i, len(is)):], "\n"), strings.Join(should[min(i, len(should)):], "\n"))
 		}
 	}
+}
+
+// Rollbacks, streams and subscriptions are what they are under wrangler dev.
+func TestFeatures(t *testing.T) {
+	t.Parallel()
+	source, err := os.ReadFile("testdata/features.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask, stop := start(t, t.TempDir(), project(string(source)))
+	defer stop()
+	var got bytes.Buffer
+	for _, path := range []string{
+		"/fails", "/throws", "/undoFails", "/caught", "/terminated", "/options",
+		"/small", "/large", "/empty", "/response", "/unread", "/another", "/breaks", "/slow", "/within", "/undone",
+		"/event?events", "/fails?events", "/small?events", `/event?events={"cursor":9}`, `/event?events={"filter":["step_completed","wait_started"]}`,
+		`/small?options={"cursor":-1}`, `/small?options={"cursor":0.5}`, `/small?options={"filter":["nothing"]}`, `/small?options={"filter":"step_completed"}`,
+		`/small?options={"more":1}`, `/small?options=5`, `/small?options={"cursor":3,"filter":[]}`,
+	} {
+		fmt.Fprintf(&got, "%s %s\n", path, ask(strings.NewReplacer("{", "%7B", "}", "%7D", `"`, "%22").Replace(path)))
+	}
+	compare(t, "testdata/features.golden", got.String())
 }
 
 // A Worker has Workflows of another one, by script_name, and several of its own.

@@ -3,11 +3,13 @@ package workflow
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -40,7 +42,11 @@ func (w crashWorker) run(ctx context.Context, e Event, s *Steps) (any, error) {
 	step := func(name string) (int, error) {
 		name = e.ID + "/" + name
 		tries := 0
-		v, err := s.Do(ctx, name, StepOptions{Delay: time.Millisecond}, func(context.Context) (any, error) {
+		undo := func(_ context.Context, r Rollback) error {
+			w.tell("undo", r.Name)
+			return nil
+		}
+		v, err := s.Do(ctx, name, StepOptions{Delay: time.Millisecond, Rollback: undo}, func(context.Context) (any, error) {
 			w.tell("ran", name)
 			if tries++; tries == 1 && strings.HasSuffix(name, "3") {
 				return nil, fmt.Errorf("at first")
@@ -82,7 +88,17 @@ func (w crashWorker) run(ctx context.Context, e Event, s *Steps) (any, error) {
 		return nil, err
 	}
 	w.tell("done", e.ID+"/event")
+	if fails(e.ID) {
+		return nil, errors.New("no")
+	}
 	return fmt.Sprint(sum, string(r.Payload)), nil
+}
+
+// fails reports whether an instance of crashWorker fails in the end: every third.
+func fails(id string) bool {
+	_, n, _ := strings.Cut(id, "-")
+	i, err := strconv.Atoi(n)
+	return err == nil && i%3 == 0
 }
 
 // crashOutput is what an instance of crashWorker comes to.
@@ -141,6 +157,7 @@ func TestKill(t *testing.T) {
 	t.Logf("seed %d", base)
 	var mu sync.Mutex
 	made, done, again := map[string]bool{}, map[string]bool{}, 0
+	undone := map[string][]string{} // the steps of instances, in the order in which they were undone
 	hear := func(word, name string) {
 		mu.Lock()
 		defer mu.Unlock()
@@ -153,6 +170,16 @@ func TestKill(t *testing.T) {
 			}
 		case "done":
 			done[name] = true
+		case "undo":
+			id, step, _ := strings.Cut(name, "/")
+			list := undone[id]
+			if n := len(list); n > 0 && list[n-1] == step { // it was cut off
+				return
+			}
+			if slices.Contains(list, step) {
+				t.Errorf("%s was undone again after another one: %q", name, list)
+			}
+			undone[id] = append(list, step)
 		}
 	}
 	for round := range 8 {
@@ -170,10 +197,19 @@ func TestKill(t *testing.T) {
 	defer stop()
 	poll.Until(t, "all instances have ended", func() bool {
 		counts, err := w.counts(t.Context())
-		return err == nil && counts[Queued]+counts[Running]+counts[Waiting] == counts[Waiting] && w.store.Running() == 0
+		return err == nil && counts[Queued]+counts[Running]+counts[RollingBack] == 0 && w.store.Running() == 0
 	})
 	for id := range made {
 		st, err := w.Status(t.Context(), id)
+		if fails(id) {
+			if list := undone[id]; err != nil || st.Status != Errored || st.Failure.Message != "no" || len(list) != 9 || list[8] != "one0" || list[4] != "one4" {
+				t.Errorf("%s: %v %v %v, undone %q", id, st.Status, st.Failure, err, list)
+			}
+			continue
+		}
+		if len(undone[id]) > 0 {
+			t.Errorf("%s: undone %q", id, undone[id])
+		}
 		if err != nil || st.Status != Complete {
 			t.Errorf("%s: %v %v %v", id, st.Status, st.Failure, err)
 			continue

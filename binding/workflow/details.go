@@ -22,9 +22,16 @@ type instanceReply struct {
 	Steps     []any             `json:"steps"`
 	StepCount int               `json:"step_count"`
 	// Success is null until it has ended.
-	Success *bool           `json:"success"`
-	Error   *Failure        `json:"error"`
-	Output  json.RawMessage `json:"output"`
+	Success  *bool           `json:"success"`
+	Error    *Failure        `json:"error"`
+	Output   json.RawMessage `json:"output"`
+	Rollback *rollbackReply  `json:"rollback"`
+}
+
+// rollbackReply is what the rollback of an instance has come to.
+type rollbackReply struct {
+	Outcome string   `json:"outcome"`
+	Error   *Failure `json:"error"`
 }
 
 type attemptReply struct {
@@ -77,6 +84,9 @@ func (a rest) instance(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if r.URL.Query().Get("order") == "desc" {
+		slices.Reverse(reply.Steps)
+	}
 	return api.Write(w, reply)
 }
 
@@ -105,6 +115,10 @@ func (in *instance) details(simple bool) (instanceReply, error) {
 	if err != nil {
 		return reply, err
 	}
+	if r.Rollback != nil && r.Rollback.Outcome != "" {
+		reply.Rollback = &rollbackReply{r.Rollback.Outcome, r.Rollback.Failure}
+	}
+	steps = slices.DeleteFunc(steps, func(st *step) bool { return st.Type == typeUndo })
 	reply.StepCount = len(steps)
 	if simple {
 		return reply, nil
@@ -132,6 +146,69 @@ func (in *instance) details(simple bool) (instanceReply, error) {
 	return reply, nil
 }
 
+// stepOutput is the whole of what a step has returned.
+type stepOutput struct {
+	// Status is "running", "waiting", "complete" or "errored".
+	Status Status          `json:"status"`
+	Error  *Failure        `json:"error"`
+	Output json.RawMessage `json:"output"`
+}
+
+// step answers with what a step has returned: JSON, or the bytes of a stream.
+func (a rest) step(w http.ResponseWriter, r *http.Request) error {
+	wf, err := a.workflow(r)
+	if err != nil {
+		return err
+	}
+	q := r.URL.Query()
+	typ, ok := map[string]string{"step": typeDo, "": typeDo, "waitForEvent": typeWait}[q.Get("type")]
+	if !ok {
+		return badBody("there is no type %q of a step; use step or waitForEvent", q.Get("type"))
+	}
+	var found *step
+	var reply stepOutput
+	err = wf.named(r.PathValue("instance"), func(in *instance) error {
+		steps, err := a.k.store.steps(wf.number, in.number)
+		i := slices.IndexFunc(steps, func(st *step) bool {
+			return st.Type == typ && stepName{st.Name, st.Count}.String() == q.Get("name")
+		})
+		if err != nil || i < 0 {
+			return err
+		}
+		found = steps[i]
+		reply, err = in.output(found)
+		return err
+	})
+	switch {
+	case err != nil:
+		return err
+	case found == nil:
+		return badBody("the instance has no step %q; its name ends in a hyphen and its count", q.Get("name"))
+	case found.Stream && !found.Hidden:
+		return wf.serveStream(w, r.PathValue("instance"), found.place)
+	}
+	return api.Write(w, reply)
+}
+
+// output is what a step that has not returned a stream has come to.
+func (in *instance) output(st *step) (reply stepOutput, err error) {
+	reply = stepOutput{Status: Running, Error: st.Failure, Output: json.RawMessage("null")}
+	if n := len(st.Tries); reply.Error == nil && n > 0 && !st.Done {
+		reply.Error = st.Tries[n-1].Failure
+	}
+	switch {
+	case st.Failure != nil:
+		reply.Status = Errored
+	case st.Done:
+		var v Value
+		v, err = in.shown(st)
+		reply.Status, reply.Output = Complete, v.JSON()
+	case st.Type == typeWait:
+		reply.Status = Waiting
+	}
+	return reply, err
+}
+
 // outputs are what the steps of the instance of an id have returned, and the payloads
 // of the events that it has taken, in the order in which they came.
 func (w *Workflow) outputs(id string) (list []Value, err error) {
@@ -142,7 +219,7 @@ func (w *Workflow) outputs(id string) (list []Value, err error) {
 		}
 		slices.SortStableFunc(steps, func(a, b *step) int { return cmp.Compare(a.End, b.End) })
 		for _, st := range steps {
-			if !st.Done || st.Type == typeSleep {
+			if !st.Done || st.Type == typeSleep || st.Type == typeUndo {
 				continue
 			}
 			v, err := in.shown(st)
@@ -160,6 +237,9 @@ func (w *Workflow) outputs(id string) (list []Value, err error) {
 func (in *instance) shown(st *step) (Value, error) {
 	if st.Hidden {
 		return Value(`"[REDACTED]"`), nil
+	}
+	if st.Stream {
+		return in.preview(st)
 	}
 	return in.w.store.value(in.w.number, in.number, st.Value)
 }

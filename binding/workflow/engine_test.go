@@ -39,7 +39,7 @@ func newCells(t testing.TB, source string) *cells {
 	must(err)
 	log := slog.New(slog.DiscardHandler)
 	k := &Kind{}
-	must(k.Open(binding.Home{Keyed: db, Log: log}))
+	must(k.Open(binding.Home{Keyed: db, Quota: func(string) int64 { return 0 }, Log: log}))
 	c := &cells{TB: t, source: &config.Value{}, lines: make(chan telemetry.Line, 1000)}
 	c.Engine, err = engine.New(engine.Options{
 		Binary: func(ctx context.Context) (string, error) { return workerd.Binary(ctx, os.Stderr) },

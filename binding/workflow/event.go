@@ -27,6 +27,10 @@ func (r *run) event(class string, params Value) binding.Event {
 		g.event.Schedule = &Schedule{in.rec.Cron, time.UnixMilli(in.rec.Scheduled).UTC()}
 		head["schedule"] = map[string]any{"cron": in.rec.Cron, "scheduledTime": in.rec.Scheduled}
 	}
+	if in.rec.Rollback != nil {
+		g.rolling, g.undo = true, r.undo()
+		head["undo"] = g.undo
+	}
 	return binding.Event{
 		Type:  "workflow",
 		Limit: runLimit,

@@ -90,6 +90,29 @@ type Schedule struct {
 type Steps struct {
 	store *Store
 	token string
+
+	mu   sync.Mutex
+	undo map[uint32]*known // by the places of the steps
+	// unknown are the places of steps whose rollbacks the run is there for.
+	unknown map[uint32]bool
+	rolling bool
+}
+
+// known is a step with a rollback that has begun.
+type known struct {
+	options StepOptions
+	Rollback
+}
+
+// Rollback is what the rollback of a step is told.
+type Rollback struct {
+	// Name and Count are the step's, Attempt the number of its last attempt.
+	Name           string
+	Count, Attempt int
+	// Why the steps are undone.
+	Why *Failure
+	// Output is what the step has returned; empty if it has not.
+	Output Value
 }
 
 // ErrEnded: the run is over, because the instance waits for something far away, was
@@ -108,6 +131,11 @@ type StepOptions struct {
 	Backoff string
 	// Timeout of an attempt, whose context ends then. 0: 10 min.
 	Timeout time.Duration
+	// Rollback undoes what the step does. When the instance fails, or is ended by
+	// Workflow.RollBack, those of its steps run, that of the last step first. It is
+	// tried as Undo says; nil: as by default.
+	Rollback func(ctx context.Context, r Rollback) error
+	Undo     *StepOptions
 }
 
 func (o StepOptions) config() json.RawMessage {
@@ -142,12 +170,58 @@ func (e *finalError) Unwrap() error { return e.error }
 // It returns what f has returned, whether now or in an earlier run: something that
 // marshals to JSON. The error of a step that has failed for good is a *Failure.
 func (s *Steps) Do(ctx context.Context, name string, o StepOptions, f func(ctx context.Context) (any, error)) (Value, error) {
+	var undo *stepConfig
+	if o.Rollback != nil {
+		undo = &stepConfig{Config: o.undo().config()}
+	}
 	a, err := s.step(ctx, func(r *run, ctx context.Context) (answer, error) {
-		return r.do(ctx, label{Name: name}, o.config(), false)
+		return r.do(ctx, label{Name: name}, stepConfig{Config: o.config()}, undo)
 	})
+	begun, done := a.Step, a.Attempt == nil && err == nil
+	attempt := 0
+	if begun != nil {
+		attempt = begun.Context.Attempt
+		s.know(begun, o, attempt, nil)
+	}
+	v, err := s.attempts(ctx, a, err, func(ctx context.Context, c stepContext) (any, error) {
+		attempt = c.Attempt
+		s.know(begun, o, attempt, nil)
+		return f(ctx)
+	})
+	if done || err == nil {
+		s.know(begun, o, attempt, v)
+	}
+	return v, err
+}
+
+func (o StepOptions) undo() StepOptions {
+	if o.Undo != nil {
+		return *o.Undo
+	}
+	return StepOptions{}
+}
+
+// know notes how a step is undone that has begun.
+func (s *Steps) know(begun *startedStep, o StepOptions, attempt int, output Value) {
+	if begun == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.undo == nil {
+		s.undo = map[uint32]*known{}
+	}
+	step := begun.Context.Step
+	s.undo[begun.Place] = &known{o, Rollback{step.Name, step.Count, attempt, nil, output}}
+	delete(s.unknown, begun.Place)
+}
+
+// attempts makes the attempts that an answer asks for and returns what the step has
+// returned.
+func (s *Steps) attempts(ctx context.Context, a answer, err error, f func(ctx context.Context, c stepContext) (any, error)) (Value, error) {
 	for err == nil && a.Attempt != nil {
-		place := a.Attempt.Place
-		v, failure := tryOnce(ctx, a.Attempt, f)
+		place, c := a.Attempt.Place, a.Attempt.Context
+		v, failure := tryOnce(ctx, a.Attempt, func(ctx context.Context) (any, error) { return f(ctx, c) })
 		if ctx.Err() != nil { // it was cut off
 			return nil, ErrEnded
 		}
@@ -162,6 +236,33 @@ func (s *Steps) Do(ctx context.Context, name string, o StepOptions, f func(ctx c
 		}
 	}
 	return a.value, err
+}
+
+// rollBack undoes steps, up to the first that cannot be undone.
+func (s *Steps) rollBack(ctx context.Context, failure *Failure) error {
+	s.mu.Lock()
+	s.unknown = nil
+	s.mu.Unlock()
+	a, err := s.step(ctx, func(r *run, _ context.Context) (answer, error) { return r.rollBack(failure) })
+	for i := 0; err == nil && i < len(a.Undo); i++ {
+		s.mu.Lock()
+		k := s.undo[a.Undo[i]]
+		s.mu.Unlock()
+		var o StepOptions
+		if k != nil {
+			o = k.options.undo()
+		}
+		var begun answer
+		begun, err = s.step(ctx, func(r *run, ctx context.Context) (answer, error) {
+			return r.undoStep(ctx, a.Undo[i], stepConfig{Config: o.config()}, k == nil)
+		})
+		_, err = s.attempts(ctx, begun, err, func(ctx context.Context, _ stepContext) (any, error) {
+			told := k.Rollback
+			told.Why = a.Why
+			return nil, k.options.Rollback(ctx, told)
+		})
+	}
+	return err
 }
 
 // tryOnce makes an attempt.
@@ -196,6 +297,12 @@ func failureOf(err error) *Failure {
 
 // step calls f as a step of the run.
 func (s *Steps) step(ctx context.Context, f func(r *run, ctx context.Context) (answer, error)) (answer, error) {
+	s.mu.Lock()
+	known := s.rolling && s.unknown != nil && len(s.unknown) == 0
+	s.mu.Unlock()
+	if known { // the function has done what it runs for
+		return answer{}, ErrEnded
+	}
 	a, err := s.store.step(ctx, s.token, f)
 	switch {
 	case err != nil:
@@ -251,6 +358,9 @@ type goRun struct {
 	store *Store
 	token string
 	event Event
+	// undo are the places of the steps that the run is there to undo, if rolling.
+	rolling bool
+	undo    []uint32
 
 	mu     sync.Mutex
 	result runResult
@@ -262,7 +372,20 @@ func (g *goRun) call(ctx context.Context, handler http.Handler) error {
 	if !ok {
 		return fmt.Errorf("Workflow %s: %w", g.event.Workflow, binding.ErrNoHandler)
 	}
-	output, err := h.Workflow(ctx, g.event, &Steps{g.store, g.token})
+	steps := &Steps{store: g.store, token: g.token, rolling: g.rolling, unknown: map[uint32]bool{}}
+	for _, place := range g.undo {
+		steps.unknown[place] = true
+	}
+	output, err := h.Workflow(ctx, g.event, steps)
+	if g.rolling || err != nil && !errors.Is(err, ErrEnded) && len(steps.undo) > 0 {
+		failure := &Failure{"Error", "the steps were undone"}
+		if err != nil {
+			failure = failureOf(err)
+		}
+		if err = steps.rollBack(ctx, failure); !errors.Is(err, ErrEnded) {
+			err = failure
+		}
+	}
 	result := runResult{Status: "complete"}
 	if err == nil {
 		result.Output, err = NewValue(output)

@@ -26,7 +26,11 @@ type instance struct {
 	loaded bool
 	gone   bool
 	rec    record
-	run    *run // nil unless one is under way
+	run    *run   // nil unless one is under way
+	noted  uint64 // the greatest number of a note
+	// writing are the first numbers of notes on their way to the disk while the lock
+	// is not held.
+	writing []uint64
 }
 
 // hold returns the instance of a number, locked. Give it back with let.
@@ -76,6 +80,9 @@ func (in *instance) load() error {
 	if err := json.Unmarshal(v.Bytes, &in.rec); err != nil || in.rec.Status.code() < 0 {
 		return fmt.Errorf("%w: instance %d of %s", errRow, in.number, in.w.name)
 	}
+	if err := in.count(); err != nil {
+		return err
+	}
 	in.loaded = true
 	return nil
 }
@@ -119,7 +126,7 @@ func (w *Workflow) named(id string, f func(in *instance) error) error {
 func (in *instance) stage(b keyed.Batch, next *record) {
 	before := &in.rec
 	w, n := in.w.number, in.number
-	next.Modified = in.w.store.millis()
+	next.Modified, next.Noted = in.w.store.millis(), in.noted
 	b.Set(key(rowInstance, w, ^n), encode(next))
 	if !in.loaded || before.Status != next.Status {
 		if in.loaded {
@@ -161,6 +168,7 @@ func (in *instance) changeBy(commit func(keyed.Batch) error, edit func(next *rec
 		return fmt.Errorf("change instance %s of Workflow %s: %w", next.ID, in.w.name, err)
 	}
 	in.rec, in.loaded = next, true
+	in.w.store.watching.wake(watched{in.w.number, in.number})
 	if next.Due != 0 {
 		in.w.kick(next.Due)
 	}
@@ -169,13 +177,14 @@ func (in *instance) changeBy(commit func(keyed.Batch) error, edit func(next *rec
 
 // recover has the instance run again whose run the end of the program cut off.
 func (in *instance) recover() error {
-	return in.change(func(next *record, _ keyed.Batch) error {
+	return in.change(func(next *record, b keyed.Batch) error {
 		next.Running = false
 		switch next.Status {
-		case Running:
+		case Running, RollingBack:
 			next.Due = in.w.store.millis()
 		case WaitingForPause:
 			next.Status, next.Held = Paused, in.w.store.millis()
+			in.note(b, note{Type: notePaused})
 		}
 		return nil
 	})
@@ -295,7 +304,7 @@ func (w *Workflow) createSome(list []Create, result []made, seen map[string]bool
 		}
 		w.mu.Unlock()
 	}()
-	now := s.millis()
+	now, grown := s.millis(), int64(0)
 	for n < len(list) && b.Size() < maxCommit {
 		c, m := list[n], &result[n]
 		n++
@@ -314,7 +323,13 @@ func (w *Workflow) createSome(list []Create, result []made, seen map[string]bool
 		ids = append(ids, m.id)
 		w.latest++
 		in := &instance{w: w, number: w.latest}
-		r := record{ID: m.id, Status: Queued, Created: now, Queued: now, Due: now, Trigger: c.trigger, Cron: c.cron, Scheduled: c.scheduled, Version: version, Retention: settings.keep(c)}
+		if err := s.grow(instanceBytes + int64(len(c.Params))); err != nil {
+			s.count(-grown)
+			return n, err
+		}
+		grown += instanceBytes + int64(len(c.Params))
+		r := record{ID: m.id, Bytes: int64(len(c.Params)), Status: Queued, Created: now, Queued: now, Due: now, Trigger: c.trigger, Cron: c.cron, Scheduled: c.scheduled, Version: version, Retention: settings.keep(c)}
+		in.note(b, note{Type: noteQueued})
 		in.stage(b, &r)
 		b.Set(idKey(w.number, m.id), binary.BigEndian.AppendUint64(nil, in.number))
 		setValue(b, w.number, in.number, paramsPlace, c.Params)
@@ -325,6 +340,7 @@ func (w *Workflow) createSome(list []Create, result []made, seen map[string]bool
 		return n, nil
 	}
 	if err := b.Commit(); err != nil {
+		s.count(-grown)
 		return n, fmt.Errorf("create instances of Workflow %s: %w", w.name, err)
 	}
 	w.kick(now)
@@ -363,7 +379,10 @@ func (w *Workflow) SendEvent(_ context.Context, id, typ string, payload Value) e
 		if in.rec.Events >= 1<<31-1 {
 			return badBody("the instance has got %d events, and no more are taken", in.rec.Events)
 		}
-		e := sent{Type: typ, At: w.store.millis(), place: eventPlaces + in.rec.Events}
+		e := sent{Type: typ, At: w.store.millis(), Bytes: int64(len(payload)), place: eventPlaces + in.rec.Events}
+		if err := w.store.grow(eventBytes + e.Bytes); err != nil {
+			return err
+		}
 		err := in.change(func(next *record, b keyed.Batch) error {
 			next.Events++
 			b.Set(placeKey(rowEvent, w.number, in.number, e.place), encode(e))

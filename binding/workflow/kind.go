@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/selvage-edge/selvage/api"
 	"github.com/selvage-edge/selvage/binding"
 	"github.com/selvage-edge/selvage/config"
 	"github.com/selvage-edge/selvage/telemetry"
@@ -21,14 +23,40 @@ var (
 	_ binding.Measurer  = (*Kind)(nil)
 	_ binding.Runner    = (*Kind)(nil)
 	_ binding.Attendant = (*Kind)(nil)
+	_ binding.Bounded   = (*Kind)(nil)
+	_ binding.Sweeper   = (*Kind)(nil)
+
+	_ binding.LocalRouter = (*Kind)(nil)
 )
 
 // Open implements binding.Opener.
 func (k *Kind) Open(home binding.Home) (err error) {
 	k.memory, k.dev = home.Memory, home.Dev
-	k.store, err = OpenStore(home.Keyed, Options{Now: home.Now, Logger: home.Log})
+	k.store, err = OpenStore(home.Keyed, Options{Now: home.Now, Quota: home.Quota("workflows"), Logger: home.Log})
 	return err
 }
+
+// usedPath is where the local API tells how much all Workflows store.
+const usedPath = "/local/workflows/used"
+
+// Quotas implements binding.Bounded.
+func (*Kind) Quotas() []binding.Quota {
+	return []binding.Quota{{Key: "workflows", Name: "Workflows", Ask: usedPath}}
+}
+
+// LocalRoutes implements binding.LocalRouter.
+func (k *Kind) LocalRoutes() []api.Route {
+	return []api.Route{{Method: http.MethodGet, Path: usedPath, Handle: func(w http.ResponseWriter, r *http.Request) error {
+		bytes, err := k.store.Measure(r.Context())
+		if err != nil {
+			return err
+		}
+		return api.Write(w, map[string]any{"name": "all Workflows", "bytes": bytes})
+	}}}
+}
+
+// Sweep implements binding.Sweeper: it counts anew what is stored.
+func (k *Kind) Sweep(ctx context.Context) (int, error) { return 0, k.store.recount(ctx) }
 
 // Refer implements binding.Referrer.
 func (*Kind) Refer(b config.Binding) []binding.Reference {

@@ -12,8 +12,9 @@ import (
 func (w *Workflow) Pause(_ context.Context, id string) error {
 	return w.named(id, func(in *instance) error {
 		if in.rec.Status == Running && in.run != nil && in.run.busy > 0 {
-			return in.change(func(next *record, _ keyed.Batch) error {
+			return in.change(func(next *record, b keyed.Batch) error {
 				next.Status = WaitingForPause
+				in.note(b, note{Type: notePausing})
 				return nil
 			})
 		}
@@ -28,7 +29,8 @@ func (w *Workflow) Pause(_ context.Context, id string) error {
 // pause pauses the instance; a run that is under way ends.
 func (in *instance) pause() error {
 	in.stop()
-	return in.change(func(next *record, _ keyed.Batch) error {
+	return in.change(func(next *record, b keyed.Batch) error {
+		in.note(b, note{Type: notePaused})
 		next.Status, next.Held = Paused, in.w.store.millis()
 		next.Due, next.Awaits, next.Running = 0, nil, false
 		return nil
@@ -41,8 +43,9 @@ func (w *Workflow) Resume(_ context.Context, id string) error {
 	return w.named(id, func(in *instance) error {
 		switch in.rec.Status {
 		case WaitingForPause:
-			err := in.change(func(next *record, _ keyed.Batch) error {
+			err := in.change(func(next *record, b keyed.Batch) error {
 				next.Status = Running
+				in.note(b, note{Type: noteRunning})
 				return nil
 			})
 			if err == nil && in.run != nil {
@@ -83,7 +86,7 @@ func (in *instance) resume(next *record, b keyed.Batch) error {
 func (w *Workflow) Terminate(_ context.Context, id string) error {
 	return w.named(id, func(in *instance) error {
 		if in.rec.Status.ended() {
-			return refuse(http.StatusConflict, 10408, "instance.cannot_terminate", "Cannot terminate instance since its on a finite state")
+			return errEnded
 		}
 		in.stop()
 		return in.finish(Terminated, nil, nil)
@@ -100,7 +103,20 @@ func (in *instance) finish(status Status, output Value, failure *Failure) error 
 		}
 		next.Status, next.Failure, next.Ended, next.Due = status, failure, now, now+keep
 		next.Running, next.Awaits, next.Held = false, nil, 0
+		if err := in.undone(b, next); err != nil {
+			return err
+		}
+		switch status {
+		case Complete:
+			in.note(b, note{Type: noteComplete})
+		case Errored:
+			in.note(b, note{Type: noteErrored, Failure: failure})
+		case Terminated:
+			in.note(b, note{Type: noteTerminated})
+		}
 		setValue(b, in.w.number, in.number, outputPlace, output)
+		in.w.store.count(int64(len(output)) - next.OutputBytes)
+		next.OutputBytes = int64(len(output))
 		return nil
 	})
 }
@@ -128,15 +144,21 @@ func (w *Workflow) Restart(_ context.Context, id string, from *From) error {
 			}
 		}
 		in.stop()
-		return in.change(func(next *record, b keyed.Batch) error {
-			in.forget(b, steps, keep)
-			now := w.store.millis()
-			if from == nil {
-				next.Started = 0
-			}
-			next.Status, next.Queued, next.Due, next.Ended, next.Held = Queued, now, now, 0, 0
-			next.Running, next.Failure, next.Awaits, next.Cuts = false, nil, nil, 0
-			return nil
+		return in.resize(func() error {
+			return in.change(func(next *record, b keyed.Batch) error {
+				in.forget(b, steps, keep)
+				now := w.store.millis()
+				if from == nil {
+					next.Started = 0
+					notes := key(rowNote, w.number, in.number)
+					b.DeleteRange(notes, keyed.After(notes))
+				}
+				in.note(b, note{Type: noteQueued})
+				next.Rollback, next.OutputBytes = nil, 0
+				next.Status, next.Queued, next.Due, next.Ended, next.Held = Queued, now, now, 0, 0
+				next.Running, next.Failure, next.Awaits, next.Cuts = false, nil, nil, 0
+				return nil
+			})
 		})
 	})
 }
@@ -182,6 +204,10 @@ func (w *Workflow) Remove(_ context.Context, id string) error {
 
 func (in *instance) remove() error {
 	in.stop()
+	return in.resize(in.erase)
+}
+
+func (in *instance) erase() error {
 	w, n, r := in.w, in.number, in.rec
 	b := w.store.db.Batch()
 	defer b.Close()
@@ -192,7 +218,7 @@ func (in *instance) remove() error {
 		b.Delete(key(rowDue, w.number, uint64(r.Due), n))
 	}
 	b.Delete(key(rowRunning, w.number, n))
-	for _, letter := range []byte{rowStep, rowEvent, rowValue} {
+	for _, letter := range instanceRows {
 		prefix := key(letter, w.number, n)
 		b.DeleteRange(prefix, keyed.After(prefix))
 	}
@@ -200,5 +226,6 @@ func (in *instance) remove() error {
 		return err
 	}
 	in.gone = true
+	w.store.watching.wake(watched{w.number, n})
 	return nil
 }

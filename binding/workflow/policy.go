@@ -96,6 +96,14 @@ func parsePolicy(raw json.RawMessage, dynamic bool) (p policy, ok bool) {
 	return p, true
 }
 
+// shown is the policy as clients see it.
+func (p policy) shown() policy {
+	if p.Retries.Delay == nil {
+		p.Retries.Delay = json.RawMessage(`"[dynamic]"`)
+	}
+	return p
+}
+
 // strict unmarshals an object that may have no other fields.
 func strict(raw json.RawMessage, v any) error {
 	if raw[0] != '{' {

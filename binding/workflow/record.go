@@ -25,6 +25,7 @@ import (
 //	p workflow instance place            a step, JSON; places count from 1 (4 bytes)
 //	e workflow instance place            an event that no step has taken, JSON
 //	v workflow instance place chunk      a part of a value; 4 and 2 bytes
+//	l workflow instance number           something that has happened, JSON (note)
 //
 // The place of a value is 0 for the parameters, that of its step for what one has
 // returned, that of its event for a payload, and outputPlace for what the instance
@@ -40,7 +41,11 @@ const (
 	rowStep     = 'p'
 	rowEvent    = 'e'
 	rowValue    = 'v'
+	rowNote     = 'l'
 )
+
+// instanceRows are the letters of what belongs to an instance beside its indexes.
+var instanceRows = []byte{rowStep, rowEvent, rowValue, rowNote}
 
 const (
 	paramsPlace = 0
@@ -105,6 +110,35 @@ type record struct {
 	Cuts int `json:"cuts,omitempty"`
 	// Events counts those that were sent to it.
 	Events uint32 `json:"events,omitempty"`
+	// Rollback is nil unless its steps are, or were, undone.
+	Rollback *rollback `json:"rollback,omitempty"`
+	// Bytes are those of its parameters, OutputBytes of its output.
+	Bytes       int64 `json:"bytes,omitempty"`
+	OutputBytes int64 `json:"outputBytes,omitempty"`
+	// Noted is the greatest number of a note when this was stored.
+	Noted uint64 `json:"noted,omitempty"`
+}
+
+// rollback is what becomes of the steps of an instance that has failed, or is to be
+// terminated.
+type rollback struct {
+	// Why it is done: what the functions are told.
+	Why *Failure `json:"why"`
+	// Into is the status that follows: Errored or Terminated.
+	Into Status `json:"into"`
+	// Outcome is "complete", or "failed" with the Failure of a step's, once it is
+	// over.
+	Outcome string   `json:"outcome,omitempty"`
+	Failure *Failure `json:"failure,omitempty"`
+}
+
+// as is a status of an instance that goes on: it keeps that of one whose steps are
+// undone.
+func (r *record) as(s Status) Status {
+	if r.Rollback != nil {
+		return RollingBack
+	}
+	return s
 }
 
 type retention struct {
@@ -117,6 +151,9 @@ const (
 	typeDo    = "do"
 	typeSleep = "sleep"
 	typeWait  = "waitForEvent"
+	// typeUndo is the rollback of the step of type do that has the same name and
+	// count.
+	typeUndo = "rollback"
 )
 
 // step is what is stored of a step.
@@ -133,12 +170,16 @@ type step struct {
 	Bytes   int64    `json:"bytes,omitempty"`
 	Failure *Failure `json:"failure,omitempty"`
 
-	// Of a step of type do. Attempts counts them; Tries are the last of them.
+	// Of a step of type do or rollback. Attempts counts them; Tries are the last of them.
 	Attempts int             `json:"attempts,omitempty"`
 	Tries    []try           `json:"tries,omitempty"`
 	RetryAt  int64           `json:"retryAt,omitempty"`
 	Config   json.RawMessage `json:"config,omitempty"`
 	Hidden   bool            `json:"hidden,omitempty"`
+	// Rollback: the Worker has a function that undoes it.
+	Rollback bool `json:"rollback,omitempty"`
+	// Stream: it has returned a stream of Bytes bytes, which Value holds as they are.
+	Stream bool `json:"stream,omitempty"`
 
 	// Of the others. Until is the end of the sleep, or of the patience.
 	Until   int64  `json:"until,omitempty"`
@@ -165,6 +206,7 @@ const maxTries = 100
 type sent struct {
 	Type  string `json:"type"`
 	At    int64  `json:"at"`
+	Bytes int64  `json:"bytes,omitempty"` // of its payload
 	place uint32
 }
 

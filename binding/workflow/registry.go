@@ -1,6 +1,7 @@
 package workflow
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -213,7 +214,7 @@ func (w *Workflow) Delete() error {
 	b := s.db.Batch()
 	defer b.Close()
 	b.Delete(append(key(rowWorkflow), w.name...))
-	for _, letter := range []byte{rowInstance, rowID, rowStatus, rowDue, rowRunning, rowStep, rowEvent, rowValue} {
+	for _, letter := range append([]byte{rowInstance, rowID, rowStatus, rowDue, rowRunning}, instanceRows...) {
 		prefix := key(letter, w.number)
 		b.DeleteRange(prefix, keyed.After(prefix))
 	}
@@ -221,6 +222,12 @@ func (w *Workflow) Delete() error {
 		return fmt.Errorf("delete Workflow %s: %w", w.name, err)
 	}
 	delete(s.byName, w.name)
+	if err := s.recount(context.Background()); err != nil {
+		s.log.Error("what Workflows store cannot be counted", "err", err)
+	}
+	for _, in := range open {
+		s.watching.wake(watched{w.number, in.number})
+	}
 	s.tell()
 	return nil
 }

@@ -12,10 +12,6 @@ import (
 	"github.com/selvage-edge/selvage/storage/keyed"
 )
 
-// linger is how long all steps of a run must have been waiting, and still have to
-// wait, until the run ends.
-const linger = time.Second
-
 // run is a run of an instance's function, from its start. The instance's lock
 // guards it.
 type run struct {
@@ -48,13 +44,6 @@ type run struct {
 	idleFor int // counts the changes that make idle out of date
 }
 
-// wait is a step that waits.
-type wait struct {
-	until int64
-	event string        // type of an event that ends it, too
-	ch    chan struct{} // told of such an event
-}
-
 // answer is what a step is told. One of the fields is set; none: the value.
 type answer struct {
 	// Ended: the run is over, and nobody waits for its function.
@@ -65,8 +54,21 @@ type answer struct {
 	Attempt *attempt `json:"attempt,omitempty"`
 	// Event is what, beside its payload, is told of an event.
 	Event *eventInfo `json:"event,omitempty"`
+	// Stream is the place of the stream that the step has returned; 0: none.
+	Stream uint32 `json:"stream,omitempty"`
+	// Step is told of a step with a rollback, besides the rest.
+	Step *startedStep `json:"step,omitempty"`
+	// Undo are the places of the steps to be undone, in this order, and Why is why.
+	Undo []uint32 `json:"undo,omitempty"`
+	Why  *Failure `json:"why,omitempty"`
 
 	value Value
+}
+
+// startedStep is one that has begun, now or in an earlier run.
+type startedStep struct {
+	Place   uint32      `json:"place"`
+	Context stepContext `json:"context"`
 }
 
 type attempt struct {
@@ -120,10 +122,14 @@ func (in *instance) begin(ctx context.Context, limit int, preserve bool) (*run, 
 		return nil, err
 	}
 	// After a crash that undoes it the instance is due as before.
-	err = in.changeBy(keyed.Batch.CommitUnsynced, func(next *record, _ keyed.Batch) error {
-		next.Status, next.Running, next.Due, next.Awaits = Running, true, 0, nil
+	err = in.changeBy(keyed.Batch.CommitUnsynced, func(next *record, b keyed.Batch) error {
+		next.Status, next.Running, next.Due, next.Awaits = next.as(Running), true, 0, nil
 		if next.Started == 0 {
 			next.Started = s.millis()
+			in.note(b, note{Type: noteStarted})
+		}
+		if next.Status == Running {
+			in.note(b, note{Type: noteRunning})
 		}
 		return nil
 	})
@@ -232,6 +238,7 @@ func (r *run) find(typ string, l label) (st *step, fresh bool, err error) {
 	st = &step{Type: typ, Name: name, Count: l.Count, Start: r.in.w.store.millis(), place: r.next}
 	r.next++
 	r.steps[k] = st
+	r.in.w.store.count(stepBytes)
 	return st, true, nil
 }
 
@@ -247,6 +254,7 @@ func (r *run) save(commit func(keyed.Batch) error, st *step, stage func(b keyed.
 	if err := commit(b); err != nil {
 		return fmt.Errorf("store step %s of instance %s: %w", st.Name, in.rec.ID, err)
 	}
+	in.w.store.watching.wake(watched{in.w.number, in.number})
 	return nil
 }
 
@@ -255,103 +263,11 @@ func (r *run) result(st *step) (answer, error) {
 	if st.Failure != nil {
 		return answer{Failure: st.Failure}, nil
 	}
+	if st.Stream {
+		return answer{Stream: st.place}, nil
+	}
 	v, err := r.in.w.store.value(r.in.w.number, r.in.number, st.Value)
 	return answer{value: v}, err
-}
-
-// wait waits until a time, or for an event.
-func (r *run) wait(ctx context.Context, until int64, event string) {
-	s := r.in.w.store
-	w := &wait{until, event, make(chan struct{}, 1)}
-	r.waits[w] = struct{}{}
-	r.settle()
-	timer := time.NewTimer(time.Duration(until-s.millis()) * time.Millisecond)
-	defer timer.Stop()
-	r.in.mu.Unlock()
-	select {
-	case <-timer.C:
-	case <-w.ch:
-	case <-r.over:
-	case <-ctx.Done():
-	}
-	r.in.mu.Lock()
-	delete(r.waits, w)
-	r.settle()
-}
-
-// arrived notes an event.
-func (r *run) arrived(e sent) {
-	r.events = append(r.events, e)
-	for w := range r.waits {
-		if w.event == e.Type {
-			select {
-			case w.ch <- struct{}{}:
-			default:
-			}
-		}
-	}
-}
-
-// settle notes that something began or ended to wait or to run: it pauses the
-// instance when it is to be, and has the run end once it has waited for a while.
-func (r *run) settle() {
-	r.unidle()
-	if r.ended || r.busy > 0 || r.committing > 0 {
-		return
-	}
-	if r.in.rec.Status == WaitingForPause {
-		if err := r.in.pause(); err != nil {
-			r.in.w.store.log.Error("an instance cannot be paused", "workflow", r.in.w.name, "instance", r.in.rec.ID, "err", err)
-		}
-		return
-	}
-	if len(r.waits) > 0 && r.earliest() > r.in.w.store.millis()+2*linger.Milliseconds() {
-		turn := r.idleFor
-		r.idle = time.AfterFunc(linger, func() { r.rest(turn) })
-	}
-}
-
-func (r *run) unidle() {
-	r.idleFor++
-	if r.idle != nil {
-		r.idle.Stop()
-		r.idle = nil
-	}
-}
-
-// earliest is when the first of the waits ends by itself.
-func (r *run) earliest() int64 {
-	first := int64(maxMillis) * 2
-	for w := range r.waits {
-		first = min(first, w.until)
-	}
-	return first
-}
-
-// rest ends the run until a step is due again. turn is idleFor when it was
-// decided.
-func (r *run) rest(turn int) {
-	in := r.in
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	if r.ended || r.idleFor != turn {
-		return
-	}
-	err := in.change(func(next *record, _ keyed.Batch) error {
-		next.Status, next.Due, next.Running, next.Cuts = Waiting, r.earliest(), false, 0
-		for w := range r.waits {
-			if w.event != "" && !slices.Contains(next.Awaits, w.event) {
-				next.Awaits = append(next.Awaits, w.event)
-			}
-		}
-		slices.Sort(next.Awaits)
-		return nil
-	})
-	if err != nil {
-		in.w.store.log.Error("an instance cannot be put to rest", "workflow", in.w.name, "instance", in.rec.ID, "err", err)
-		return
-	}
-	r.end(false)
 }
 
 // complete notes what the function has returned or thrown. The outcome of a run
@@ -373,8 +289,14 @@ func (r *run) complete(output Value, failure *Failure) error {
 		failure = &Failure{"WorkflowInternalError", "Workflow instance output is too large. Maximum allowed size is 1MiB."}
 	}
 	status := Complete
-	if failure != nil {
-		status, output = Errored, nil
+	switch {
+	case in.rec.Rollback != nil:
+		status, output, failure = in.rec.Rollback.Into, nil, r.uncaught(in.rec.Rollback.Why)
+		if status == Terminated {
+			failure = nil
+		}
+	case failure != nil:
+		status, output, failure = Errored, nil, r.uncaught(failure)
 	}
 	r.end(false)
 	return in.finish(status, output, failure)
@@ -423,9 +345,10 @@ func (r *run) interrupted(guilty bool, pause time.Duration) error {
 		}
 		if next.Status == WaitingForPause {
 			next.Status, next.Held = Paused, now
+			in.note(b, note{Type: notePaused})
 			return nil
 		}
-		next.Status, next.Due = Queued, now+pause.Milliseconds()
+		next.Status, next.Due = next.as(Queued), now+pause.Milliseconds()
 		return nil
 	})
 }

@@ -273,7 +273,7 @@ func (r *run) settled(out *binding.Outcome) bool {
 		}
 		err = r.complete(result.Output, nil)
 	case result.Status == "errored" && result.Failure != nil:
-		err = r.complete(nil, r.uncaught(result.Failure))
+		err = r.complete(nil, result.Failure)
 	default:
 		return false
 	}

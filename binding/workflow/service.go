@@ -28,6 +28,11 @@ func (s service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header()["Date"] = nil
 	w.Header().Set("Content-Type", "text/plain")
 	head, value, err := s.answer(r)
+	if from, ok := head.(streamOf); ok && err == nil {
+		if err = from.w.serveStream(w, from.id, from.place); err == nil {
+			return
+		}
+	}
 	var refusal *Error
 	switch {
 	case errors.As(err, &refusal) || errors.Is(err, ErrExists):
@@ -81,6 +86,11 @@ func (s service) answer(r *http.Request) (head any, value Value, err error) {
 		IDs  []string `json:"ids"`
 		From *From    `json:"from"`
 		Type string   `json:"type"`
+
+		Rollback bool     `json:"rollback"`
+		Place    uint32   `json:"place"`
+		Cursor   uint64   `json:"cursor"`
+		Filter   []string `json:"filter"`
 	}
 	if err := json.Unmarshal(lines[0], &c); err != nil {
 		return nil, nil, badBody("Provided argument is invalid")
@@ -108,7 +118,17 @@ func (s service) answer(r *http.Request) (head any, value Value, err error) {
 	case "resume":
 		err = w.Resume(ctx, c.ID)
 	case "terminate":
-		err = w.Terminate(ctx, c.ID)
+		if c.Rollback {
+			err = w.RollBack(ctx, c.ID)
+		} else {
+			err = w.Terminate(ctx, c.ID)
+		}
+	case "subscribe":
+		if err = (Subscription{c.Cursor, c.Filter}).check(); err == nil {
+			_, err = w.find(c.ID)
+		}
+	case "next":
+		head, value, err = w.next(ctx, c.ID, Subscription{c.Cursor, c.Filter})
 	case "restart":
 		err = w.Restart(ctx, c.ID, c.From)
 	case "event":
@@ -116,6 +136,8 @@ func (s service) answer(r *http.Request) (head any, value Value, err error) {
 			return nil, nil, badBody("Provided argument is invalid")
 		}
 		err = w.SendEvent(ctx, c.ID, c.Type, lines[1])
+	case "stream":
+		head = streamOf{w, c.ID, c.Place}
 	case "delete":
 		d := w.removeAll(ctx, c.IDs)
 		if head = d; r.URL.RawQuery == "" && len(d.Errors) > 0 {
@@ -125,6 +147,13 @@ func (s service) answer(r *http.Request) (head any, value Value, err error) {
 		err = fmt.Errorf("no such call: %s", verb)
 	}
 	return head, value, err
+}
+
+// streamOf is a stream that a step has returned, in place of an answer.
+type streamOf struct {
+	w     *Workflow
+	id    string
+	place uint32
 }
 
 // statusReply is what status() is told, before a line of the output and, where Steps

@@ -17,11 +17,15 @@ const maxCall = 2*MaxValueBytes + 64<<10
 // runs answers the calls that the shim makes while a Worker runs an instance, each
 // POST /<token>/<verb>:
 //
-//	do       {"name", "count", "config"?, "dynamic"?}
+//	do       {"name", "count", "config"?, "dynamic"?, "undo"?: {"config"?, "dynamic"?}}
 //	done     {"place"}, and the value that the attempt has returned; or
 //	         {"place", "failure", "delay"?}
 //	sleep    {"name", "count", "duration"} or {"name", "count", "until"}
 //	wait     {"name", "count", "type", "timeout"?}
+//	rollback {"failure"?}: the function has failed, what is to be undone?
+//	undo     {"place", "config"?, "dynamic"?, "missing"?}
+//	stream   a stream of bytes, in place of done: POST /<token>/stream/<place>. GET
+//	         answers with one that a step has returned.
 //
 // A call waits until there is something to tell: an answer. Bodies and answers are
 // a line of JSON, and then a value where there is one.
@@ -30,6 +34,10 @@ type runs struct{ store *Store }
 func (s runs) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header()["Date"] = nil
 	token, verb, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	if place, ok := strings.CutPrefix(verb, "stream/"); ok {
+		s.serveStream(w, r, token, place)
+		return
+	}
 	head, value, err := readCall(r.Body)
 	var a answer
 	if err == nil {
@@ -62,8 +70,9 @@ func readCall(body io.Reader) (head []byte, value Value, err error) {
 func (r *run) call(ctx context.Context, verb string, head []byte, value Value) (answer, error) {
 	var c struct {
 		label
-		Config   json.RawMessage `json:"config"`
-		Dynamic  bool            `json:"dynamic"`
+		stepConfig
+		Undo     *stepConfig     `json:"undo"`
+		Missing  bool            `json:"missing"`
 		Place    uint32          `json:"place"`
 		Failure  *Failure        `json:"failure"`
 		Delay    *float64        `json:"delay"`
@@ -77,7 +86,11 @@ func (r *run) call(ctx context.Context, verb string, head []byte, value Value) (
 	}
 	switch verb {
 	case "do":
-		return r.do(ctx, c.label, c.Config, c.Dynamic)
+		return r.do(ctx, c.label, c.stepConfig, c.Undo)
+	case "rollback":
+		return r.rollBack(c.Failure)
+	case "undo":
+		return r.undoStep(ctx, c.Place, c.stepConfig, c.Missing)
 	case "done":
 		if c.Failure == nil {
 			return r.succeeded(ctx, c.Place, value)

@@ -1,8 +1,9 @@
 // The event "workflow": it runs the function of an instance. clone.js comes before
 // this in the module.
 //
-// head: { class, token, workflow, instance, timestamp, schedule? }, in milliseconds;
-// body: the parameters. result: { status: "complete" }, with what the function has returned in
+// head: { class, token, workflow, instance, timestamp, schedule?, undo? }, in
+// milliseconds; body: the parameters. undo are the places of the steps whose rollbacks
+// are to be known by name before they run. result: { status: "complete" }, with what the function has returned in
 // the body, { status: "errored", failure: { name, message } }, or { status: "ended" }
 // for a run whose outcome nobody waits for.
 import { RpcTarget } from "cloudflare:workers";
@@ -14,17 +15,24 @@ export default async function ({ head, body, tag }, user, env) {
   const event = { payload, timestamp: new Date(head.timestamp), instanceId: head.instance, workflowName: head.workflow + tag };
   if (head.schedule) event.schedule = head.schedule;
   return async () => {
-    const run = new Run(env["calls workflow"], head.token);
-    return { outcome: "ok", ...(await Promise.race([run.over, finished(target, event, run)])) };
+    const run = new Run(env["calls workflow"], head.token, head.undo);
+    return { outcome: "ok", ...(await Promise.race([run.over, finished(target, event, run, head.undo !== undefined)])) };
   };
 }
 
-async function finished(target, event, run) {
+// finished runs the function, and undoes steps where it fails. rolling: it runs so
+// that the rollbacks of its steps are known.
+async function finished(target, event, run, rolling) {
+  let failure;
   try {
-    return { result: { status: "complete" }, body: serialized(await target.run(event, new Step(run)), "run()") };
+    const output = target.run(event, new Step(run));
+    if (!rolling) return { result: { status: "complete" }, body: serialized(await output, "run()") };
+    await Promise.race([output, run.known]);
   } catch (e) {
-    return { result: { status: "errored", failure: failureOf(e) } };
+    failure = failureOf(e);
   }
+  if (rolling || run.undos.size > 0) await run.rollBack(failure);
+  return { result: { status: "errored", failure: failure ?? failureOf(new Error("the steps were undone")) } };
 }
 
 // serialized is the text of what somebody has returned, of which the stubs are let
@@ -57,10 +65,17 @@ class Run {
   #token;
   #end;
   #counts = new Map();
-  constructor(service, token) {
+  #unknown;
+  #know;
+  // undos are the rollbacks of steps, by the places of those.
+  undos = new Map();
+  constructor(service, token, unknown) {
     this.#service = service;
     this.#token = token;
     this.over = new Promise((resolve) => (this.#end = resolve));
+    this.#unknown = unknown && new Set(unknown);
+    this.known = new Promise((resolve) => (this.#know = resolve));
+    if (this.#unknown?.size === 0) this.#know();
   }
 
   // label names a step of a type. Calls may overtake one another on their way, so
@@ -88,6 +103,125 @@ class Run {
     this.#end({ result });
     return never;
   }
+
+  // attempts makes the attempts of a step that answer asks for. make is told of one;
+  // delay is the Worker's function that says how long to wait, if there is one.
+  async attempts(answer, name, delay, make) {
+    while (answer.attempt) {
+      const { place, context } = answer.attempt;
+      try {
+        answer = await this.#attempt(answer.attempt, name, make);
+      } catch (e) {
+        if (e === fatal) return never;
+        const head = { place, failure: failureOf(e) };
+        if (delay !== undefined) {
+          try {
+            head.delay = await pause(delay, e, context);
+          } catch (wrong) {
+            // Its name keeps the step from being tried again.
+            head.failure = { name: "NonRetryableDelayError", message: wrong.message };
+          }
+        }
+        answer = await this.call("done", head);
+      }
+    }
+    return answer;
+  }
+
+  async #attempt({ place, timeout, context }, name, make) {
+    const aborted = new AbortController();
+    const late = new Promise((_, reject) => aborted.signal.addEventListener("abort", () => reject(aborted.signal.reason)));
+    late.catch(() => {}); // nobody may be waiting
+    const timer = setTimeout(
+      () => aborted.abort(named("WorkflowTimeoutError", `Execution timed out after ${timeout}ms`)),
+      Math.min(timeout, longest),
+    );
+    try {
+      const value = await Promise.race([make(context), late]);
+      if (value instanceof ReadableStream) return await Promise.race([this.#keep(place, value, name, aborted.signal), late]);
+      const text = this.#text(value, name);
+      return { ...(await this.call("done", { place }, text)), text };
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  #text(value, name) {
+    try {
+      return serialized(value, `the step "${name}"`);
+    } catch (e) {
+      return this.#fail(failureOf(e));
+    }
+  }
+
+  // #keep stores a stream that a step has returned.
+  async #keep(place, stream, name, signal) {
+    const invalid = (text) =>
+      this.#fail({
+        name: "WorkflowFatalError",
+        message: `The execution of the Workflow instance was terminated, as the step "${name}" returned an invalid ReadableStream output. ${text}`,
+      });
+    if (stream.locked) {
+      return invalid("Step returned a ReadableStream that is already locked or otherwise unreadable. Return a fresh, unlocked ReadableStream from step.do().");
+    }
+    const { readable, writable } = framing();
+    let broken;
+    stream.pipeTo(writable, { signal }).catch((e) => (broken = e));
+    let response;
+    try {
+      response = await this.#service.fetch(`http://steps/${this.#token}/stream/${place}`, { method: "POST", body: readable, signal });
+    } catch (e) {
+      if (signal.aborted) throw signal.reason;
+      return invalid("Failed to read from step ReadableStream output. " + (broken ?? e).message);
+    }
+    if (!response.ok) return this.end();
+    const { ended, short, full } = await response.json();
+    if (signal.aborted) throw signal.reason;
+    if (ended) return this.end();
+    if (short) return invalid("Failed to read from step ReadableStream output. " + (broken?.message ?? "It broke off."));
+    if (full) return this.#fail({ name: "WorkflowFatalError", message: full });
+    return { stream: place };
+  }
+
+  #fail(failure) {
+    this.end({ status: "errored", failure });
+    throw fatal;
+  }
+
+  // stream is one that the step at a place has returned.
+  async stream(place) {
+    const response = await this.#service.fetch(`http://steps/${this.#token}/stream/${place}`);
+    return response.ok ? response.body : this.end();
+  }
+
+  // output is what a step's answer says that it has returned.
+  output({ stream, text }) {
+    return stream ? this.stream(stream) : decode(text);
+  }
+
+  // know notes how a step is undone that has begun.
+  know({ place, context }, undo) {
+    this.undos.set(place, { ...undo, context });
+    if (this.#unknown?.delete(place) && this.#unknown.size === 0) this.#know();
+  }
+
+  // rollBack undoes steps, up to the first that cannot be undone.
+  async rollBack(failure) {
+    const { undo = [], why } = await this.call("rollback", { failure });
+    for (const place of undo) {
+      const known = this.undos.get(place);
+      const { rollback, config, context, answer } = known ?? {};
+      const stepName = known && `${context.step.name}-${context.step.count}`;
+      const error = why && new (builtin[why.name] ?? Error)(why.message);
+      const delay = config?.retries?.delay;
+      const dynamic = typeof delay === "function" ? delay : undefined;
+      const begun = await this.call("undo", { place, config, dynamic: dynamic !== undefined, missing: !known });
+      const { failure } = await this.attempts(begun, stepName, dynamic, async () => {
+        await rollback({ ctx: structuredClone(context), error, output: answer && (await this.output(answer)), stepName });
+      });
+      if (failure) return;
+    }
+  }
 }
 
 class Step extends RpcTarget {
@@ -97,57 +231,26 @@ class Step extends RpcTarget {
     this.#run = run;
   }
 
-  async do(name, config, callback) {
-    if (typeof config === "function") [config, callback] = [undefined, config];
+  async do(name, ...rest) {
+    const [config, callback, options] = typeof rest[0] === "function" ? [undefined, ...rest] : rest;
     if (typeof callback !== "function") throw thrown({ name: "WorkflowFatalError", message: `Step "${name}" requires a callback function` });
+    const undo = undoOf(name, options);
     const delay = typeof config?.retries?.delay === "function" ? config.retries.delay : undefined;
-    let answer = await this.#run.call("do", { ...this.#run.label("do", name), config, dynamic: delay !== undefined });
-    while (answer.attempt) {
-      const { place, timeout, context } = answer.attempt;
-      let text;
-      try {
-        text = await this.#attempt(callback, context, timeout, name);
-      } catch (e) {
-        if (e === fatal) return never;
-        answer = await this.#failed(place, e, delay, context);
-        continue;
-      }
-      answer = { ...(await this.#run.call("done", { place }, text)), text };
-    }
-    if (answer.failure) throw thrown(answer.failure);
-    return decode(answer.text);
-  }
-
-  async #attempt(callback, context, timeout, name) {
-    let timer;
-    const late = new Promise((_, reject) => {
-      timer = setTimeout(() => reject(named("WorkflowTimeoutError", `Execution timed out after ${timeout}ms`)), Math.min(timeout, longest));
+    const head = { ...this.#run.label("do", name), config, dynamic: delay !== undefined };
+    if (undo) head.undo = { config: undo.config, dynamic: typeof undo.config?.retries?.delay === "function" };
+    const begun = await this.#run.call("do", head);
+    const known = (answer, attempt) => {
+      if (undo && begun.step) this.#run.know({ ...begun.step, context: { ...begun.step.context, attempt } }, { ...undo, answer });
+    };
+    let attempt = begun.step?.context.attempt;
+    known(begun.attempt || begun.failure ? undefined : begun, attempt);
+    const answer = await this.#run.attempts(begun, name, delay, (context) => {
+      known(undefined, (attempt = context.attempt));
+      return callback(context);
     });
-    let value;
-    try {
-      value = await Promise.race([callback(context), late]);
-    } finally {
-      clearTimeout(timer);
-    }
-    try {
-      return serialized(value, `the step "${name}"`);
-    } catch (e) {
-      this.#run.end({ status: "errored", failure: failureOf(e) });
-      throw fatal;
-    }
-  }
-
-  async #failed(place, e, delay, context) {
-    const head = { place, failure: failureOf(e) };
-    if (delay !== undefined) {
-      try {
-        head.delay = await pause(delay, e, context);
-      } catch (wrong) {
-        // Its name keeps the step from being tried again.
-        head.failure = { name: "NonRetryableDelayError", message: wrong.message };
-      }
-    }
-    return this.#run.call("done", head);
+    if (answer.failure) throw thrown(answer.failure);
+    known(answer, attempt);
+    return this.#run.output(answer);
   }
 
   async sleep(name, duration) {
@@ -168,6 +271,38 @@ class Step extends RpcTarget {
     if (failure) throw thrown(failure);
     return { payload: decode(text), timestamp: new Date(event.timestamp), type: event.type };
   }
+}
+
+// undoOf reads how a step is undone. Its functions outlive the call that brought them.
+function undoOf(name, options) {
+  if (options === undefined) return undefined;
+  const wrong = (what) => thrown({ name: "WorkflowFatalError", message: `Rollback ${what}` });
+  if (typeof options !== "object" || options === null || Array.isArray(options)) throw wrong(`options for "${name}" must be an object`);
+  const { rollback, rollbackConfig: config } = options;
+  if (typeof rollback !== "function") throw wrong(`for "${name}" must be a function`);
+  const own = (f) => f.dup?.() ?? f;
+  const delay = config?.retries?.delay;
+  return { rollback: own(rollback), config: typeof delay === "function" ? { ...config, retries: { ...config.retries, delay: own(delay) } } : config };
+}
+
+// framing puts the length of each part of a stream before it, in 4 bytes, and a zero
+// at the end: the runtime ends a request in order whose body breaks off.
+function framing() {
+  const length = (n) => {
+    const bytes = new Uint8Array(4);
+    new DataView(bytes.buffer).setUint32(0, n);
+    return bytes;
+  };
+  return new TransformStream({
+    transform(part, to) {
+      if (part.byteLength === 0) return;
+      to.enqueue(length(part.byteLength));
+      to.enqueue(part);
+    },
+    flush(to) {
+      to.enqueue(length(0));
+    },
+  });
 }
 
 // fatal is thrown where the run has been ended.

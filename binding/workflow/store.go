@@ -1,6 +1,7 @@
 package workflow
 
 import (
+	"context"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/selvage-edge/selvage/storage/keyed"
@@ -18,6 +20,8 @@ import (
 type Options struct {
 	// Now is the clock. Default time.Now.
 	Now func() time.Time
+	// Quota bounds what all Workflows store, in bytes. 0: no bound.
+	Quota int64
 	// Logger receives what goes wrong in the background. Default slog.Default().
 	Logger *slog.Logger
 }
@@ -27,6 +31,9 @@ type Store struct {
 	db  *keyed.DB
 	now func() time.Time
 	log *slog.Logger
+
+	quota int64
+	used  atomic.Int64 // counted only if there is a quota
 
 	// mu guards what follows and the rows of the Workflows. It is taken before
 	// every other lock.
@@ -39,6 +46,8 @@ type Store struct {
 	// live are the runs by their tokens.
 	liveMu sync.Mutex
 	live   map[string]*run
+
+	watching watchers
 }
 
 // OpenStore opens the Workflows kept in db, which is not closed with them. It
@@ -52,10 +61,11 @@ func OpenStore(db *keyed.DB, o Options) (*Store, error) {
 		o.Logger = slog.Default()
 	}
 	s := &Store{
-		db: db, now: o.Now, log: o.Logger.With("store", "workflow"),
+		db: db, now: o.Now, log: o.Logger.With("store", "workflow"), quota: o.Quota,
 		byName: map[string]*Workflow{}, changed: make(chan struct{}, 1), live: map[string]*run{},
+		watching: watchers{of: map[watched]*watch{}},
 	}
-	if err := s.read(); err != nil {
+	if err := errors.Join(s.read(), s.recount(context.Background())); err != nil {
 		return nil, fmt.Errorf("open Workflows: %w", err)
 	}
 	return s, nil

@@ -18,11 +18,19 @@ func (r *run) sleep(ctx context.Context, l label, duration json.RawMessage, unti
 		return answer{}, err
 	}
 	s := r.in.w.store
+	if r.in.rec.Rollback != nil {
+		if fresh {
+			return answer{}, r.forget(st, nil)
+		}
+		return answer{}, nil
+	}
 	if fresh {
 		if err := st.set(s.millis(), duration, until); err != nil {
 			return answer{}, r.forget(st, err)
 		}
-		if err := r.save(keyed.Batch.Commit, st, nil); err != nil {
+		n, ms := st.of(noteSleep), st.Until-s.millis()
+		n.Duration = &ms
+		if err := r.save(keyed.Batch.Commit, st, func(b keyed.Batch) { r.in.note(b, n) }); err != nil {
 			return answer{}, err
 		}
 	}
@@ -38,7 +46,7 @@ func (r *run) sleep(ctx context.Context, l label, duration json.RawMessage, unti
 	st.Done, st.End = true, s.millis()
 	r.done++
 	// A crash that undoes it finds the end of the sleep where it was.
-	return answer{}, r.save(keyed.Batch.CommitUnsynced, st, nil)
+	return answer{}, r.save(keyed.Batch.CommitUnsynced, st, func(b keyed.Batch) { r.in.note(b, st.of(noteSleepDone)) })
 }
 
 // set says when a sleep ends.
@@ -64,6 +72,7 @@ func (st *step) set(now int64, duration json.RawMessage, until *int64) error {
 // forget takes back a step that could not begin.
 func (r *run) forget(st *step, err error) error {
 	delete(r.steps, stepKey(st.Type, st.Name, st.Count))
+	r.in.w.store.count(-stepBytes)
 	return err
 }
 
@@ -83,6 +92,12 @@ func (r *run) waitForEvent(ctx context.Context, l label, typ string, timeout jso
 		return r.heard(st)
 	}
 	s := r.in.w.store
+	if r.in.rec.Rollback != nil {
+		if fresh {
+			return answer{}, r.forget(st, errUndoing)
+		}
+		return answer{Failure: errUndoing}, nil
+	}
 	if fresh {
 		patience := int64(defaultPatience)
 		if len(timeout) > 0 {
@@ -94,7 +109,9 @@ func (r *run) waitForEvent(ctx context.Context, l label, typ string, timeout jso
 			}
 		}
 		st.Event, st.Timeout, st.Until = typ, patience, s.millis()+patience
-		if err := r.save(keyed.Batch.Commit, st, nil); err != nil {
+		n := st.of(noteWait)
+		n.Event = typ
+		if err := r.save(keyed.Batch.Commit, st, func(b keyed.Batch) { r.in.note(b, n) }); err != nil {
 			return answer{}, err
 		}
 	}
@@ -126,15 +143,17 @@ func (r *run) take(st *step) (bool, error) {
 			continue
 		}
 		next := *st
-		next.Done, next.End, next.Value, next.Sent = true, r.in.w.store.millis(), e.place, e.At
+		next.Done, next.End, next.Value, next.Sent, next.Bytes = true, r.in.w.store.millis(), e.place, e.At, e.Bytes
 		err := r.save(keyed.Batch.Commit, &next, func(b keyed.Batch) {
 			b.Delete(placeKey(rowEvent, r.in.w.number, r.in.number, e.place))
+			r.in.note(b, st.of(noteWaitDone))
 		})
 		if err != nil {
 			return false, err
 		}
 		*st = next
 		r.done++
+		r.in.w.store.count(-eventBytes)
 		r.events = append(r.events[:i], r.events[i+1:]...)
 		return true, nil
 	}

@@ -86,10 +86,11 @@ const (
 	Complete        Status = "complete"
 	WaitingForPause Status = "waitingForPause"
 	Waiting         Status = "waiting"
+	RollingBack     Status = "rollingBack"
 )
 
 // statuses are in the order of their codes in an index.
-var statuses = []Status{Queued, Running, Paused, Errored, Terminated, Complete, WaitingForPause, Waiting}
+var statuses = []Status{Queued, Running, Paused, Errored, Terminated, Complete, WaitingForPause, Waiting, RollingBack}
 
 // ended reports whether nothing will happen to the instance by itself.
 func (s Status) ended() bool { return s == Complete || s == Errored || s == Terminated }

@@ -173,6 +173,8 @@ type Quotas struct {
 	Queue string `toml:"queue"`
 	// AnalyticsEngine is the size of all data points. Default "10GiB".
 	AnalyticsEngine string `toml:"analytics_engine"`
+	// Workflows is what the instances of all Workflows hold. Default: none.
+	Workflows string `toml:"workflows"`
 	// Code is the size of all modules and static files, WorkerCode of those of all
 	// versions of one Worker, each content counted once. Default: no bound.
 	Code       string `toml:"code"`
