@@ -147,29 +147,31 @@ func (s *Store) parts(id contentID, first uint16, f func(number uint16, p part) 
 	return errors.Join(err, failed)
 }
 
-// open reads a part from offset on.
+// open reads a part from offset on. It is a *blob.Reader if the content is a file as
+// it is.
 func (s *Store) open(p part, key []byte, offset int64) (io.ReadCloser, error) {
 	var stored io.ReadSeeker = bytes.NewReader(p.inline)
-	var file io.Closer = io.NopCloser(nil)
+	var opened io.ReadCloser = io.NopCloser(stored)
 	if p.form == partBlob {
-		r, err := s.blobs.Open(p.digest)
+		file, err := s.blobs.Open(p.digest)
 		if err != nil {
 			return nil, err
 		}
-		stored, file = r, r
+		stored, opened = file, file
 	}
-	opened := struct {
-		io.Reader
-		io.Closer
-	}{stored, file}
 	var err error
 	if key != nil {
-		opened.Reader, err = newDecrypter(stored, key, p.size, offset)
+		var plain *decrypter
+		plain, err = newDecrypter(stored, key, p.size, offset)
+		opened = struct {
+			io.Reader
+			io.Closer
+		}{plain, opened}
 	} else if offset > 0 {
 		_, err = stored.Seek(offset, io.SeekStart)
 	}
 	if err != nil {
-		file.Close()
+		opened.Close()
 		return nil, err
 	}
 	return opened, nil
@@ -197,6 +199,9 @@ func (r *Reader) Read(p []byte) (int, error) {
 	}
 	return n, err
 }
+
+// WriteTo implements io.WriterTo, so that the kernel can send what is a file.
+func (r *Reader) WriteTo(w io.Writer) (int64, error) { return io.Copy(w, r.content) }
 
 // Close ends reading.
 func (r *Reader) Close() error { return r.content.Close() }
@@ -235,6 +240,33 @@ func (r *content) Read(p []byte) (int, error) {
 		}
 	}
 	return 0, io.EOF
+}
+
+func (r *content) WriteTo(w io.Writer) (sent int64, err error) {
+	for r.left > 0 {
+		if r.now == nil {
+			if err := r.advance(); err != nil {
+				return sent, err
+			}
+		}
+		var n int64
+		if file, ok := r.now.(*blob.Reader); ok {
+			n, err = file.SendTo(w, r.left)
+		} else {
+			n, err = io.Copy(w, io.LimitReader(r.now, r.left))
+		}
+		r.left -= n
+		sent += n
+		if err == nil && !r.of.parts && r.left > 0 {
+			err = fmt.Errorf("%w: it ends %d bytes early", blob.ErrDamaged, r.left)
+		}
+		if err != nil {
+			return sent, err
+		}
+		r.now.Close()
+		r.now = nil
+	}
+	return sent, nil
 }
 
 // advance opens the next part that has bytes to read.

@@ -11,8 +11,9 @@
 //   - Read your writes, and list them, as on Cloudflare.
 //   - Conditions are tested and the write is made while no other write of the
 //     key can come between.
-//   - What was stored is what is read: the digest of the content is checked when
-//     an object is read from its beginning to its end, and by [Store.Scrub].
+//   - What was stored is what is read: the digest of the content is checked by
+//     [Store.Scrub], and when an object is read from its beginning to its end, but
+//     for files that the kernel sends; see [blob.Reader.SendTo].
 //   - Content that nothing refers to is deleted; nothing else ever is.
 //   - Memory use does not depend on the size of an object.
 //

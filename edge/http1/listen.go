@@ -126,6 +126,9 @@ func (s *slot) Close() error {
 	return s.Conn.Close()
 }
 
+// ReadFrom leads a file to the kernel.
+func (s *slot) ReadFrom(r io.Reader) (int64, error) { return io.Copy(s.Conn, r) }
+
 func (s *slot) CloseWrite() error { return closeWrite(s.Conn) }
 
 // ReadWaiter is for await.Readable.
@@ -226,6 +229,9 @@ func (g *gate) ReadWaiter() func() {
 }
 
 type plainConn struct{ gate }
+
+// ReadFrom is for responses of HTTP/1.1 only.
+func (c *plainConn) ReadFrom(r io.Reader) (int64, error) { return io.Copy(c.Conn, r) }
 
 // tlsConn tells net/http of the TLS around the connection.
 type tlsConn struct {

@@ -4,8 +4,10 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -46,14 +48,19 @@ type noteErrors struct{ *reply }
 func (n noteErrors) Write(p []byte) (int, error) {
 	m, err := n.short.conn.Write(p)
 	if err != nil {
-		n.failed = true
-		n.short.mu.Lock()
-		if n.short.cancel != nil {
-			n.short.cancel()
-		}
-		n.short.mu.Unlock()
+		n.fail()
 	}
 	return m, err
+}
+
+// fail notes that the client cannot be written to.
+func (w *reply) fail() {
+	w.failed = true
+	w.short.mu.Lock()
+	if w.short.cancel != nil {
+		w.short.cancel()
+	}
+	w.short.mu.Unlock()
 }
 
 // Header implements http.ResponseWriter.
@@ -120,6 +127,36 @@ func (w *reply) Write(p []byte) (int, error) {
 		return 0, http.ErrContentLength
 	}
 	return w.short.body.Write(p)
+}
+
+// ReadFrom implements io.ReaderFrom, so that the kernel can send a file: an
+// *io.LimitedReader of one, in a response that says its length and type.
+func (w *reply) ReadFrom(r io.Reader) (int64, error) {
+	file, ok := r.(*io.LimitedReader)
+	if ok {
+		_, ok = file.R.(*os.File)
+	}
+	if !ok || w.hijacked || w.done || w.failed || file.N < holdBack {
+		return io.Copy(struct{ io.Writer }{w}, r)
+	}
+	if w.status == 0 {
+		w.WriteHeader(http.StatusOK)
+	}
+	if w.request.Method == http.MethodHead || !bodyAllowed(w.status) || w.length < w.written+file.N || first(w.sent, "Content-Type") == "" {
+		return io.Copy(struct{ io.Writer }{w}, r)
+	}
+	if err := w.FlushError(); err != nil {
+		return 0, err
+	}
+	if w.chunked {
+		return io.Copy(struct{ io.Writer }{w}, r)
+	}
+	n, err := w.short.conn.ReadFrom(file)
+	w.written += n
+	if err != nil {
+		w.fail()
+	}
+	return n, err
 }
 
 func bodyAllowed(status int) bool {

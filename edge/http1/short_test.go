@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"os"
 	"regexp"
 	"runtime"
 	"slices"
@@ -216,6 +217,41 @@ var answers = map[string]func(w http.ResponseWriter, r *http.Request){
 		io.Copy(io.Discard, r.Body)
 		fmt.Fprint(w, rc.SetReadDeadline(time.Now().Add(time.Hour)), rc.SetWriteDeadline(time.Now().Add(time.Hour)), rc.EnableFullDuplex())
 	},
+}
+
+// sendFile answers with n bytes of a file, of which the header says length.
+func sendFile(w http.ResponseWriter, length, contentType string, n int64) {
+	f, err := os.Open("wire.go")
+	if err != nil {
+		panic(err)
+	}
+	defer f.Close()
+	for name, value := range map[string]string{"Content-Length": length, "Content-Type": contentType} {
+		if value != "" {
+			w.Header().Set(name, value)
+		}
+	}
+	io.Copy(w, &io.LimitedReader{R: f, N: n})
+}
+
+func init() {
+	maps.Copy(answers, map[string]func(w http.ResponseWriter, r *http.Request){
+		"file":            func(w http.ResponseWriter, r *http.Request) { sendFile(w, "5000", "text/plain", 5000) },
+		"small file":      func(w http.ResponseWriter, r *http.Request) { sendFile(w, "50", "text/plain", 50) },
+		"file of no type": func(w http.ResponseWriter, r *http.Request) { sendFile(w, "5000", "", 5000) },
+		"file cut off":    func(w http.ResponseWriter, r *http.Request) { sendFile(w, "1000000", "text/plain", 1000000) },
+		"file too long":   func(w http.ResponseWriter, r *http.Request) { sendFile(w, "100", "text/plain", 5000) },
+		"file that is not new": func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(http.StatusNotModified)
+			sendFile(w, "5000", "text/plain", 5000)
+		},
+		"file behind more": func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Length", "5005")
+			w.Header().Set("Content-Type", "text/plain")
+			io.WriteString(w, "hello")
+			sendFile(w, "", "", 5000)
+		},
+	})
 }
 
 func TestShortIsLikeNetHTTP(t *testing.T) {

@@ -12,7 +12,8 @@
 //     to while no new pin can be taken.
 //   - An open blob can be read to its end even if it is deleted meanwhile.
 //   - Damage is noticed: whoever reads a whole blob gets what was stored or
-//     ErrDamaged; see [Reader] for ranges.
+//     ErrDamaged; see [Reader] for ranges, and [Reader.SendTo] for what the kernel
+//     sends.
 //   - No sweep on doubtful ground; see [Store.Spare].
 //
 // A Store has one owner, who knows which blobs are live. Owners do not share a
@@ -62,8 +63,11 @@ type Live func(Digest) (bool, error)
 type Store struct {
 	dir string
 
-	mu     sync.Mutex // guards pins; held from checking to deleting a file
+	now func() time.Time
+
+	mu     sync.Mutex // guards all below; held from checking to deleting a file
 	pins   map[Digest]int
+	proofs map[Digest]proof
 	holds  int       // while positive nothing is deleted
 	after  time.Time // of Spare
 	young  time.Duration
@@ -84,7 +88,7 @@ func Open(dir string) (*Store, error) {
 	if err := syncFolder(filepath.Dir(dir)); err != nil {
 		return nil, fmt.Errorf("open blob store: %w", err)
 	}
-	return &Store{dir: dir, pins: map[Digest]int{}, folder: map[string]bool{}}, nil
+	return &Store{dir: dir, now: time.Now, pins: map[Digest]int{}, proofs: map[Digest]proof{}, folder: map[string]bool{}}, nil
 }
 
 // Pin is a blob that cannot be deleted yet.
@@ -124,6 +128,10 @@ func (s *Store) Put(r io.Reader) (*Pin, error) {
 	if err := f.Sync(); err != nil {
 		return nil, fmt.Errorf("put blob: %w", err)
 	}
+	info, err := f.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("put blob: %w", err)
+	}
 	s.mu.Lock()
 	s.pins[p.Digest]++
 	s.mu.Unlock()
@@ -131,6 +139,7 @@ func (s *Store) Put(r io.Reader) (*Pin, error) {
 		p.Release()
 		return nil, fmt.Errorf("put blob: %w", err)
 	}
+	s.prove(p.Digest, info)
 	return p, nil
 }
 
@@ -205,7 +214,7 @@ func (s *Store) Open(d Digest) (*Reader, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open blob: %w", err)
 	}
-	r, err := newReader(f, d)
+	r, err := s.newReader(f, d)
 	if err != nil {
 		f.Close()
 		return nil, fmt.Errorf("open blob: %w", err)

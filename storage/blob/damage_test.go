@@ -108,3 +108,74 @@ func TestSpare(t *testing.T) {
 	s.Spare(time.Time{}, 0)
 	sweep(1)
 }
+
+// taker is an io.Writer that a file can be given to.
+type taker struct {
+	strings.Builder
+	files int
+}
+
+func (t *taker) ReadFrom(r io.Reader) (int64, error) {
+	t.files++
+	return io.Copy(&t.Builder, r)
+}
+
+// A whole blob is given as a file, which nobody looks at, for an hour after it was
+// seen to be right; a part of one always.
+func TestSendTo(t *testing.T) {
+	content := strings.Repeat("0123456789", 10_000)
+	s := open(t, t.TempDir())
+	clock := time.Now()
+	s.now = func() time.Time { return clock }
+	p := put(t, s, content)
+	defer p.Release()
+	send := func(offset, n int64) (*taker, error) {
+		t.Helper()
+		r, err := s.Open(p.Digest)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		if offset > 0 {
+			r.Seek(offset, io.SeekStart)
+		}
+		var to taker
+		sent, err := r.SendTo(&to, n)
+		if int64(to.Len()) != sent {
+			t.Errorf("%d bytes came, and %d are said", to.Len(), sent)
+		}
+		return &to, err
+	}
+	all := int64(len(content))
+	for _, c := range []struct {
+		name      string
+		after     time.Duration
+		offset, n int64
+		files     int
+	}{
+		{"as it was put", 0, 0, all, 1},
+		{"a moment before the hour is over", trust - 1, 0, all, 1},
+		{"after it", 1, 0, all, 0},
+		{"seen again by that", 0, 0, all, 1},
+		{"a range", trust, 5, 10, 1},
+		{"the beginning", 0, 0, 10, 1},
+		{"to the end", 0, 5, all, 1},
+		{"nothing of it", 0, 5, -1, 1},
+	} {
+		clock = clock.Add(c.after)
+		to, err := send(c.offset, c.n)
+		if want := content[c.offset : c.offset+max(min(c.n, all-c.offset), 0)]; err != nil || to.String() != want || to.files != c.files {
+			t.Errorf("%s: %d bytes, %d files, %v", c.name, to.Len(), to.files, err)
+		}
+	}
+	if err := os.WriteFile(s.path(p.Digest), []byte(content[1:]+"x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chtimes(s.path(p.Digest), clock, clock.Add(time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	clock = clock.Add(-2 * trust) // so that it was seen a moment ago
+	if _, err := send(0, all); !errors.Is(err, ErrDamaged) {
+		t.Errorf("a file that was written since: %v", err)
+	}
+}

@@ -21,7 +21,9 @@ var ErrDamaged = errors.New("the blob is damaged")
 //
 // A Reader belongs to one goroutine.
 type Reader struct {
+	store  *Store
 	file   *os.File
+	info   os.FileInfo
 	digest Digest
 	size   int64
 	at     int64     // the next byte
@@ -41,8 +43,11 @@ func (r *Reader) Read(p []byte) (int, error) {
 	}
 	r.at += int64(n)
 	ended := r.at >= r.size || err == io.EOF
-	if ended && r.hashed == r.at && Digest(r.hash.Sum(nil)) != r.digest {
-		return 0, r.damaged()
+	if ended && r.hashed == r.at {
+		if Digest(r.hash.Sum(nil)) != r.digest {
+			return 0, r.damaged()
+		}
+		r.store.prove(r.digest, r.info)
 	}
 	return n, err
 }
@@ -66,10 +71,10 @@ func (r *Reader) Close() error { return r.file.Close() }
 
 func (r *Reader) damaged() error { return fmt.Errorf("read blob %s: %w", r.digest, ErrDamaged) }
 
-func newReader(f *os.File, d Digest) (*Reader, error) {
+func (s *Store) newReader(f *os.File, d Digest) (*Reader, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err
 	}
-	return &Reader{file: f, digest: d, size: info.Size(), hash: sha256.New()}, nil
+	return &Reader{store: s, file: f, info: info, digest: d, size: info.Size(), hash: sha256.New()}, nil
 }
