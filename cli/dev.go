@@ -27,6 +27,7 @@ type devCommand struct {
 	Upstream map[string]string `name:"r2-upstream" help:"Use a bucket of an S3 server as an R2 bucket, with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION; may be given several times." placeholder:"NAME=https://HOST/BUCKET" mapsep:"none"`
 	Allow    []string          `name:"allow-host" help:"Answer requests for this host, too, as that of a tunnel: NAME, .NAME for all below it, or all; may be given several times." placeholder:"HOST" sep:"none"`
 	Inspect  string            `help:"Address on which DevTools can attach, for example 127.0.0.1:9229." placeholder:"ADDR"`
+	S3       string            `name:"s3" help:"Address of the S3 API of R2, for example 127.0.0.1:9000; its access key is printed." placeholder:"ADDR"`
 	HTTPS    bool              `help:"Serve HTTPS with a self-signed certificate."`
 	Observe  bool              `default:"true" negatable:"" help:"Print each request, and exceptions that nobody catches also in waitUntil() and timers."`
 	Test     bool              `name:"test-scheduled" help:"Answer /__scheduled?cron=… by running the scheduled handler. /cdn-cgi/handler/scheduled does so always."`
@@ -36,7 +37,7 @@ type devCommand struct {
 func (d *devCommand) Run(ctx context.Context, streams IO, a Additions) error {
 	o := dev.Options{
 		Projects: d.Dirs, Address: d.IP, Port: d.Port, Data: d.Data, Env: d.Env, Vars: map[string]string{},
-		AllowHosts: d.Allow, Inspect: d.Inspect, HTTPS: d.HTTPS, Observe: d.Observe, TestScheduled: d.Test, StuckAfter: d.Stuck,
+		AllowHosts: d.Allow, Inspect: d.Inspect, S3: d.S3, HTTPS: d.HTTPS, Observe: d.Observe, TestScheduled: d.Test, StuckAfter: d.Stuck,
 		Stdout: streams.Stdout, Stderr: streams.Stderr,
 	}
 	if len(o.Projects) == 0 && a.Make == nil {

@@ -22,7 +22,7 @@ type serverFlags struct {
 	Data          string            `help:"Data directory. Default: .selvage" placeholder:"DIR" type:"path" env:"SELVAGE_DATA"`
 	Listen        []string          `help:"Address on which Workers answer; may be given several times. Default: :8080" placeholder:"ADDR" env:"SELVAGE_LISTEN"`
 	Admin         string            `help:"Address of the REST API, health and metrics. Default: 127.0.0.1:8081" placeholder:"ADDR" env:"SELVAGE_ADMIN"`
-	S3            string            `name:"s3" help:"Address of the S3 API of R2." placeholder:"ADDR" env:"SELVAGE_S3"`
+	S3            string            `name:"s3" help:"Address of the S3 API of R2. Default: nowhere." placeholder:"ADDR" env:"SELVAGE_S3"`
 	WorkersDomain string            `help:"Workers answer at <name>.<domain>. Default: localhost" placeholder:"DOMAIN" env:"SELVAGE_WORKERS_DOMAIN"`
 	Origin        map[string]string `help:"Answer a private host name from a server of yours; may be given several times." placeholder:"HOST=URL" mapsep:"none" env:"SELVAGE_ORIGIN"`
 	LogLevel      string            `help:"debug, info, warn or error." placeholder:"LEVEL" env:"SELVAGE_LOG_LEVEL"`
@@ -35,9 +35,6 @@ const defaultConfig = "selvage.toml"
 
 // settings reads the configuration and puts flags and environment over it.
 func (f *serverFlags) settings() (*settings.Settings, error) {
-	if f.S3 != "" {
-		return nil, usagef("--s3 %s: R2 is not there yet; leave --s3 out", f.S3)
-	}
 	file := &settings.File{}
 	path := f.Config
 	if path == "" {
@@ -62,6 +59,7 @@ func (f *serverFlags) settings() (*settings.Settings, error) {
 	}
 	text(f.Data, &file.Data, "data", "--data")
 	text(f.Admin, &file.Admin.Listen, "admin.listen", "--admin")
+	text(f.S3, &file.S3.Listen, "s3.listen", "--s3")
 	text(f.WorkersDomain, &file.WorkersDomain, "workers_domain", "--workers-domain")
 	text(f.LogLevel, &file.Log.Level, "log.level", "--log-level")
 	text(f.LogFormat, &file.Log.Format, "log.format", "--log-format")

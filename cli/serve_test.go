@@ -40,7 +40,7 @@ func TestServerCommands(t *testing.T) {
 		code   int
 		stderr string
 	}{
-		{"serve --s3 :9000", 2, "R2 is not there yet"},
+		{"serve --s3 9000", 1, `--s3: "9000" is not an address`},
 		{"serve --nonsense", 2, "unknown flag --nonsense"},
 		{"serve --config " + broken, 1, broken + `:2: limits.bodi: there is no such key; did you mean "body"?`},
 		{"serve --admin 0.0.0.0:0", 1, "--admin: 0.0.0.0:0 is reachable from other machines"},

@@ -21,6 +21,7 @@ import (
 	"github.com/selvage-edge/selvage/control"
 	"github.com/selvage-edge/selvage/cron"
 	"github.com/selvage-edge/selvage/edge"
+	"github.com/selvage-edge/selvage/edge/http1"
 	"github.com/selvage-edge/selvage/egress"
 	"github.com/selvage-edge/selvage/engine"
 	"github.com/selvage-edge/selvage/engine/cgroup"
@@ -28,6 +29,7 @@ import (
 	"github.com/selvage-edge/selvage/mail"
 	"github.com/selvage-edge/selvage/project/manifest"
 	"github.com/selvage-edge/selvage/ruleset"
+	"github.com/selvage-edge/selvage/s3"
 	"github.com/selvage-edge/selvage/telemetry"
 )
 
@@ -74,6 +76,12 @@ type Options struct {
 	// edge, see edge.Options. Zero: its defaults.
 	MaxConns, MaxConnsPerClient int
 	BodyTimeout                 time.Duration
+	// S3Hosts are the hosts at which the edge answers with R2's S3 API: all buckets
+	// in the path, and each at <bucket>.<host>.
+	S3Hosts []string
+	// S3Requests receives the requests to the S3 API, wherever they came in. May be
+	// nil.
+	S3Requests func(s3.Record)
 	// Normalization of URLs for hosts in no zone with one of its own. Default:
 	// Cloudflare's.
 	Normalization config.Normalization
@@ -144,6 +152,7 @@ type Platform struct {
 	source config.Source
 	egress *egress.Egress
 	local  *Local
+	s3     *http1.Server
 	crons  context.CancelFunc
 	cronsE chan struct{} // closed when the scheduler has ended
 	sweeps func()        // ends the sweeping
@@ -233,6 +242,7 @@ func (p *Platform) open(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	p.phases = newPhases(o.Rules, o.Logger)
+	p.openS3(o)
 	p.Edge = edge.New(edge.Options{
 		Source:        o.Source,
 		Target:        p.Engine.Dispatch,
@@ -365,6 +375,9 @@ func (p *Platform) Close(ctx context.Context) error {
 	}
 	if p.Edge != nil {
 		step("finish requests", p.Edge.Shutdown(ctx))
+	}
+	if p.s3 != nil {
+		step("finish S3 requests", p.s3.Shutdown(ctx))
 	}
 	if p.Engine != nil {
 		step("stop Workers", p.Engine.Close(ctx))

@@ -183,6 +183,13 @@ func (c *call) ensure(ctx context.Context) (*r2.Bucket, error) {
 	if !c.access.Allows("", true) {
 		return nil, errAccessDenied
 	}
+	if c.options.Audit != nil {
+		record := *c.record
+		record.Operation = "CreateBucket"
+		if err := c.options.Audit(ctx, record); err != nil {
+			return nil, err
+		}
+	}
 	if _, err := c.store.CreateBucket(ctx, r2.Info{Name: c.bucketName}); err != nil && !errors.Is(err, r2.ErrBucketExists) {
 		return nil, err
 	}

@@ -24,7 +24,7 @@ func (c *call) cors() (done bool, err error) {
 		b.CORS().Allow(c.r, h)
 		return false, nil
 	}
-	c.op = operation{name: "PreflightRequest"}
+	c.record.Operation = "PreflightRequest"
 	if !b.CORS().Preflight(c.r, h) {
 		return true, refuse(http.StatusForbidden, "AccessForbidden", "CORSResponse: This CORS request is not allowed. This is usually because the evaluation of Origin, request method / Access-Control-Request-Method or Access-Control-Request-Headers are not whitelisted by the resource's CORS spec.")
 	}

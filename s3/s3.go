@@ -56,6 +56,10 @@ type Options struct {
 	Hosts []string
 	// Memory bounds what bodies of XML take of this process's memory. Nil: no bound.
 	Memory *budget.Budget
+	// Audit is told of each operation that changes the list of buckets or their
+	// settings, before it is done: what cannot be recorded does not happen. Of the
+	// record, what is known by then is set. May be nil.
+	Audit func(ctx context.Context, r Record) error
 	// Access is called after each request, on its goroutine. May be nil.
 	Access func(Record)
 	// Logger gets requests that failed for a reason of ours. Default
@@ -121,7 +125,7 @@ type call struct {
 	address
 	op     operation
 	access Access
-	ray    string
+	record *Record
 }
 
 // ServeHTTP implements http.Handler.
@@ -139,13 +143,12 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r = r.WithContext(r.Context())
 	body := &counter{ReadCloser: r.Body}
 	r.Body = body
-	c := &call{Handler: h, w: out, r: r, ray: record.Ray}
+	c := &call{Handler: h, w: out, r: r, record: &record}
 	record.Aborted = true
 	defer func() {
 		if h.options.Access == nil {
 			return
 		}
-		record.Operation, record.Bucket, record.Key = c.op.name, c.bucketName, c.access.Key
 		record.Status, record.Sent, record.Received, record.Duration = out.status, out.sent, body.n, time.Since(start)
 		h.options.Access(record)
 	}()
@@ -166,19 +169,21 @@ func (c *call) serve() error {
 	if c.address, err = c.parse(c.r); err != nil {
 		return err
 	}
+	c.record.Bucket = c.bucketName
 	if c.bucketName != "" {
 		if done, err := c.cors(); done || err != nil {
 			return err
 		}
 	}
 	op, err := c.address.operation(c.r)
-	c.op = op
+	c.op, c.record.Operation = op, op.name
 	if err != nil {
 		return err
 	}
 	if c.access, err = c.options.Verify(c.r); err != nil {
 		return err
 	}
+	c.record.Key = c.access.Key
 	if op.do == nil {
 		return notImplemented(op.name)
 	}
@@ -192,6 +197,11 @@ func (c *call) serve() error {
 	if err := refuseHeaders(c.r.Header); err != nil {
 		return err
 	}
+	if op.settings && op.write && c.options.Audit != nil {
+		if err := c.options.Audit(c.r.Context(), *c.record); err != nil {
+			return err
+		}
+	}
 	return op.do(c)
 }
 
@@ -203,7 +213,7 @@ func (c *call) fail(err error) string {
 		if e == nil {
 			level = slog.LevelDebug
 		}
-		c.options.Logger.Log(context.WithoutCancel(c.r.Context()), level, "an S3 request failed", "ray", c.ray, "operation", c.op.name, "bucket", c.bucketName, "key", c.key, "err", err)
+		c.options.Logger.Log(context.WithoutCancel(c.r.Context()), level, "an S3 request failed", "ray", c.record.Ray, "operation", c.op.name, "bucket", c.bucketName, "key", c.key, "err", err)
 	}
 	if e == nil || c.w.status != 0 {
 		if c.w.status == 0 {
@@ -211,7 +221,7 @@ func (c *call) fail(err error) string {
 		}
 		panic(http.ErrAbortHandler) // the client must not take it for whole
 	}
-	e.render(c.w, c.r, c.ray)
+	e.render(c.w, c.r, c.record.Ray)
 	return e.Code
 }
 

@@ -25,6 +25,9 @@ type Metrics struct {
 	requests *prometheus.CounterVec
 	faults   *prometheus.CounterVec
 	duration *prometheus.HistogramVec
+	s3       *prometheus.CounterVec
+	s3Time   *prometheus.HistogramVec
+	s3Bytes  *prometheus.CounterVec
 	calls    *prometheus.HistogramVec
 	failed   *prometheus.CounterVec
 
@@ -63,10 +66,17 @@ func NewMetrics() *Metrics {
 		calls: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "selvage_binding_duration_seconds", Help: "Calls of Workers to their bindings, by Worker, binding and type; fetch is the way out.",
 			Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .1, .5, 2.5, 10}}, []string{"worker", "binding", "type"}),
+		s3: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "selvage_s3_requests_total", Help: "Requests to R2's S3 API, by operation and class of status."}, []string{"operation", "status"}),
+		s3Time: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "selvage_s3_duration_seconds", Help: "From the header of a request to the S3 API to the end of its response, by operation.",
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10, 60, 600}}, []string{"operation"}),
+		s3Bytes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "selvage_s3_bytes_total", Help: "Bytes of bodies at the S3 API, by direction: in or out."}, []string{"direction"}),
 		failed: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "selvage_binding_errors_total", Help: "Calls to bindings answered with a status of 500 and above."}, []string{"worker", "binding", "type"}),
 	}
-	m.registry.MustRegister(m.requests, m.faults, m.duration, m.calls, m.failed,
+	m.registry.MustRegister(m.requests, m.faults, m.duration, m.calls, m.failed, m.s3, m.s3Time, m.s3Bytes,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -83,6 +93,18 @@ func (m *Metrics) Request(worker string, status, code int, took time.Duration) {
 	if code >= 0 {
 		m.faults.WithLabelValues(s.label, codeLabel(code)).Inc()
 	}
+}
+
+// S3 counts a finished request to the S3 API. operation is empty for one that asked
+// for none.
+func (m *Metrics) S3(operation string, status int, took time.Duration, in, out int64) {
+	if m == nil {
+		return
+	}
+	m.s3.WithLabelValues(operation, strconv.Itoa(min(max(status/100, 0), 5))+"xx").Inc()
+	m.s3Time.WithLabelValues(operation).Observe(took.Seconds())
+	m.s3Bytes.WithLabelValues("in").Add(float64(in))
+	m.s3Bytes.WithLabelValues("out").Add(float64(out))
 }
 
 // Call counts a call to a binding.

@@ -38,6 +38,9 @@ func (k *Kind) Open(home binding.Home) error {
 	return err
 }
 
+// Store is the open store: the S3 API is another way to it.
+func (k *Kind) Store() *Store { return k.store }
+
 // Quotas implements binding.Bounded. Small objects are in the keyed store, which
 // others share.
 func (*Kind) Quotas() []binding.Quota {

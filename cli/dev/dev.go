@@ -63,6 +63,8 @@ type Options struct {
 	Observe bool
 	// TestScheduled answers /__scheduled by running the scheduled handler.
 	TestScheduled bool
+	// S3 is the address of R2's S3 API. Empty: it does not answer.
+	S3 string
 	// StuckAfter is how long a Worker may block its process; default 30 s.
 	StuckAfter time.Duration
 	// Configure changes the platform's options: how a program adds its own
@@ -118,6 +120,13 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	defer listener.Close()
+	s3, err := s.listenS3()
+	if err != nil {
+		return err
+	}
+	if s3 != nil {
+		defer s3.Close()
+	}
 	log := slog.New(telemetry.Thin(slog.NewTextHandler(o.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
 	options := platform.Options{
 		Data: s.options.Data, Source: &s.source, Logger: log,
@@ -127,6 +136,7 @@ func Run(ctx context.Context, o Options) error {
 		Stages:      s.stages(),
 		Lines:       s.console.line,
 		Requests:    s.requests(),
+		S3Requests:  s.s3Request,
 		Invocations: s.invocation,
 		MapStack:    s.mapStack,
 		Mail:        &mail.Outbox{Dir: filepath.Join(s.options.Data, "email"), Print: func(text string) { s.console.print("", "", text) }},
@@ -146,14 +156,14 @@ func Run(ctx context.Context, o Options) error {
 		}
 		return nil // whoever stops does not wait for open WebSockets
 	}
-	if err := s.start(ctx, listener, log); err != nil {
+	if err := s.start(ctx, listener, s3, log); err != nil {
 		return errors.Join(err, closing())
 	}
 	return closing()
 }
 
 // start builds, serves and reloads until ctx ends.
-func (s *server) start(ctx context.Context, listener net.Listener, log *slog.Logger) error {
+func (s *server) start(ctx context.Context, listener, s3 net.Listener, log *slog.Logger) error {
 	secure, err := s.tls()
 	if err != nil {
 		return err
@@ -180,8 +190,14 @@ func (s *server) start(ctx context.Context, listener net.Listener, log *slog.Log
 	} else {
 		s.publish()
 	}
-	served := make(chan error, 1)
+	served := make(chan error, 2)
 	go func() { served <- s.platform.Serve(ctx, listener, secure) }()
+	if s3 != nil {
+		if err := s.announceS3(ctx, s3); err != nil {
+			return err
+		}
+		go func() { served <- s.platform.ServeS3(ctx, s3, secure) }()
+	}
 	fmt.Fprintf(s.options.Stdout, "Ready on %s\n", s.url(listener))
 	go w.run(ctx, func(paths map[string]bool) { s.reload(ctx, w, paths) })
 	return <-served

@@ -22,6 +22,7 @@ type listeners struct {
 	admin net.Listener
 	// secure: the admin address speaks HTTPS.
 	secure bool
+	s3     *edgeListener // nil: none
 }
 
 // listen opens every port before anything else, so that a second server on the
@@ -61,6 +62,16 @@ func (s *server) listen(c *settings.Settings) (_ *listeners, err error) {
 		l.admin = tls.NewListener(l.admin, &tls.Config{GetCertificate: s.certs.admin.get, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}})
 		l.secure = true
 	}
+	if c.S3 != "" {
+		x, err := open("s3.listen", c.S3)
+		if err != nil {
+			return nil, err
+		}
+		l.s3 = &edgeListener{Listener: x}
+		if c.S3Cert.Cert != "" {
+			l.s3.tls = &tls.Config{GetCertificate: s.certs.s3.get, MinVersion: tls.VersionTLS12}
+		}
+	}
 	return l, nil
 }
 
@@ -70,6 +81,9 @@ func (l *listeners) close() {
 	}
 	if l.admin != nil {
 		l.admin.Close()
+	}
+	if l.s3 != nil {
+		l.s3.Close()
 	}
 }
 
@@ -101,9 +115,11 @@ func (l *listeners) reached(c *settings.Settings) (scheme, port string) {
 	return l.edge[0].at()
 }
 
-func (l *listeners) url() string {
-	scheme, port := l.edge[0].at()
-	return scheme + "://" + hostOf(l.edge[0]) + port
+func (l *listeners) url() string { return l.edge[0].url() }
+
+func (l edgeListener) url() string {
+	scheme, port := l.at()
+	return scheme + "://" + hostOf(l) + port
 }
 
 func (l *listeners) adminURL() string {
@@ -133,7 +149,7 @@ func hostOf(l net.Listener) string {
 
 // certificates are those of the listeners. They can be replaced at any time:
 // connections that are open keep theirs.
-type certificates struct{ edge, admin chain }
+type certificates struct{ edge, admin, s3 chain }
 
 // load reads the files; use brings them into force.
 func (c *certificates) load(s *settings.Settings) (use func(), err error) {
@@ -141,15 +157,28 @@ func (c *certificates) load(s *settings.Settings) (use func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("https.certificates: %w", err)
 	}
-	var admin []tls.Certificate
-	if s.AdminCert.Cert != "" {
-		if admin, err = read([]settings.Certificate{s.AdminCert}); err != nil {
-			return nil, fmt.Errorf("admin.cert: %w", err)
+	one := func(key string, c settings.Certificate) ([]tls.Certificate, error) {
+		if c.Cert == "" {
+			return nil, nil
 		}
+		list, err := read([]settings.Certificate{c})
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", key, err)
+		}
+		return list, nil
+	}
+	admin, err := one("admin.cert", s.AdminCert)
+	if err != nil {
+		return nil, err
+	}
+	s3, err := one("s3.cert", s.S3Cert)
+	if err != nil {
+		return nil, err
 	}
 	return func() {
 		c.edge.list.Store(&edge)
 		c.admin.list.Store(&admin)
+		c.s3.list.Store(&s3)
 	}, nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"github.com/selvage-edge/selvage/cli/settings"
 	"github.com/selvage-edge/selvage/edge"
 	"github.com/selvage-edge/selvage/engine/cgroup"
+	"github.com/selvage-edge/selvage/s3"
 	"github.com/selvage-edge/selvage/telemetry"
 )
 
@@ -50,6 +51,16 @@ func (s *server) request(r edge.Record) {
 	}
 	s.log.Info("request", "ray", r.Request.Ray, "client", r.Request.ClientIP, "method", r.Method, "host", r.Host, "path", r.Path,
 		"worker", r.Worker, "status", r.Status, "bytes", r.Bytes, "took", r.Duration.String(), "aborted", r.Aborted)
+}
+
+// s3Request logs a finished request to the S3 API. Failures of ours have been logged
+// there.
+func (s *server) s3Request(r s3.Record) {
+	if !s.settings.Load().LogRequests {
+		return
+	}
+	s.log.Info("S3 request", "ray", r.Ray, "client", r.Client, "key", r.Key, "operation", r.Operation, "bucket", r.Bucket, "method", r.Method, "host", r.Host,
+		"path", r.Path, "status", r.Status, "code", r.Code, "received", r.Received, "sent", r.Sent, "took", r.Duration.String(), "aborted", r.Aborted)
 }
 
 // cgroups takes what the kernel bounds cells with, and says what is in force.

@@ -70,9 +70,13 @@ func Run(ctx context.Context, o Options) error {
 	if err := s.addZones(ctx, o.Settings.Zones); err != nil {
 		return errors.Join(err, s.close())
 	}
-	ended := make(chan error, len(listeners.edge)+1)
+	ended := make(chan error, len(listeners.edge)+2)
 	for _, l := range listeners.edge {
 		go func() { ended <- s.platform.Serve(ctx, l.Listener, l.tls) }()
+	}
+	if l := listeners.s3; l != nil {
+		go func() { ended <- s.platform.ServeS3(ctx, l.Listener, l.tls) }()
+		s.log.Info("S3 API", "url", l.url())
 	}
 	go func() { ended <- s.admin.serve(listeners.admin) }()
 	s.admin.ready.Store(true)
@@ -105,6 +109,7 @@ func (s *server) open(ctx context.Context, l *listeners) (err error) {
 		MaxConns: c.MaxConns, MaxConnsPerClient: c.MaxConnsPerClient, BodyTimeout: c.BodyTimeout,
 		Rules: c.Rules, Stages: []edge.Stage{s.limits}, NoCompression: !c.Compression,
 		StuckAfter: c.MaxCPU, MaxMemory: c.MaxMemory, CellsMemory: c.CellsMemory, MaxCells: c.MaxCells, CallMemory: c.CallMemory, UploadMemory: c.UploadMemory, Quotas: c.Quotas, Upstreams: map[string][]config.Upstream{"r2": c.Upstreams}, Cgroups: s.cgroups(c),
+		S3Hosts: c.S3Hosts, S3Requests: s.s3Request,
 		Lines: s.line, Requests: s.request, Calls: s.call, Metrics: s.metrics,
 		Progress: s.options.Stderr, Logger: s.log,
 	}

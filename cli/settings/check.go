@@ -33,6 +33,8 @@ func (f *File) Settings() (*Settings, error) {
 		Admin:             c.address("admin.listen", cmp.Or(f.Admin.Listen, "127.0.0.1:8081")),
 		AdminCert:         Certificate{f.Admin.Cert, f.Admin.Key},
 		AdminInsecure:     f.Admin.Insecure,
+		S3:                f.S3.Listen,
+		S3Cert:            Certificate{f.S3.Cert, f.S3.Key},
 		AllowPrivate:      c.prefixes("egress.allow_private", f.Egress.AllowPrivate),
 		Compression:       f.Edge.Compression == nil || *f.Edge.Compression,
 		MaxBody:           c.size("limits.body", f.Limits.Body, 100<<20, 1),
@@ -70,6 +72,12 @@ func (f *File) Settings() (*Settings, error) {
 	}
 	if len(f.HTTP.Listen) == 0 && len(f.HTTPS.Listen) == 0 {
 		s.HTTP = []string{":8080"}
+	}
+	if s.S3 != "" {
+		c.address("s3.listen", s.S3)
+	}
+	for _, host := range f.S3.Hosts {
+		s.S3Hosts = append(s.S3Hosts, c.hostname("s3.hosts", host))
 	}
 	for _, zone := range f.Zones {
 		s.Zones = append(s.Zones, c.hostname("zones", zone))
@@ -243,6 +251,12 @@ func (c *checker) certificates(s *Settings) {
 	if (s.AdminCert.Cert == "") != (s.AdminCert.Key == "") {
 		c.errorf("admin.cert", "HTTPS needs both admin.cert and admin.key, the paths of PEM files")
 	}
+	if (s.S3Cert.Cert == "") != (s.S3Cert.Key == "") {
+		c.errorf("s3.cert", "HTTPS needs both s3.cert and s3.key, the paths of PEM files")
+	}
+	if s.S3Cert.Cert != "" && s.S3 == "" {
+		c.errorf("s3.cert", "it is for s3.listen, which is not set; s3.hosts have the certificates of [https]")
+	}
 }
 
 func (c *checker) log(s *Settings) {
@@ -298,6 +312,8 @@ func (f *File) Relative() {
 	}
 	fix("admin.cert", &f.Admin.Cert)
 	fix("admin.key", &f.Admin.Key)
+	fix("s3.cert", &f.S3.Cert)
+	fix("s3.key", &f.S3.Key)
 	fix("email.password_file", &f.Email.PasswordFile)
 	fix("rules.bulk_redirects_file", &f.Rules.BulkRedirectsFile)
 	for name, u := range f.R2.Upstreams {

@@ -196,12 +196,13 @@ func lines(data []byte) map[string]int {
 
 // known are the keys by the table they are in; "" is the top, * any name.
 var known = map[string][]string{
-	"":                   {"data", "workers_domain", "zones", "trusted_proxies", "drain_timeout", "origins", "url_normalization", "edge", "http", "https", "admin", "egress", "email", "r2", "limits", "quotas", "log", "rules", "lists"},
+	"":                   {"data", "workers_domain", "zones", "trusted_proxies", "drain_timeout", "origins", "url_normalization", "edge", "http", "https", "admin", "s3", "egress", "email", "r2", "limits", "quotas", "log", "rules", "lists"},
 	"edge":               {"compression"},
 	"http":               {"listen"},
 	"https":              {"listen", "certificates"},
 	"https.certificates": {"cert", "key"},
 	"admin":              {"listen", "cert", "key", "insecure"},
+	"s3":                 {"listen", "cert", "key", "hosts"},
 	"egress":             {"allow_private"},
 	"email":              {"relay", "tls", "username", "password_file", "domains", "timeout"},
 	"r2":                 {"upstreams"},

@@ -43,6 +43,7 @@ type File struct {
 	HTTP             HTTP             `toml:"http"`
 	HTTPS            HTTPS            `toml:"https"`
 	Admin            Admin            `toml:"admin"`
+	S3               S3               `toml:"s3"`
 	Egress           Egress           `toml:"egress"`
 	Email            Email            `toml:"email"`
 	R2               R2               `toml:"r2"`
@@ -98,6 +99,18 @@ type Admin struct {
 	// Insecure allows plain HTTP on an address that is not loopback, for use
 	// behind something that adds TLS.
 	Insecure bool `toml:"insecure"`
+}
+
+// S3 is the table [s3]: the S3 API of R2.
+type S3 struct {
+	// Listen is where it answers. Default: nowhere.
+	Listen string `toml:"listen"`
+	// Cert and Key make that HTTPS.
+	Cert string `toml:"cert"`
+	Key  string `toml:"key"`
+	// Hosts are names at which it answers where Workers do: all buckets at
+	// <host>/<bucket>, and each at <bucket>.<host>. Default: none.
+	Hosts []string `toml:"hosts"`
 }
 
 // URLNormalization is the table [url_normalization].
@@ -252,6 +265,10 @@ type Settings struct {
 	AdminCert     Certificate // zero without TLS
 	AdminInsecure bool
 
+	S3      string      // "": nowhere
+	S3Cert  Certificate // zero without TLS
+	S3Hosts []string
+
 	AllowPrivate []netip.Prefix
 
 	Relay *mail.Relay // nil: none
@@ -300,6 +317,9 @@ func (s *Settings) Fixed(next *Settings) []string {
 	check("https.listen", slices.Equal(s.HTTPS, next.HTTPS))
 	check("admin.listen", s.Admin == next.Admin)
 	check("admin.cert", (s.AdminCert == Certificate{}) == (next.AdminCert == Certificate{}))
+	check("s3.listen", s.S3 == next.S3)
+	check("s3.cert", (s.S3Cert == Certificate{}) == (next.S3Cert == Certificate{}))
+	check("s3.hosts", slices.Equal(s.S3Hosts, next.S3Hosts))
 	check("egress.allow_private", slices.Equal(s.AllowPrivate, next.AllowPrivate))
 	check("email", reflect.DeepEqual(s.Relay, next.Relay))
 	check("r2.upstreams", reflect.DeepEqual(s.Upstreams, next.Upstreams))

@@ -18,6 +18,7 @@ import (
 // kind of binding; see package binding.
 var mayImport = map[string]string{
 	"platform/kinds.go":  "the list of products",
+	"platform/s3.go":     "the S3 API works with R2's store",
 	"s3":                 "the S3 API is R2's",
 	"cli":                "a product's commands",
 	"project/project.go": "the key assets is a folder, which package assets reads",
