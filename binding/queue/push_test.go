@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -87,6 +88,7 @@ type running struct {
 	k      *Kind
 	source *config.Value
 	stop   func()
+	looks  atomic.Int64 // at the clock: whoever works looks at it
 }
 
 // run gives f a kind that runs. Time is that of testing/synctest.
@@ -96,11 +98,13 @@ func run(t *testing.T, f func(r *running)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s, err := OpenStore(db, Options{Logger: slog.New(slog.DiscardHandler)})
+		r := &running{T: t, worker: &worker{start: time.Now()}, source: &config.Value{}}
+		now := func() time.Time { r.looks.Add(1); return time.Now() }
+		s, err := OpenStore(db, Options{Now: now, Logger: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := &running{T: t, worker: &worker{start: time.Now()}, k: &Kind{store: s}, source: &config.Value{}}
+		r.k = &Kind{store: s}
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan struct{})
 		go func() { defer close(ended); r.k.Run(ctx, r.worker, r.source) }()
@@ -169,6 +173,32 @@ func TestBatching(t *testing.T) {
 		r.send(q, "e")
 		r.after(1999 * time.Millisecond)
 		r.after(time.Millisecond, "3605 w jobs: e×1")
+	})
+}
+
+// Queues without messages cost nothing, however many there are and whatever they had:
+// for a day nobody looks at them.
+func TestIdleQueues(t *testing.T) {
+	run(t, func(r *running) {
+		for i := range 50 {
+			q := r.consumed(fmt.Sprint("jobs-", i), Consumer{Settings: ConsumerSettings{MaxWaitTime: number(0)}})
+			if i%2 == 0 {
+				r.send(q, "a")
+			}
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if n := len(r.got()); n != 25 {
+			t.Fatalf("%d batches, want 25", n)
+		}
+		looks := r.looks.Load()
+		if looks == 0 {
+			t.Fatal("nobody has looked at the clock")
+		}
+		r.after(24 * time.Hour)
+		if n := r.looks.Load() - looks; n > 0 {
+			t.Errorf("idle queues were looked at %d times", n)
+		}
 	})
 }
 
