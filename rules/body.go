@@ -2,12 +2,12 @@ package rules
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/rand"
 	"io"
 	"mime"
 	stdmultipart "mime/multipart"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -90,15 +90,14 @@ func (c *Context) getLanguages() []string {
 		if q, ok := strings.CutPrefix(strings.TrimSpace(params), "q="); ok {
 			weight, _ = strconv.ParseFloat(q, 64)
 		}
-		w := int64(weight * 1000)
-		i := len(tags) // where it belongs among those before it
-		for i > 0 && weights[i-1] < w {
-			i--
-		}
-		tags, weights = slices.Insert(tags, i, tag), slices.Insert(weights, i, w)
+		tags, weights = append(tags, tag), append(weights, int64(weight*1000))
 	}
-	c.languages = tags
-	return tags
+	order := c.sorted(len(tags), func(i, j int64) int { return cmp.Compare(weights[j], weights[i]) })
+	c.languages = c.strings.take(len(tags))
+	for i, from := range order {
+		c.languages[i] = tags[from]
+	}
+	return c.languages
 }
 
 // randomSeed is 16 random bytes, the same ones for all of a request's rules that

@@ -87,6 +87,8 @@ type derived struct {
 	languagesRead, bodyRead          bool
 	body                             Body
 	parts                            *parts
+	document                         string // JSON that was looked into last
+	documentValid                    bool
 	pairsMemory                      [7]pairs
 }
 

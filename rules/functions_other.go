@@ -179,13 +179,13 @@ func validToken(c *Context, mac hash.Hash, token string, ttl, now int64, separat
 		sent = decodePercent(c, sent)
 	}
 	given := c.bytes.take(encoding.DecodedLen(len(sent)))
-	n, err := encoding.Decode(given, c.copied(sent))
+	n, err := encoding.Decode(given, view(sent))
 	if err != nil {
 		return false
 	}
 	message := c.join(token[:stamp-separator], token[stamp:dash])
 	mac.Reset()
-	mac.Write(c.copied(message))
+	mac.Write(view(message))
 	return subtle.ConstantTimeCompare(mac.Sum(c.bytes.take(sha256.Size)[:0]), given[:n]) == 1
 }
 

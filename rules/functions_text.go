@@ -41,7 +41,7 @@ func textFunctions() []Function {
 		{Signature: "encode_base64(input String, flags String?): String", only: where{phases: RequestHeaders | ResponseHeaders}, min: 1, max: 2, build: buildEncodeBase64},
 		{Signature: "sha256(input String): String", only: where{phases: transform}, min: 1, max: 1, build: func(a *arguments) (value, error) {
 			return liftText(a, String, func(c *Context, s string) (string, bool) {
-				sum := sha256.Sum256(c.copied(s))
+				sum := sha256.Sum256(view(s))
 				b := c.bytes.take(len(sum))
 				copy(b, sum[:])
 				return text(b), true
@@ -80,15 +80,20 @@ func buildURLDecode(a *arguments) (value, error) {
 	}
 	again, unicode := strings.Contains(options, "r"), strings.Contains(options, "u")
 	return liftText(a, String, func(c *Context, s string) (string, bool) {
-		for {
+		for range maxDecoded {
 			decoded := decodeURL(c, s, unicode)
 			if !again || decoded == s {
 				return decoded, true
 			}
 			s = decoded
 		}
+		return s, true
 	})
 }
+
+// maxDecoded is how often url_decode decodes again: "%252525…" must not cost the
+// square of its length.
+const maxDecoded = 32
 
 // decodeURL undoes %XX and +, and with unicode %uXXXX. What is none of them
 // stays.
@@ -201,7 +206,7 @@ func buildDecodeBase64(a *arguments) (value, error) {
 	return liftText(a, String, func(c *Context, s string) (string, bool) {
 		s = strings.TrimRight(s, "=")
 		out := c.bytes.take(base64.RawStdEncoding.DecodedLen(len(s)))
-		n, err := base64.RawStdEncoding.Decode(out, c.copied(s))
+		n, err := base64.RawStdEncoding.Decode(out, view(s))
 		return text(out[:n]), err == nil
 	})
 }
@@ -220,7 +225,7 @@ func buildEncodeBase64(a *arguments) (value, error) {
 	}
 	return liftText(a, String, func(c *Context, s string) (string, bool) {
 		out := c.bytes.take(encoding.EncodedLen(len(s)))
-		encoding.Encode(out, c.copied(s))
+		encoding.Encode(out, view(s))
 		return text(out), true
 	})
 }

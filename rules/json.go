@@ -5,6 +5,7 @@ import (
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
+	"unsafe"
 )
 
 // key is a step into a JSON document: the name of a member, or a position.
@@ -18,7 +19,7 @@ type key struct {
 // the same name the last counts, as for JSON.parse. The document must be valid
 // as a whole.
 func lookup(c *Context, document string, keys []key) (string, bool) {
-	if !json.Valid(c.copied(document)) {
+	if !c.validJSON(document) {
 		return "", false
 	}
 	v := strings.Trim(document, " \t\r\n")
@@ -29,6 +30,14 @@ func lookup(c *Context, document string, keys []key) (string, bool) {
 		}
 	}
 	return v, true
+}
+
+// validJSON checks a document once, however many rules look into it.
+func (c *Context) validJSON(document string) bool {
+	if c.document == "" || unsafe.StringData(c.document) != unsafe.StringData(document) || len(c.document) != len(document) {
+		c.document, c.documentValid = document, json.Valid(view(document))
+	}
+	return c.documentValid
 }
 
 // step looks into v, a valid value without space around it.

@@ -1,6 +1,9 @@
 package rules
 
-import "unsafe"
+import (
+	"slices"
+	"unsafe"
+)
 
 // pool lends memory until reset, without allocating once it has grown to what
 // an evaluation needs.
@@ -79,9 +82,15 @@ func (m *memory) join(parts ...string) string {
 	return text(b)
 }
 
-// copied is s as bytes.
-func (m *memory) copied(s string) []byte {
-	b := m.bytes.take(len(s))
-	copy(b, s)
-	return b
+// view is s as bytes, which must not be changed.
+func view(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) }
+
+// sorted are the numbers below n in order; those that are equal stay in theirs.
+func (m *memory) sorted(n int, compare func(i, j int64) int) []int64 {
+	order := m.ints.take(n)
+	for i := range order {
+		order[i] = int64(i)
+	}
+	slices.SortStableFunc(order, compare)
+	return order
 }

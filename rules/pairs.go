@@ -3,7 +3,6 @@ package rules
 import (
 	"net/http"
 	"net/textproto"
-	"slices"
 	"sort"
 	"strings"
 )
@@ -20,6 +19,10 @@ type multimap interface {
 type pairs struct{ names, values []string }
 
 func (p *pairs) reset() {
+	if cap(p.names) > maxKept/16 {
+		*p = pairs{}
+		return
+	}
 	clear(p.names)
 	clear(p.values)
 	p.names, p.values = p.names[:0], p.values[:0]
@@ -49,12 +52,14 @@ func (p *pairs) get(c *Context, key string) ([]string, bool) {
 }
 
 func (p *pairs) all(c *Context) [][]string {
-	lists := c.lists.take(len(p.names))[:0]
-	for i, name := range p.names {
-		if slices.Index(p.names, name) == i {
-			values, _ := p.get(c, name)
-			lists = append(lists, values)
+	order := c.sorted(len(p.names), func(i, j int64) int { return strings.Compare(p.names[i], p.names[j]) })
+	values, lists := c.strings.take(len(order))[:0], c.lists.take(len(order))[:0]
+	for from := 0; from < len(order); {
+		first, name := len(values), p.names[order[from]]
+		for ; from < len(order) && p.names[order[from]] == name; from++ {
+			values = append(values, p.values[order[from]])
 		}
+		lists = append(lists, values[first:])
 	}
 	return lists
 }

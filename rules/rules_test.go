@@ -17,7 +17,7 @@ func sample() *Context {
 		Header: http.Header{
 			"Accept": {"text/html", "application/json"}, "Accept-Language": {"fr-CH, fr;q=0.8, en;q=0.9, de;q=0.7, *;q=0.5"},
 			"User-Agent": {"Mozilla/5.0"}, "Cookie": {"session=8521F6; app=a%20b", "%61pp=test"}, "Client-Id": {"MTIzYWJj"},
-			"Content-Type": {"application/x-www-form-urlencoded"}, "X-Categories": {"groceries,,electronics"}, "X-Json": {`{"a":[1,"b\n"]}`}, "X-Encoded": {"John%20Doe", "a+b", "%2520", "%u2601", "%ud83d%ude00", "%zz"},
+			"Content-Type": {"application/x-www-form-urlencoded"}, "X-Categories": {"groceries,,electronics"}, "X-Deep": {"%" + strings.Repeat("25", 34) + "41"}, "X-Json": {`{"a":[1,"b\n"]}`}, "X-Encoded": {"John%20Doe", "a+b", "%2520", "%u2601", "%ud83d%ude00", "%zz"},
 			"Referer": {"https://developer.example.org/en-US/"}, "X-Forwarded-For": {"203.0.113.195", "70.41.3.18"},
 		},
 		ClientIP: netip.MustParseAddr("93.184.216.34"), ServerIP: netip.MustParseAddr("2001:db8::1"), ServerPort: 8443,
@@ -169,6 +169,7 @@ func TestFilters(t *testing.T) {
 		{`url_decode(http.request.headers["x-encoded"][2]) eq "%20" and url_decode(http.request.headers["x-encoded"][2], "r") eq " "`, true},
 		{`url_decode(http.request.headers["x-encoded"][3], "u") eq "\xe2\x98\x81" and url_decode(http.request.headers["x-encoded"][3]) eq "%u2601"`, true},
 		{`url_decode(http.request.headers["x-encoded"][4], "ur") eq "😀" and url_decode(http.request.headers["x-encoded"][5]) eq "%zz"`, true},
+		{`url_decode(http.request.headers["x-deep"][0], "r") eq "%252541"`, true}, // 32 times, and no more
 		{`any(decode_base64(http.request.headers["client-id"][*])[*] eq "123abc")`, true},
 		{`decode_base64(http.host) ne ""`, false},
 		{`encode_base64("hello world") eq "aGVsbG8gd29ybGQ" and encode_base64("hello world", "p") eq "aGVsbG8gd29ybGQ=" and encode_base64("\xfb\xff", "u") eq "-_8"`, true},

@@ -118,7 +118,7 @@ func (c *compiler) headerName(key, name string, remove bool) string {
 		c.failf(key, "%s says who the client is; it can be removed, not set", name)
 	case c.phase == rules.RequestHeaders && !remove && lower == "cookie":
 		c.failf(key, "%s can be removed, not set", name)
-	case c.phase == rules.ResponseHeaders && lower == "server":
+	case c.phase == rules.ResponseHeaders && (lower == "server" || lower == "content-encoding"):
 		c.failf(key, "%s is the edge's own", name)
 	}
 	return textproto.CanonicalMIMEHeaderKey(name)

@@ -52,6 +52,7 @@ func TestProblems(t *testing.T) {
 		{Rules{RequestHeaders: []HeaderRule{{Rule: all, Add: set("a", "x")}}}, `request_headers[1].add: headers of requests can be set and removed`},
 		{Rules{RequestHeaders: []HeaderRule{{Rule: all, Set: set("a", "x"), Remove: []string{"A"}}}}, `request_headers[1].remove: A is changed twice`},
 		{Rules{RequestHeaders: []HeaderRule{{Rule: all, SetExpression: set("a", "http.response.headers")}}}, `request_headers[1].set_expression: a: 1:1: the field http.response.headers can be used in`},
+		{Rules{ResponseHeaders: []HeaderRule{{Rule: all, Set: set("Content-Encoding", "gzip")}}}, `response_headers[1].set: Content-Encoding is the edge's own`},
 		{Rules{ResponseHeaders: []HeaderRule{{Rule: all, Remove: []string{"Server"}}}}, `response_headers[1].remove: Server is the edge's own`},
 	} {
 		s, problems := Compile(c.rules, func(string) *rules.List { return nil })
