@@ -1,7 +1,11 @@
 package s3
 
 import (
+	"crypto/md5"
 	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -113,7 +117,7 @@ func (c *call) uploadPart() error {
 	}
 	p, err := u.Put(c.r.Context(), number, body, r2.PartOptions{Checksums: claim.Checksums, Trailing: claim.late, SSECKey: key})
 	if err != nil {
-		return err
+		return ofUpload(err)
 	}
 	h := c.w.Header()
 	h.Set("ETag", `"`+p.ETag+`"`)
@@ -121,6 +125,15 @@ func (c *call) uploadPart() error {
 	setCustomerKey(h, key)
 	c.w.empty(http.StatusOK)
 	return nil
+}
+
+// ofUpload is an error of a part, which must have the key of its upload: there is no
+// content yet that another key could be refused access to.
+func ofUpload(err error) error {
+	if e, ok := errors.AsType[*r2.Error](err); ok && codes[e.Code].code == "AccessDenied" {
+		return badRequest("InvalidRequest", "The provided encryption parameters did not match the ones used originally.")
+	}
+	return err
 }
 
 // uploadPartCopy makes a part of another object.
@@ -156,7 +169,7 @@ func (c *call) uploadPartCopy() error {
 	}
 	p, err := u.Put(c.r.Context(), number, r2.Sized{Reader: s.object, Bytes: s.object.Length}, r2.PartOptions{SSECKey: key})
 	if err != nil {
-		return err
+		return ofUpload(err)
 	}
 	setCustomerKey(c.w.Header(), key)
 	d := newDocument("CopyPartResult")
@@ -192,11 +205,14 @@ func (c *call) completeMultipartUpload() error {
 	if err != nil {
 		return err
 	}
-	_, u, err := c.upload()
+	b, u, err := c.upload()
 	if err != nil {
 		return err
 	}
 	o, err := u.CompleteAs(c.r.Context(), parts, want)
+	if errors.Is(err, r2.ErrNoSuchUpload) {
+		o, err = c.completed(b, parts, err)
+	}
 	if err != nil {
 		return err
 	}
@@ -213,6 +229,24 @@ func (c *call) completeMultipartUpload() error {
 	}
 	d.end("CompleteMultipartUploadResult")
 	return c.write(d)
+}
+
+// completed is the object that the parts have become already, or else missing: a
+// client that did not get the answer asks again.
+func (c *call) completed(b *r2.Bucket, parts []r2.Part, missing error) (*r2.Object, error) {
+	sums := md5.New()
+	for _, p := range parts {
+		sum, err := hex.DecodeString(strings.Trim(p.ETag, `"`))
+		if err != nil || len(sum) != md5.Size {
+			return nil, missing
+		}
+		sums.Write(sum)
+	}
+	o, err := b.Head(c.r.Context(), c.key)
+	if errors.Is(err, r2.ErrNoSuchKey) || err == nil && o.ETag != fmt.Sprintf("%x-%d", sums.Sum(nil), len(parts)) {
+		return nil, missing
+	}
+	return o, err
 }
 
 // partsOf reads the parts that an upload is completed with. Their checksums, which

@@ -310,9 +310,42 @@ func TestCustomerKeyInParts(t *testing.T) {
 	_, id, _ := strings.Cut(a.body, "<UploadId>")
 	id, _, _ = strings.Cut(id, "<")
 	f.do("PUT", "/files/k?partNumber=1&uploadId="+id, "x").want(t, 400)
+	other, err := encrypt.NewSSEC([]byte(strings.Repeat("o", 32)))
+	f.ok(err)
+	otherHeader := http.Header{}
+	other.Marshal(otherHeader)
+	var wrong []string
+	for name := range otherHeader {
+		wrong = append(wrong, name+": "+otherHeader.Get(name))
+	}
+	f.do("PUT", "/files/k?partNumber=1&uploadId="+id, "x", wrong...).want(t, 400)
 	p := f.do("PUT", "/files/k?partNumber=1&uploadId="+id, "x", header...)
 	p.want(t, 200)
 	f.do("POST", "/files/k?uploadId="+id, "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>"+p.Header.Get("ETag")+"</ETag></Part></CompleteMultipartUpload>").want(t, 200)
 	f.do("GET", "/files/k", "").want(t, 400)
 	f.do("GET", "/files/k", "", header...).want(t, 200, "x")
+}
+
+// A client that did not get the answer to the end of its upload asks again.
+func TestCompleteAgain(t *testing.T) {
+	f := newFixture(t, false)
+	f.bucket("files")
+	a := f.do("POST", "/files/k?uploads", "")
+	a.want(t, 200)
+	_, id, _ := strings.Cut(a.body, "<UploadId>")
+	id, _, _ = strings.Cut(id, "<")
+	tag := f.do("PUT", "/files/k?partNumber=1&uploadId="+id, "x").Header.Get("ETag")
+	complete := func(tag string) answer {
+		return f.do("POST", "/files/k?uploadId="+id, "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>"+tag+"</ETag></Part></CompleteMultipartUpload>")
+	}
+	first := complete(tag)
+	first.want(t, 200)
+	if again := complete(tag); again.StatusCode != 200 || again.body != first.body {
+		t.Errorf("again: %d %s, first %s", again.StatusCode, again.body, first.body)
+	}
+	complete("0123456789abcdef0123456789abcdef").want(t, 404) // other parts
+	complete("x").want(t, 404)
+	f.do("PUT", "/files/k", "other").want(t, 200)
+	complete(tag).want(t, 404) // the object is another one
+	f.do("GET", "/files/k", "").want(t, 200, "other")
 }

@@ -108,7 +108,7 @@ func (v *Verifier) check(c *claim) error {
 	switch early, late := c.at.Sub(now), now.Sub(c.at); {
 	case c.presigned && early > MaxSkew:
 		return denied("Request is not yet valid")
-	case c.presigned && late > c.expiry:
+	case c.presigned && late >= c.expiry:
 		return denied("Request has expired")
 	case !c.presigned && max(early, late) > MaxSkew:
 		return &Error{"RequestTimeTooSkewed", "The difference between the request time and the current time is too large.", http.StatusForbidden}
