@@ -23,7 +23,7 @@ func TestExamineQuotas(t *testing.T) {
 	dir := t.TempDir()
 	for name, size := range map[string]int64{
 		"d1/a.sqlite": 30 << 20, "d1/b.sqlite": 65 << 20, "d1/a.sqlite-wal": 100 << 20, "d1/a.history/1": 100 << 20,
-		"keyed/000001.sst": 4 << 20, "blob/kv/ab/cd": 2 << 20, "do/w/C/1.sqlite": 5 << 20, "do/w/C/2.sqlite": 3 << 20, "do/w/D/1.sqlite": 2 << 20, "do/w/C/1.sqlite-wal": 1 << 20, "do/v/C/1.sqlite": 4 << 20,
+		"keyed/000001.sst": 4 << 20, "blob/kv/ab/cd": 2 << 20, "do/w/C/1.sqlite": 5 << 20, "do/w/C/2.sqlite": 3 << 20, "do/w/D/1.sqlite": 2 << 20, "do/w/C/1.sqlite-wal": 1 << 20, "do/v/C/1.sqlite": 4 << 20, "do-history/C/1": 7 << 20, "do-history/C/2": 9 << 20,
 		"blob/control/ab/cd": 7 << 20, "blob/r2/ab/cd": 8 << 20,
 	} {
 		path := filepath.Join(dir, name)
@@ -44,6 +44,7 @@ func TestExamineQuotas(t *testing.T) {
 		{"stored: largest D1 database", stateOK, "65 MiB, no quota"},
 		{"stored: largest Durable Object", stateOK, "5 MiB, no quota"},
 		{"stored: largest Durable Objects of a Worker", stateOK, "10 MiB, no quota"},
+		{"stored: largest history of a Durable Object", stateOK, "9 MiB, no quota"},
 		{"stored: largest queue", stateOK, "not counted, no quota"},
 		{"stored: R2", stateOK, "8 MiB, no quota"},
 		{"stored: Analytics Engine", stateOK, "0 MiB, no quota"},
@@ -60,6 +61,7 @@ func TestExamineQuotas(t *testing.T) {
 			{"stored: largest D1 database", stateOK, "65 of 100 MiB (quotas.d1_database)"},
 			{"stored: largest Durable Object", stateOK, "5 of 100 MiB (quotas.durable_object)"},
 			{"stored: largest Durable Objects of a Worker", stateOK, "10 of 100 MiB (quotas.worker_durable_objects)"},
+			{"stored: largest history of a Durable Object", stateOK, "9 of 100 MiB (quotas.durable_object_history)"},
 			{"stored: largest queue", stateOK, "not counted, no quota"},
 			{"stored: R2", stateOK, "8 of 100 MiB (quotas.r2)"},
 			{"stored: Analytics Engine", stateOK, "0 MiB, no quota"},
@@ -69,7 +71,7 @@ func TestExamineQuotas(t *testing.T) {
 		}
 	}
 	quotas := map[string]int64{}
-	for _, key := range []string{"d1", "d1_database", "kv", "kv_namespace", "durable_object", "worker_durable_objects", "r2", "code", "worker_code"} {
+	for _, key := range []string{"d1", "d1_database", "kv", "kv_namespace", "durable_object", "worker_durable_objects", "durable_object_history", "r2", "code", "worker_code"} {
 		quotas[key] = 100 << 20
 	}
 	for _, test := range []struct {

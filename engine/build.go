@@ -125,8 +125,13 @@ func (e *Engine) plan(ctx context.Context, v *config.Version, o planOptions) (_ 
 			return nil, err
 		}
 	}
-	if x, ok := p.mark.attribute(user, v, !o.inspected, far); ok {
+	home := recovers(v) && !o.further && !o.trial
+	if x, ok := p.mark.attribute(user, v, !o.inspected, far, home); ok {
 		p.attributed = true
+		if home {
+			p.extend(recoveryModule)
+			user.Bindings = append(user.Bindings, workerd.Binding{Name: recoveryBinding, Value: workerd.ServiceValue{Name: p.serve(e, recoveryService, e.recovery.serve(v))}})
+		}
 		p.config.Extensions = append(p.config.Extensions, x)
 	} else if o.further {
 		return nil, errors.New("the main module is no ES module")

@@ -251,6 +251,9 @@ func (c *cell) gone() {
 	c.ended()
 	c.pool.w.e.remove(c)
 	close(c.over)
+	if c.home() {
+		c.pool.w.e.loops.Go(func() { c.pool.w.e.recovery.ended(c.version) })
+	}
 }
 
 // cause says why the process ended, once it has.

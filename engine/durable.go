@@ -44,12 +44,24 @@ func (e *Engine) lockObjects(ctx context.Context, v *config.Version) (_ []*os.Fi
 	}
 	locks = append(locks, f)
 	for _, c := range v.Classes {
-		if f, err = e.lockClass(ctx, v.Worker, c.Key); err != nil {
+		if f, err = e.openClass(ctx, v.Worker, c); err != nil {
 			return nil, err
 		}
 		locks = append(locks, f)
 	}
 	return locks, nil
+}
+
+// openClass is lockClass, after which the objects of the class have the states in
+// which they are to begin.
+func (e *Engine) openClass(ctx context.Context, worker string, c config.Class) (*os.File, error) {
+	f, err := e.lockClass(ctx, worker, c.Key)
+	if err == nil {
+		if err = e.recovery.settle(ctx, worker, c); err != nil {
+			f.Close()
+		}
+	}
+	return f, err
 }
 
 // lockClass locks the folder of a class, and moves it here if it is another
@@ -86,7 +98,10 @@ func (e *Engine) lockClass(ctx context.Context, worker, key string) (*os.File, e
 		if at == own {
 			return f, nil
 		}
-		if err := moveFolder(at, own); err != nil {
+		release := e.recovery.hold(key, true)
+		err = moveFolder(at, own)
+		release()
+		if err != nil {
 			f.Close()
 			return nil, fmt.Errorf("take over Durable Objects: %w", err)
 		}

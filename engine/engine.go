@@ -117,6 +117,9 @@ type Options struct {
 	// WorkerObjectsQuota is the same for all Durable Objects of one Worker
 	// together. Zero: no bound.
 	WorkerObjectsQuota int64
+	// HistoryQuota bounds the earlier states of one Durable Object that are kept for
+	// point-in-time recovery, in bytes; over it the oldest are dropped. Default 1 GiB.
+	HistoryQuota int64
 	// Cgroups, when not nil, bound the memory of cells by the kernel, too, a
 	// little above MaxMemory; see kernelRoom.
 	Cgroups *cgroup.Tree
@@ -152,6 +155,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.ObjectsQuota == 0 {
 		o.ObjectsQuota = 10 << 30
+	}
+	if o.HistoryQuota == 0 {
+		o.HistoryQuota = 1 << 30
 	}
 	if o.machine == nil {
 		o.machine = machineMemory
@@ -202,6 +208,7 @@ type Engine struct {
 	kinds    binding.Kinds
 	fronter  binding.Fronter // nil without one among the kinds
 	programs *program.Host
+	recovery *recovery
 	run      *runDir
 	bindings *bindings
 
@@ -262,6 +269,7 @@ func New(o Options) (*Engine, error) {
 		return nil, fmt.Errorf("start engine: %w", err)
 	}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
+	e.recovery = newRecovery(e)
 	e.programs = e.host()
 	// Nothing between the two is missed: the same snapshot twice changes nothing.
 	e.stop = o.Source.Subscribe(func(*config.Snapshot) { e.update() })

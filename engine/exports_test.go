@@ -32,8 +32,9 @@ export default { async fetch(request, env, ctx) {
 	b.want("/web/", `[1,2,"hello an object","hello nobody","hello you","hello by fetch"]`)
 }
 
-// What the runtime says of point-in-time recovery of objects; docs/compatibility.md.
-func TestPointInTimeRecovery(t *testing.T) {
+// Objects of a class that is not of SQLite have no point-in-time recovery, and are
+// told so in the runtime's words.
+func TestNoRecoveryWithoutSQLite(t *testing.T) {
 	b := newBench(t, nil)
 	v := b.version("web", `import { DurableObject } from "cloudflare:workers";
 export class Counter extends DurableObject {
@@ -50,8 +51,8 @@ export class Counter extends DurableObject {
 }
 export default { async fetch(request, env) { return Response.json(await env.C.getByName("a").try()) } }`,
 		bound(t, "C", "durable_object_namespace", map[string]string{"class_name": "Counter"}))
-	v.Classes = []config.Class{{Name: "Counter", SQLite: true, Key: "web-Counter"}}
+	v.Classes = []config.Class{{Name: "Counter", Key: "web-Counter"}}
 	b.deploy(v)
 	const none = `"Error: This Durable Object's storage back-end does not implement point-in-time recovery."`
-	b.want("/web/", `["00000000-00000000-00000000-00000000000000000000000000000000",`+none+`,`+none+`]`)
+	b.want("/web/", `[`+none+`,`+none+`,`+none+`]`)
 }

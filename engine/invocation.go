@@ -47,8 +47,8 @@ func newMark() mark {
 // runtime count subrequests and mark console lines. Scripts in the syntax of
 // service workers and CommonJS modules are left as they are. lines: console
 // lines are marked; they are not where DevTools would show the marks. far are the
-// classes whose objects are in another cell of the Worker.
-func (m mark) attribute(w *workerd.Worker, v *config.Version, lines bool, far []string) (workerd.ExtensionModule, bool) {
+// classes whose objects are in another cell of the Worker; home: they are in this.
+func (m mark) attribute(w *workerd.Worker, v *config.Version, lines bool, far []string, home bool) (workerd.ExtensionModule, bool) {
 	if len(w.Modules) == 0 || w.Modules[0].Kind != workerd.ESModule {
 		return workerd.ExtensionModule{}, false
 	}
@@ -69,6 +69,9 @@ func (m mark) attribute(w *workerd.Worker, v *config.Version, lines bool, far []
 		invocationModule, quoteJS(specifier(v.MainModule)))
 	if len(far) > 0 {
 		source += farClasses(far)
+	}
+	if home {
+		source = recoverableClasses(v) + source
 	}
 	w.Modules = append([]workerd.Module{{Name: main, Kind: workerd.ESModule, Data: []byte(source)}}, w.Modules...)
 	return workerd.ExtensionModule{Name: invocationModule, Source: fmt.Sprintf("const settings = %s;\n%s", settings, invocationSource)}, true

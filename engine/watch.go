@@ -45,7 +45,7 @@ func (e *Engine) watch() {
 	tick := min(interval, loadInterval)
 	ticks, stop := e.o.clock.every(tick)
 	defer stop()
-	measured, looked := e.o.clock.now(), time.Time{}
+	measured, captured, looked := e.o.clock.now(), e.o.clock.now(), time.Time{}
 	for {
 		select {
 		case <-e.ctx.Done():
@@ -67,6 +67,10 @@ func (e *Engine) watch() {
 			if now.Sub(measured) >= measureEvery {
 				measured = now
 				e.stopFat(cells)
+			}
+			if now.Sub(captured) >= captureEvery {
+				captured = now
+				e.recovery.begin(now, cells)
 			}
 			e.scale(now, cells)
 		}

@@ -231,7 +231,7 @@ func (p *Platform) open(ctx context.Context, o Options) (err error) {
 		MaxMemory:    o.MaxMemory,
 		Cells:        o.MaxCells,
 		CellsMemory:  o.CellsMemory,
-		ObjectsQuota: o.Quotas["durable_object"], WorkerObjectsQuota: o.Quotas["worker_durable_objects"],
+		ObjectsQuota: o.Quotas["durable_object"], WorkerObjectsQuota: o.Quotas["worker_durable_objects"], HistoryQuota: o.Quotas["durable_object_history"],
 		Cgroups:       o.Cgroups,
 		Confine:       true,
 		Calls:         calls(o.Metrics, o.Calls),

@@ -86,6 +86,7 @@ func (Kind) Quotas() []binding.Quota {
 	return []binding.Quota{
 		{Key: "durable_object", Name: "largest Durable Object", Folders: []string{folder}, Suffix: ".sqlite", Of: binding.EachFile},
 		{Key: "worker_durable_objects", Name: "largest Durable Objects of a Worker", Folders: []string{folder}, Suffix: ".sqlite", Of: binding.EachFolder},
+		{Key: "durable_object_history", Name: "largest history of a Durable Object", Folders: []string{"do-history"}, Of: binding.EachFile},
 	}
 }
 

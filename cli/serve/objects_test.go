@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
@@ -49,6 +50,55 @@ func TestClassOfAnotherWorker(t *testing.T) {
 	r = spawn(t, dir, r.token)
 	r.want("reader", "/", 200, "5")
 	r.want("counter", "/", 200, "6")
+	if err := r.stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+// pastSource is a Worker with an object that counts and can be put back.
+const pastSource = `import { DurableObject } from "cloudflare:workers";
+export class C extends DurableObject {
+  async next() { const n = (await this.ctx.storage.get("n") ?? 0) + 1; await this.ctx.storage.put("n", n); return n }
+  mark() { return this.ctx.storage.getCurrentBookmark() }
+  back(bookmark) { return this.ctx.storage.onNextSessionRestoreBookmark(bookmark) }
+  again() { this.ctx.abort("again") }
+}
+export default { async fetch(request, env) {
+  const [, method, ...args] = new URL(request.url).pathname.split("/");
+  try { return new Response(await env.C.getByName("x")[method || "next"](...args)) } catch (e) { return new Response(e.message) }
+} }`
+
+// An object is put back when it begins anew, and by a restart of the server, if need
+// be after a kill.
+func TestObjectsArePutBack(t *testing.T) {
+	dir := t.TempDir()
+	r := spawn(t, dir, makeToken(t, dir))
+	r.deploy("past", pastSource, counterMetadata())
+	mark := func(path string) string {
+		t.Helper()
+		status, body, err := r.ask("past", "GET", path, nil)
+		if err != nil || status != 200 || len(strings.Split(body, "-")) != 4 {
+			t.Fatalf("%s: %d %q %v", path, status, body, err)
+		}
+		return body
+	}
+	r.want("past", "/", 200, "1")
+	one := mark("/mark")
+	r.want("past", "/", 200, "2")
+	two := mark("/back/" + one)
+	r.want("past", "/again", 200, "again")
+	r.want("past", "/", 200, "2")
+	mark("/back/" + two)
+	r.want("past", "/", 200, "3")
+	r.kill()
+	r = spawn(t, dir, r.token)
+	r.want("past", "/", 200, "3") // after 2
+	mark("/back/" + one)
+	if err := r.stop(); err != nil {
+		t.Error(err)
+	}
+	r = spawn(t, dir, r.token)
+	r.want("past", "/", 200, "2") // after 1
 	if err := r.stop(); err != nil {
 		t.Error(err)
 	}

@@ -58,7 +58,7 @@ func (f *File) Settings() (*Settings, error) {
 		fallback  int64
 	}{
 		{"d1_database", f.Quotas.D1Database, 10 << 30}, {"d1", f.Quotas.D1, 1 << 40}, {"kv", f.Quotas.KV, 0}, {"kv_namespace", f.Quotas.KVNamespace, 0}, {"r2", f.Quotas.R2, 0},
-		{"durable_object", f.Quotas.DurableObject, 10 << 30}, {"worker_durable_objects", f.Quotas.WorkerDurableObjects, 0},
+		{"durable_object", f.Quotas.DurableObject, 10 << 30}, {"worker_durable_objects", f.Quotas.WorkerDurableObjects, 0}, {"durable_object_history", f.Quotas.DurableObjectHistory, 1 << 30},
 		{"queue", f.Quotas.Queue, 25_000_000_000},
 		{"analytics_engine", f.Quotas.AnalyticsEngine, 10 << 30}, {"workflows", f.Quotas.Workflows, 0},
 		{"code", f.Quotas.Code, 0}, {"worker_code", f.Quotas.WorkerCode, 0},

@@ -209,7 +209,7 @@ var known = map[string][]string{
 	"r2.upstreams.*":     {"endpoint", "bucket", "region", "path_style", "access_key_id", "secret_file", "secret_env", "timeout"},
 	"url_normalization":  {"type", "scope"},
 	"limits":             {"body", "wall_time", "cpu", "connections", "connections_per_client", "body_timeout", "memory", "cells", "cells_memory", "call_memory", "upload_memory"},
-	"quotas":             {"d1_database", "d1", "kv", "kv_namespace", "r2", "durable_object", "worker_durable_objects", "queue", "analytics_engine", "workflows", "code", "worker_code"},
+	"quotas":             {"d1_database", "d1", "kv", "kv_namespace", "r2", "durable_object", "worker_durable_objects", "durable_object_history", "queue", "analytics_engine", "workflows", "code", "worker_code"},
 	"log":                {"level", "format", "requests", "workers"},
 	"lists.*":            {"kind", "items", "file"},
 	"rules":              {"redirects", "url_rewrites", "firewall", "bulk_redirects", "bulk_redirects_file", "request_headers", "response_headers"},

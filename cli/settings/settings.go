@@ -182,6 +182,9 @@ type Quotas struct {
 	// WorkerDurableObjects is the size of all objects of one Worker. Default: no
 	// bound.
 	WorkerDurableObjects string `toml:"worker_durable_objects"`
+	// DurableObjectHistory is the size of the earlier states of one object. Default
+	// "1GiB".
+	DurableObjectHistory string `toml:"durable_object_history"`
 	// Queue is the size of the messages of one queue. Default 25 GB.
 	Queue string `toml:"queue"`
 	// AnalyticsEngine is the size of all data points. Default "10GiB".

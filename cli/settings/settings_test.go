@@ -50,7 +50,7 @@ func TestEveryKey(t *testing.T) {
 			Region: "eu-central-1", KeyID: "AKIDEXAMPLE", Secret: "hidden", Timeout: 20 * time.Second}},
 		Normalization: config.Normalization{Type: config.NormalizeRFC3986, Scope: config.NormalizeNothing},
 		MaxConns:      5000, MaxConnsPerClient: 50, BodyTimeout: 10 * time.Second,
-		MaxBody: 50e6, MaxMemory: 256 << 20, Quotas: map[string]int64{"d1_database": 1 << 30, "d1": 100 << 30, "kv": 50 << 30, "kv_namespace": 5 << 30, "r2": 60 << 30, "durable_object": 2 << 30, "worker_durable_objects": 8 << 30, "queue": 3 << 30, "analytics_engine": 4 << 30, "workflows": 6 << 30, "code": 20 << 30, "worker_code": 3 << 30},
+		MaxBody: 50e6, MaxMemory: 256 << 20, Quotas: map[string]int64{"d1_database": 1 << 30, "d1": 100 << 30, "kv": 50 << 30, "kv_namespace": 5 << 30, "r2": 60 << 30, "durable_object": 2 << 30, "worker_durable_objects": 8 << 30, "durable_object_history": 6 << 30, "queue": 3 << 30, "analytics_engine": 4 << 30, "workflows": 6 << 30, "code": 20 << 30, "worker_code": 3 << 30},
 		MaxCells: 3, CellsMemory: 4 << 30, CallMemory: 100 << 20, UploadMemory: 200 << 20, MaxWall: time.Minute, MaxCPU: 10 * time.Second,
 		LogLevel: slog.LevelWarn, LogJSON: true, LogRequests: true,
 	}

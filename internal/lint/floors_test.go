@@ -18,7 +18,7 @@ const products = "binding/*"
 // of lower floors, and of its own floor only where allowed says so.
 var floors = [][]string{
 	{"config", "fault", "telemetry", "api", "npm", "rules", "hop/target", "hop/await"}, // words and tools
-	{"storage/sqlite", "storage/blob", "storage/keyed", "storage/backup", "storage/budget", "hop", "edge/http1",
+	{"storage/sqlite", "storage/blob", "storage/keyed", "storage/backup", "storage/budget", "storage/capture", "hop", "edge/http1",
 		"engine/workerd", "engine/sandbox", "engine/cgroup", "project/nodecompat", "mail", "ruleset", "s3/sigv4"}, // bytes, processes, hops
 	{"storage/history", "project/bundle", "hop/ask"}, // storage on storage, bundles with what fills in Node.js, calls from a cell
 	{"binding", "project/manifest", "cli/settings"},  // contracts
