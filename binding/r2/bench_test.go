@@ -49,20 +49,23 @@ func BenchmarkGet(b *testing.B) {
 	}
 }
 
-// BenchmarkList reads a page of a thousand among a hundred thousand keys.
+// BenchmarkList reads a page of a thousand among a million keys.
 func BenchmarkList(b *testing.B) {
 	f := newFixture(b)
 	bucket := f.bucket("b")
-	batch := f.db.Batch()
-	for i := range 100_000 {
-		o := &Object{Key: fmt.Sprintf("folder/%06d.jpg", i), ETag: "25f9e794323b453885f5181f1b624d0b", content: newContentID(), StorageClass: Standard, Checksums: Checksums{MD5: make([]byte, 16)}}
-		data, err := encodeObject(o)
-		f.ok(err)
-		batch.Set(objectKey(bucket.number, o.Key), data)
+	for first := 0; first < 1_000_000; first += 10_000 {
+		batch := f.db.Batch()
+		for i := first; i < first+10_000; i++ {
+			o := &Object{Key: fmt.Sprintf("folder/%06d.jpg", i), ETag: "25f9e794323b453885f5181f1b624d0b", content: newContentID(), StorageClass: Standard, Checksums: Checksums{MD5: make([]byte, 16)}}
+			data, err := encodeObject(o)
+			f.ok(err)
+			batch.Set(objectKey(bucket.number, o.Key), data)
+		}
+		f.ok(batch.Commit())
+		batch.Close()
 	}
-	f.ok(batch.Commit())
 	for b.Loop() {
-		if _, err := bucket.List(ctx, ListOptions{StartAfter: "folder/050000"}); err != nil {
+		if _, err := bucket.List(ctx, ListOptions{StartAfter: "folder/500000"}); err != nil {
 			b.Fatal(err)
 		}
 	}
