@@ -81,6 +81,8 @@ type Options struct {
 	// Calls is told of each call of a Worker to a binding that we serve, and to
 	// the network. May be nil.
 	Calls func(telemetry.Call)
+	// Events is told of each event that was sent to a Worker. May be nil.
+	Events func(telemetry.Event)
 	// MapStack rewrites the positions in a stack or error text to those of the
 	// user's sources. May be nil.
 	MapStack func(v *config.Version, stack string) string

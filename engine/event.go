@@ -35,6 +35,22 @@ var errEventLimit = errors.New("the handler exceeded its wall time")
 
 // Send implements [binding.Events].
 func (e *Engine) Send(ctx context.Context, worker string, ev binding.Event) (binding.Outcome, error) {
+	began := time.Now()
+	out, err := e.send(ctx, worker, ev)
+	if e.o.Events != nil {
+		told := telemetry.Event{Worker: worker, Type: ev.Type, Outcome: out.Outcome, Duration: time.Since(began)}
+		switch {
+		case errors.Is(err, binding.ErrNotBegun):
+			told.Outcome = "unreached"
+		case err != nil:
+			told.Outcome = "lost"
+		}
+		e.o.Events(told)
+	}
+	return out, err
+}
+
+func (e *Engine) send(ctx context.Context, worker string, ev binding.Event) (binding.Outcome, error) {
 	if ev.ID == "" {
 		ev.ID = telemetry.NewRay()
 	}

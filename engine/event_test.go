@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -331,9 +332,20 @@ func TestEventWithoutHandler(t *testing.T) {
 	}
 }
 
-// An error says whether the handler may have run.
+// An error says whether the handler may have run, and so does the metric.
 func TestEventErrors(t *testing.T) {
-	b, note, bind := newNoted(t, nil)
+	var mu sync.Mutex
+	told := map[string]int{} // by outcome
+	b, note, bind := newNoted(t, func(o *Options) {
+		o.Events = func(e telemetry.Event) {
+			mu.Lock()
+			defer mu.Unlock()
+			told[e.Outcome]++
+			if e.Worker == "" || e.Type == "" || e.Duration <= 0 {
+				t.Errorf("told of %+v", e)
+			}
+		}
+	})
 	wait := `export default { async scheduled(c, env) { await env.NOTE.fetch("http://note/wait"); } }`
 	b.deploy(b.version("fine", wait, bind))
 	b.deploy(b.version("broken", `throw new Error("top level")`))
@@ -394,6 +406,11 @@ func TestEventErrors(t *testing.T) {
 	}
 	if err := send(t.Context(), "fine"); !isNotBegun(err) || !errors.Is(err, fault.Unavailable) {
 		t.Errorf("after Close: %v", err)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if want := map[string]int{"unreached": 6, "lost": 2, "exceededWallTime": 1}; !maps.Equal(told, want) {
+		t.Errorf("outcomes %v, want %v", told, want)
 	}
 }
 

@@ -129,7 +129,7 @@ type Options struct {
 	Invocations func(telemetry.Invocation)
 	Requests    func(edge.Record)
 	Calls       func(telemetry.Call)
-	// Metrics count requests, calls to bindings and cells. May be nil.
+	// Metrics count requests, events, calls to bindings and cells. May be nil.
 	Metrics *telemetry.Metrics
 	// MapStack rewrites a stack to the user's sources. May be nil.
 	MapStack func(v *config.Version, stack string) string
@@ -235,6 +235,7 @@ func (p *Platform) open(ctx context.Context, o Options) (err error) {
 		Cgroups:       o.Cgroups,
 		Confine:       true,
 		Calls:         calls(o.Metrics, o.Calls),
+		Events:        o.Metrics.Event,
 		InspectorAddr: inspector,
 		Logger:        o.Logger,
 	})

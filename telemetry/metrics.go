@@ -28,6 +28,8 @@ type Metrics struct {
 	s3       *prometheus.CounterVec
 	s3Time   *prometheus.HistogramVec
 	s3Bytes  *prometheus.CounterVec
+	events   *prometheus.CounterVec
+	eventful *prometheus.HistogramVec
 	calls    *prometheus.HistogramVec
 	failed   *prometheus.CounterVec
 
@@ -63,6 +65,11 @@ func NewMetrics() *Metrics {
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "selvage_request_duration_seconds", Help: "From the header of a request to the end of its response, by Worker.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10, 60}}, []string{"worker"}),
+		events: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "selvage_events_total", Help: "Events sent to Workers, by Worker, type and outcome of the handler; unreached: none ran, lost: nobody can tell."}, []string{"worker", "type", "outcome"}),
+		eventful: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "selvage_event_duration_seconds", Help: "How long events were in a Worker's hands, by Worker and type.",
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10, 60, 900}}, []string{"worker", "type"}),
 		calls: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "selvage_binding_duration_seconds", Help: "Calls of Workers to their bindings, by Worker, binding and type; fetch is the way out.",
 			Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .1, .5, 2.5, 10}}, []string{"worker", "binding", "type"}),
@@ -76,7 +83,7 @@ func NewMetrics() *Metrics {
 		failed: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "selvage_binding_errors_total", Help: "Calls to bindings answered with a status of 500 and above."}, []string{"worker", "binding", "type"}),
 	}
-	m.registry.MustRegister(m.requests, m.faults, m.duration, m.calls, m.failed, m.s3, m.s3Time, m.s3Bytes,
+	m.registry.MustRegister(m.requests, m.faults, m.duration, m.events, m.eventful, m.calls, m.failed, m.s3, m.s3Time, m.s3Bytes,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -105,6 +112,16 @@ func (m *Metrics) S3(operation string, status int, took time.Duration, in, out i
 	m.s3Time.WithLabelValues(operation).Observe(took.Seconds())
 	m.s3Bytes.WithLabelValues("in").Add(float64(in))
 	m.s3Bytes.WithLabelValues("out").Add(float64(out))
+}
+
+// Event counts an event.
+func (m *Metrics) Event(e Event) {
+	if m == nil {
+		return
+	}
+	worker := m.worker(e.Worker).label
+	m.events.WithLabelValues(worker, e.Type, e.Outcome).Inc()
+	m.eventful.WithLabelValues(worker, e.Type).Observe(e.Duration.Seconds())
 }
 
 // Call counts a call to a binding.

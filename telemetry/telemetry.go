@@ -87,6 +87,17 @@ type Call struct {
 	Duration time.Duration
 }
 
+// Event is one event, other than a request, that was sent to a Worker.
+type Event struct {
+	Worker string
+	// Type is binding.Event's: "scheduled", "queue", …
+	Type string
+	// Outcome is how the handler ended, as in tail events: "ok", "exception", …;
+	// "unreached" where no handler ran, "lost" where nobody can tell.
+	Outcome  string
+	Duration time.Duration
+}
+
 // Invocation is one tail event: everything about one run of a handler.
 //
 // Source: https://developers.cloudflare.com/workers/runtime-apis/handlers/tail/
