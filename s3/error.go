@@ -1,6 +1,7 @@
 package s3
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -85,6 +86,8 @@ var codes = map[int]struct {
 	r2.ErrNoCORS.Code:             {"NoSuchCORSConfiguration", 0},
 	r2.ErrTooManyRequests.Code:    {"TooManyRequests", 0},
 	r2.ErrTooLarge.Code:           {"EntityTooLarge", 0},
+	r2.ErrUnavailable.Code:        {"ServiceUnavailable", 0},
+	10069:                         {"ObjectLockedByBucketPolicy", 0},
 	10003:                         {"AccessDenied", 0}, // another SSE-C key
 	10001:                         {"QuotaExceeded", http.StatusInsufficientStorage},
 }
@@ -98,16 +101,12 @@ func classify(ctx context.Context, err error) *Error {
 		return &Error{Status: e.Status, Code: e.Code, Message: e.Message}
 	}
 	if refusal, ok := errors.AsType[*r2.Error](err); ok {
-		if c, ok := codes[refusal.Code]; ok {
-			e := &Error{Status: refusal.Status, Code: c.code, Message: refusal.Text}
-			if c.status != 0 {
-				e.Status = c.status
-			}
-			if errors.Is(refusal, r2.ErrBadUpload) {
-				e.Message = "All non-trailing parts must have the same length."
-			}
-			return e
+		c := codes[refusal.Code]
+		e := &Error{Status: cmp.Or(c.status, refusal.Status), Code: cmp.Or(c.code, "InvalidRequest"), Message: refusal.Text}
+		if errors.Is(refusal, r2.ErrBadUpload) {
+			e.Message = "All non-trailing parts must have the same length."
 		}
+		return e
 	}
 	switch {
 	case errors.Is(err, io.ErrUnexpectedEOF):

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -195,6 +196,47 @@ func TestCopy(t *testing.T) {
 	f.do("PUT", "/files/a%20b/%C3%BC", "", from, "X-Amz-Metadata-Directive: REPLACE").want(t, 200)
 	if o, _ := b.Head(ctx, "a b/ü"); o == nil || len(o.Custom) != 0 || o.Size != 7 {
 		t.Errorf("copied to itself: %+v", o)
+	}
+}
+
+// zeros is content that takes no memory.
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
+}
+
+// What an object of 32 MiB takes beyond one of 2 MiB, to be put, copied and read, is
+// next to nothing.
+func TestMemoryIsFlat(t *testing.T) {
+	f := newFixture(t, false)
+	f.bucket("files")
+	takes := func(size int64) int64 {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		r, err := http.NewRequest("PUT", "http://"+f.addr+"/files/k", io.LimitReader(zeros{}, size))
+		f.ok(err)
+		r.ContentLength = size
+		resp, err := http.DefaultTransport.RoundTrip(r)
+		f.ok(err)
+		resp.Body.Close()
+		f.do("PUT", "/files/copy", "", "X-Amz-Copy-Source: files/k").want(t, 200)
+		resp, err = http.Get("http://" + f.addr + "/files/copy")
+		f.ok(err)
+		n, err := io.Copy(io.Discard, resp.Body)
+		f.ok(err)
+		resp.Body.Close()
+		if n != size {
+			t.Errorf("read %d bytes of %d", n, size)
+		}
+		runtime.ReadMemStats(&after)
+		return int64(after.TotalAlloc - before.TotalAlloc)
+	}
+	takes(2 << 20) // what is made once
+	small := takes(2 << 20)
+	if large := takes(32 << 20); large > small+1<<20 {
+		t.Errorf("32 MiB allocate %d KiB, 2 MiB %d KiB", large>>10, small>>10)
 	}
 }
 

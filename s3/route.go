@@ -3,6 +3,7 @@ package s3
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/selvage-edge/selvage/hop/target"
@@ -84,10 +85,11 @@ const (
 	writes = true
 )
 
-// operations in the order in which they are tried.
+// operations in the order in which they are tried: what only method and level select
+// comes last.
 //
 // Source: https://developers.cloudflare.com/r2/api/s3/api/
-var operations = append([]operation{
+var operations = slices.Concat([]operation{
 	{"GET", account, "", "", "ListBuckets", reads, true, (*call).listBuckets},
 
 	{"GET", bucket, "location", "", "GetBucketLocation", reads, false, (*call).bucketLocation},
@@ -101,6 +103,7 @@ var operations = append([]operation{
 	{"GET", bucket, "list-type", "", "ListObjectsV2", reads, false, (*call).listObjectsV2},
 	{"GET", bucket, "uploads", "", "ListMultipartUploads", reads, false, (*call).listMultipartUploads},
 	{"POST", bucket, "delete", "", "DeleteObjects", writes, false, (*call).deleteObjects},
+	{"GET", bucket, "versions", "", "ListObjectVersions", reads, false, nil},
 	{"HEAD", bucket, "", "", "HeadBucket", reads, false, (*call).headBucket},
 
 	{"POST", object, "uploads", "", "CreateMultipartUpload", writes, false, (*call).createMultipartUpload},
@@ -109,10 +112,7 @@ var operations = append([]operation{
 	{"GET", object, "uploadId", "", "ListParts", reads, false, (*call).listParts},
 	{"POST", object, "uploadId", "", "CompleteMultipartUpload", writes, false, (*call).completeMultipartUpload},
 	{"DELETE", object, "uploadId", "", "AbortMultipartUpload", writes, false, (*call).abortMultipartUpload},
-}, absent()...)
-
-// plain operations are those that nothing but method and level selects.
-var plain = []operation{
+}, absent(), []operation{
 	{"GET", bucket, "", "", "ListObjects", reads, false, (*call).listObjects},
 	{"PUT", bucket, "", "", "CreateBucket", writes, true, (*call).createBucket},
 	{"DELETE", bucket, "", "", "DeleteBucket", writes, true, (*call).deleteBucket},
@@ -121,7 +121,10 @@ var plain = []operation{
 	{"PUT", object, "", "X-Amz-Copy-Source", "CopyObject", writes, false, (*call).copyObject},
 	{"PUT", object, "", "", "PutObject", writes, false, (*call).putObject},
 	{"DELETE", object, "", "", "DeleteObject", writes, false, (*call).deleteObject},
-}
+
+	{method: "POST", on: bucket, name: "PostObject", write: true},
+	{method: "POST", on: object, name: "PostObject", write: true},
+})
 
 // absent are the operations of S3 that R2 does not have, so that none of them is
 // taken for another one.
@@ -151,7 +154,6 @@ func absent() (list []operation) {
 		{bucket, "BucketVersioning", "versioning"},
 		{bucket, "BucketWebsite", "website"},
 		{bucket, "ObjectLockConfiguration", "object-lock"},
-		{bucket, "ObjectVersions", "versions"},
 		{bucket, "PublicAccessBlock", "publicAccessBlock"},
 		{bucket, "Session", "session"},
 		{object, "ObjectAcl", "acl"},
@@ -168,22 +170,14 @@ func absent() (list []operation) {
 			list = append(list, operation{method: method, on: of.on, query: of.sub, name: verb + of.name, write: method != "GET"})
 		}
 	}
-	return append(list,
-		operation{method: "POST", on: bucket, name: "PostObject", write: true},
-		operation{method: "POST", on: object, name: "PostObject", write: true})
+	return list
 }
 
 // operation finds what the request asks for.
 func (a *address) operation(r *http.Request) (operation, error) {
 	on := a.level()
-	for _, list := range [...][]operation{operations, plain} {
-		for _, o := range list {
-			if o.method != r.Method || o.on != on {
-				continue
-			}
-			if o.query != "" && !a.query.Has(o.query) || o.header != "" && r.Header.Get(o.header) == "" {
-				continue
-			}
+	for _, o := range operations {
+		if o.method == r.Method && o.on == on && (o.query == "" || a.query.Has(o.query)) && (o.header == "" || r.Header.Get(o.header) != "") {
 			return o, nil
 		}
 	}

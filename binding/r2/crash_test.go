@@ -199,7 +199,7 @@ func (f *fixture) noGarbage(b *Bucket) {
 			return true
 		}))
 	}
-	if f.files() != len(files) || f.rows(rowPart) != parts || f.rows(rowGarbage) != 0 {
-		f.t.Errorf("%d files and %d parts, of which %d and %d are needed", f.files(), f.rows(rowPart), len(files), parts)
+	if f.files() != len(files) || f.rows(rowPart) != parts || f.rows(rowGarbage) != 0 || f.rows(rowPartNote) != 0 {
+		f.t.Errorf("%d notes, %d files and %d parts, of which %d and %d are needed", f.rows(rowPartNote), f.files(), f.rows(rowPart), len(files), parts)
 	}
 }
