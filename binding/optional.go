@@ -2,6 +2,7 @@ package binding
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"time"
@@ -62,6 +63,9 @@ type Home struct {
 	// Upstreams are the servers that keep resources instead of this node, by the name
 	// of the product's quota.
 	Upstreams map[string][]config.Upstream
+	// Inbox takes messages for other products' readers. It works once everything is
+	// open.
+	Inbox Inbox
 	// Now is the clock.
 	Now func() time.Time
 	// Log receives what happens in the background.
@@ -288,4 +292,36 @@ type HostOwner struct {
 type ZoneHolder interface {
 	// HoldsZone says why the zone with that id is needed; empty if it is not.
 	HoldsZone(id string) (why string)
+}
+
+// Inbox is a Kind that takes messages which other products send: a queue is an inbox.
+type Inbox interface {
+	// Post stores messages in the inbox with that id, durably, all of them or none.
+	// Each is JSON of at most 100 KB. The error is ErrNoInbox, or says that they may
+	// be posted again later.
+	Post(ctx context.Context, id string, messages [][]byte) error
+	// InboxName is what people call the inbox with that id. The error is ErrNoInbox if
+	// there is none.
+	InboxName(id string) (string, error)
+}
+
+// ErrNoInbox: there is no inbox with that id, or there is none any more.
+var ErrNoInbox = errors.New("there is no such queue")
+
+// Analyst is a Kind with numbers that clients read through the GraphQL Analytics API.
+type Analyst interface {
+	Datasets() []Dataset
+}
+
+// Dataset is a field of an account in that API. Queries are not interpreted: whatever
+// columns one asks for, it gets all rows that the filter selects.
+//
+// Source: https://developers.cloudflare.com/analytics/graphql-api/
+type Dataset struct {
+	// Name is the field's: "r2StorageAdaptiveGroups".
+	Name string
+	// Scope is what a token must allow to read it.
+	Scope string
+	// Rows marshals to a list in JSON. The filter is the query's variable of that name.
+	Rows func(ctx context.Context, filter map[string]any) (any, error)
 }

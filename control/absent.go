@@ -19,10 +19,11 @@ var absent = map[string]string{
 	"cloudchamber":        "Containers",
 	"containers":          "Containers",
 	"email":               "Email Routing",
-	"event_notifications": "R2 event notifications",
 	"event_subscriptions": "Queues event subscriptions",
 	"logpush":             "Logpush",
 	"pages":               "Pages",
+	"r2-catalog":          "R2 Data Catalog",
+	"r2-sql":              "R2 SQL",
 	"triggers":            "Event triggers",
 }
 

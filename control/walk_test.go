@@ -31,6 +31,12 @@ import (
 	"github.com/selvage-edge/selvage/telemetry"
 )
 
+// anyInbox is every queue: the test has deleted its own before R2's turn.
+type anyInbox struct{}
+
+func (anyInbox) Post(context.Context, string, [][]byte) error { return nil }
+func (anyInbox) InboxName(id string) (string, error)          { return id, nil }
+
 // newWhole is a bench with the routes of KV, D1, Queues, R2, Analytics Engine
 // and Workflows, as a server has them, and the list of all routes.
 func newWhole(t *testing.T) (*bench, []api.Route) {
@@ -71,7 +77,7 @@ func newWhole(t *testing.T) (*bench, []api.Route) {
 	take := func(ctx context.Context, host, zone string, take func(binding.Zone) error) error {
 		return b.state.Update(ctx, func(*state.Tx) error { return take(binding.Zone{ID: zone, Name: host}) })
 	}
-	must(buckets.Open(binding.Home{Keyed: pairs, Blobs: content, TakeHost: take, Quota: func(string) int64 { return 0 }, Now: time.Now, Log: slog.New(slog.DiscardHandler)}))
+	must(buckets.Open(binding.Home{Keyed: pairs, Blobs: content, TakeHost: take, Inbox: anyInbox{}, Quota: func(string) int64 { return 0 }, Now: time.Now, Log: slog.New(slog.DiscardHandler)}))
 	b.auth = auth.New(b.state, nil, "account_analytics")
 	b.crons = cron.NewHistory(pairs)
 	points := analytics.Kinds()[0].(interface {
@@ -292,6 +298,9 @@ func TestEveryEditIsInTheAuditLog(t *testing.T) {
 		{route: "POST {R}/{bucket}/domains/custom", body: `{"domain":"files.example.com","enabled":true}`},
 		{route: "PUT {R}/{bucket}/domains/custom/{domain}", path: "{R}/files/domains/custom/files.example.com", body: `{"minTLS":"1.2"}`},
 		{route: "DELETE {R}/{bucket}/domains/custom/{domain}", path: "{R}/files/domains/custom/files.example.com"},
+		{route: "PUT {R}/{bucket}/lock", body: `{"rules":[]}`},
+		{route: "PUT {A}/event_notifications/r2/{bucket}/configuration/queues/{queue}", body: `{"rules":[{"actions":["PutObject"],"prefix":"x"}]}`},
+		{route: "DELETE {A}/event_notifications/r2/{bucket}/configuration/queues/{queue}"},
 		{route: "PUT {R}/{bucket}/domains/managed", body: `{"enabled":true}`},
 		{route: "PUT {R}/{bucket}/objects/{key...}", body: secret},
 		{route: "DELETE {R}/{bucket}/objects/{key...}"},

@@ -155,6 +155,11 @@ func (s *Stores) open(ctx context.Context, o StoreOptions) (err error) {
 		},
 	}
 	for _, k := range s.Kinds {
+		if inbox, ok := k.(binding.Inbox); ok {
+			home.Inbox = inbox
+		}
+	}
+	for _, k := range s.Kinds {
 		opener, ok := k.(binding.Opener)
 		if !ok {
 			continue

@@ -82,7 +82,8 @@ func (c *call) copyObject() error {
 	if from.Size > r2.MaxPutBytes {
 		return badRequest("InvalidRequest", "The specified copy source is larger than the maximum allowable size for a copy source: %d", int64(r2.MaxPutBytes))
 	}
-	o := r2.PutOptions{HTTP: from.HTTP, Custom: from.Custom, SSECKey: key, OnlyIf: conditions(h, "Cf-Copy-Destination-"), Checksums: from.Checksums}
+	o := r2.PutOptions{HTTP: from.HTTP, Custom: from.Custom, SSECKey: key, OnlyIf: conditions(h, "Cf-Copy-Destination-"), Checksums: from.Checksums,
+		CopySource: &r2.CopySource{Bucket: s.bucket, Key: s.key}}
 	o.StorageClass, err = c.storageClass()
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -26,6 +27,7 @@ var (
 	_ binding.Bounded     = (*Kind)(nil)
 
 	_ binding.LocalRouter = (*Kind)(nil)
+	_ binding.Inbox       = (*Kind)(nil)
 )
 
 // Open implements binding.Opener.
@@ -93,6 +95,44 @@ func (k *Kind) Holds(worker string) string {
 		}
 	}
 	return ""
+}
+
+// Post implements binding.Inbox.
+func (k *Kind) Post(ctx context.Context, id string, messages [][]byte) error {
+	q, err := k.inbox(id)
+	if err != nil {
+		return err
+	}
+	list := make([]Message, len(messages))
+	for i, body := range messages {
+		list[i] = Message{Body: body}
+		if err := list[i].check("message length of %d bytes exceeds limit of %d"); err != nil {
+			return err
+		}
+	}
+	if err := q.Producer(-1).store(ctx, list); errors.Is(err, ErrNotFound) {
+		return binding.ErrNoInbox
+	} else if err != nil {
+		return fmt.Errorf("queue %s: %w", q.Name(), err)
+	}
+	return nil
+}
+
+// InboxName implements binding.Inbox.
+func (k *Kind) InboxName(id string) (string, error) {
+	q, err := k.inbox(id)
+	if err != nil {
+		return "", err
+	}
+	return q.Name(), nil
+}
+
+func (k *Kind) inbox(id string) (*Queue, error) {
+	q, err := k.store.Queue(id)
+	if errors.Is(err, ErrNotFound) {
+		return nil, binding.ErrNoInbox
+	}
+	return q, err
 }
 
 // largestPath is where the local API tells of the queue that holds most.

@@ -41,17 +41,21 @@ func (a rest) routes() []api.Route {
 		edit("DELETE", object, a.delete),
 	}
 	routes = append(routes, a.settingsRoutes(group)...)
+	routes = append(routes, a.notifyRoutes(group)...)
 	for part, what := range absent {
-		routes = append(routes, read("GET", one+"/"+part, missing(what)), read("GET", one+"/"+part+"/{rest...}", missing(what)))
+		routes = append(routes, read("GET", one+"/"+part, disabled), read("DELETE", one+"/"+part, disabled), read("PUT", one+"/"+part, missing(what)))
 	}
 	return routes
 }
 
-// absent are parts of Cloudflare's API that are not there. Clients read them before
-// they change them, so the answer says what is missing.
+// absent are features of Cloudflare's buckets that cannot be enabled here.
 var absent = map[string]string{
 	"local-uploads": "local uploads",
-	"lock":          "lock rules", "sippy": "migrations (Sippy)",
+	"sippy":         "migrations (Sippy)",
+}
+
+func disabled(w http.ResponseWriter, _ *http.Request) error {
+	return api.Write(w, map[string]bool{"enabled": false})
 }
 
 func missing(what string) func(http.ResponseWriter, *http.Request) error {

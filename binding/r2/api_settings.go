@@ -2,6 +2,7 @@ package r2
 
 import (
 	"net/http"
+	"strconv"
 
 	"github.com/selvage-edge/selvage/api"
 )
@@ -15,6 +16,9 @@ func (a rest) settingsRoutes(group api.Group) []api.Route {
 		group.Read("GET", one+"/cors", a.cors),
 		group.Edit("PUT", one+"/cors", a.setCORS),
 		group.Edit("DELETE", one+"/cors", a.deleteCORS),
+		group.Read("GET", one+"/lock", a.locks),
+		group.Edit("PUT", one+"/lock", a.setLocks),
+		group.Read("GET", one+"/usage", a.usage),
 		group.Read("GET", one+"/domains/custom", a.domains),
 		group.Edit("POST", one+"/domains/custom", a.addDomain),
 		group.Read("GET", one+"/domains/custom/{domain}", a.domain),
@@ -80,4 +84,39 @@ func (a rest) deleteCORS(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return api.Write(w, struct{}{})
+}
+
+type locksJSON struct {
+	Rules []LockRule `json:"rules"`
+}
+
+func (a rest) locks(w http.ResponseWriter, r *http.Request) error {
+	rules, err := a.s.LockRules(r.Context(), r.PathValue("bucket"))
+	if err != nil {
+		return err
+	}
+	return api.Write(w, locksJSON{append([]LockRule{}, rules...)})
+}
+
+func (a rest) setLocks(w http.ResponseWriter, r *http.Request) error {
+	var req locksJSON
+	if err := api.Decode(r, &req); err != nil {
+		return err
+	}
+	if err := a.s.SetLockRules(r.Context(), r.PathValue("bucket"), req.Rules); err != nil {
+		return err
+	}
+	return api.Write(w, struct{}{})
+}
+
+// usage answers with numbers as strings, as Cloudflare does.
+func (a rest) usage(w http.ResponseWriter, r *http.Request) error {
+	u, err := a.s.Usage(r.Context(), r.PathValue("bucket"))
+	if err != nil {
+		return err
+	}
+	return api.Write(w, map[string]any{
+		"end": a.s.moment(), "payloadSize": strconv.FormatInt(u.Payload, 10), "metadataSize": strconv.FormatInt(u.Metadata, 10),
+		"objectCount": strconv.FormatInt(u.Objects, 10), "uploadCount": strconv.FormatInt(u.Uploads, 10),
+	})
 }

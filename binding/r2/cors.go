@@ -108,7 +108,7 @@ func (s *Store) SetCORS(ctx context.Context, bucket string, rules CORS) error {
 			return err
 		}
 	}
-	return s.change(ctx, bucket, func(set *settings) error { set.CORS = slices.Clone(rules); return nil })
+	return s.change(ctx, bucket, func(_ *Bucket, set *settings) error { set.CORS = slices.Clone(rules); return nil })
 }
 
 // CORS are the rules of the bucket, without waiting.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"maps"
 	"net/http"
 	"slices"
@@ -73,7 +74,7 @@ func (s *Store) AddDomain(ctx context.Context, bucket string, d Domain) (Domain,
 	}
 	err = s.takeHost(ctx, d.Host, d.Zone, func(z binding.Zone) error {
 		d.Zone, d.ZoneName = z.ID, z.Name
-		return s.change(ctx, bucket, func(set *settings) error {
+		return s.change(ctx, bucket, func(_ *Bucket, set *settings) error {
 			set.Domains = append(slices.Clone(set.Domains), d)
 			slices.SortFunc(set.Domains, func(a, b Domain) int { return strings.Compare(a.Host, b.Host) })
 			return nil
@@ -85,7 +86,7 @@ func (s *Store) AddDomain(ctx context.Context, bucket string, d Domain) (Domain,
 // ChangeDomain replaces what a custom domain is by what edit makes of it; its host
 // and zone stay.
 func (s *Store) ChangeDomain(ctx context.Context, bucket, host string, edit func(*Domain)) (d Domain, err error) {
-	err = s.change(ctx, bucket, func(set *settings) error {
+	err = s.change(ctx, bucket, func(_ *Bucket, set *settings) error {
 		i := set.domain(host)
 		if i < 0 {
 			return ErrNoDomain
@@ -105,7 +106,7 @@ func (s *Store) ChangeDomain(ctx context.Context, bucket, host string, edit func
 
 // RemoveDomain gives a host up.
 func (s *Store) RemoveDomain(ctx context.Context, bucket, host string) error {
-	return s.change(ctx, bucket, func(set *settings) error {
+	return s.change(ctx, bucket, func(_ *Bucket, set *settings) error {
 		i := set.domain(host)
 		if i < 0 {
 			return ErrNoDomain
@@ -144,7 +145,7 @@ func (s *Store) DevURL(ctx context.Context, bucket string) (d DevURL, host strin
 
 // EnableDevURL enables or disables the development URL of a bucket.
 func (s *Store) EnableDevURL(ctx context.Context, bucket string, enabled bool) (d DevURL, host string, err error) {
-	err = s.change(ctx, bucket, func(set *settings) error {
+	err = s.change(ctx, bucket, func(_ *Bucket, set *settings) error {
 		if set.DevURL.ID == "" {
 			var id [16]byte
 			rand.Read(id[:])
@@ -222,6 +223,9 @@ func (s *Store) loadHosts() error {
 			continue
 		}
 		b, err := s.bucket(info.Name)
+		if errors.Is(err, ErrUnavailable) {
+			continue // there is nothing to serve
+		}
 		if err != nil {
 			return err
 		}

@@ -2,6 +2,7 @@ package r2
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -25,6 +26,8 @@ var (
 	_ binding.LocalRouter = (*Kind)(nil)
 	_ binding.Hosted      = (*Kind)(nil)
 	_ binding.ZoneHolder  = (*Kind)(nil)
+	_ binding.Runner      = (*Kind)(nil)
+	_ binding.Analyst     = (*Kind)(nil)
 )
 
 // Open implements binding.Opener.
@@ -33,7 +36,7 @@ func (k *Kind) Open(home binding.Home) error {
 	if err != nil {
 		return err
 	}
-	k.store, err = OpenStore(home.Keyed, content, Options{Now: home.Now, Quota: home.Quota("r2"), Upstreams: home.Upstreams["r2"], Memory: home.Memory, WorkersDomain: home.WorkersDomain, TakeHost: home.TakeHost, Logger: home.Log})
+	k.store, err = OpenStore(home.Keyed, content, Options{Now: home.Now, Quota: home.Quota("r2"), Upstreams: home.Upstreams["r2"], Memory: home.Memory, WorkersDomain: home.WorkersDomain, TakeHost: home.TakeHost, Account: home.Account, Inbox: home.Inbox, Logger: home.Log})
 	k.port = home.Port
 	return err
 }
@@ -95,12 +98,20 @@ func (k *Kind) Provision(_ string, b config.Binding) ([]binding.Provision, error
 // Deployable implements binding.Deployer.
 func (k *Kind) Deployable(_ string, b config.Binding) error { return k.Validate(b) }
 
+// Run implements binding.Runner: it delivers event notifications.
+func (k *Kind) Run(ctx context.Context, _ binding.Events, _ config.Source) {
+	if k.store.inbox != nil {
+		k.store.Deliver(ctx)
+	}
+}
+
 // Sweep implements binding.Sweeper.
 func (k *Kind) Sweep(ctx context.Context) (int, error) { return k.store.Sweep(ctx) }
 
 // Measure implements binding.Measurer.
 func (k *Kind) Measure(m *telemetry.Metrics) {
 	m.Depth("r2 writes", func() int { return int(k.store.writing.Load()) })
+	m.Depth("r2 notifications", func() int { return int(k.store.notes.Load()) })
 	m.Depth("r2 reads", func() int { return int(k.store.reading.Load()) })
 }
 
@@ -119,4 +130,22 @@ func (k *Kind) LocalRoutes() []api.Route {
 			return api.Write(w, found)
 		}},
 	}
+}
+
+// Datasets implements binding.Analyst: what wrangler shows of a bucket.
+func (k *Kind) Datasets() []binding.Dataset {
+	return []binding.Dataset{{Name: "r2StorageAdaptiveGroups", Scope: "r2", Rows: func(ctx context.Context, filter map[string]any) (any, error) {
+		name, _ := filter["bucketName"].(string)
+		u, err := k.store.Usage(ctx, name)
+		if errors.Is(err, ErrNoSuchBucket) {
+			return []any{}, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		return []any{map[string]any{
+			"max":        map[string]int64{"objectCount": u.Objects, "uploadCount": u.Uploads, "payloadSize": u.Payload, "metadataSize": u.Metadata},
+			"dimensions": map[string]any{"bucketName": name, "datetime": k.store.moment()},
+		}}, nil
+	}}}
 }

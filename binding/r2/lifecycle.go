@@ -324,11 +324,21 @@ func (b local) change(o *Object, to string) error {
 			return dropped, err
 		}
 		if to == deletion {
+			if b.locked(now) {
+				return dropped, nil
+			}
+			if err := b.roomToTell(LifecycleDeletion, o.Key); err != nil {
+				return dropped, err
+			}
 			if dropped, err = s.drop(batch, now); err != nil {
 				return dropped, err
 			}
 			batch.Delete(objectKey(b.number, o.Key))
-			return dropped, batch.Commit()
+			notes := b.tell(batch, LifecycleDeletion, o, nil)
+			if err = batch.Commit(); err == nil {
+				s.noted(notes)
+			}
+			return dropped, err
 		}
 		now.StorageClass = to
 		data, err := encodeObject(now)

@@ -109,6 +109,13 @@ func (b local) hold(key string) (o *Object, pinned bool, err error) {
 }
 
 func (b local) put(_ context.Context, key string, r io.Reader, o PutOptions) (*Object, error) {
+	action := PutObject
+	if o.CopySource != nil {
+		action = CopyObject
+	}
+	if err := b.roomToTell(action, key); err != nil {
+		return nil, err
+	}
 	if o.OnlyIf != nil { // saves writing what is refused
 		if err := b.test(key, o.OnlyIf); err != nil {
 			return nil, err
@@ -123,7 +130,10 @@ func (b local) put(_ context.Context, key string, r io.Reader, o PutOptions) (*O
 		StorageClass: o.StorageClass, SSECKeyMD5: ssecKeyMD5(o.SSECKey), content: newContentID(),
 	}
 	if err = b.store.grow(w.size); err == nil {
-		err = b.replace(object, o.OnlyIf, func(batch keyed.Batch) { setPart(batch, object.content, 0, w.part) })
+		err = b.replace(object, o.OnlyIf, func(batch keyed.Batch) (notes int) {
+			setPart(batch, object.content, 0, w.part)
+			return b.tell(batch, action, object, o.CopySource)
+		})
 		if err != nil {
 			b.store.shrink(w.size)
 		}
@@ -148,8 +158,8 @@ func (b local) test(key string, c *Conditional) error {
 }
 
 // replace makes o the object of its key if the condition holds, together with what
-// stage adds.
-func (b local) replace(o *Object, onlyIf *Conditional, stage func(keyed.Batch)) error {
+// stage adds, which returns the number of notes in it.
+func (b local) replace(o *Object, onlyIf *Conditional, stage func(keyed.Batch) (notes int)) error {
 	b.store.commits.RLock()
 	defer b.store.commits.RUnlock()
 	if b.deleted.Load() {
@@ -159,8 +169,9 @@ func (b local) replace(o *Object, onlyIf *Conditional, stage func(keyed.Batch)) 
 }
 
 // replaceLocked is replace for whoever has read-locked commits.
-func (b local) replaceLocked(o *Object, onlyIf *Conditional, stage func(keyed.Batch)) error {
+func (b local) replaceLocked(o *Object, onlyIf *Conditional, stage func(keyed.Batch) (notes int)) error {
 	s := b.store
+	notes := 0
 	batch := s.db.Batch()
 	defer batch.Close()
 	dropped, err := func() (dropped leftover, err error) {
@@ -175,6 +186,9 @@ func (b local) replaceLocked(o *Object, onlyIf *Conditional, stage func(keyed.Ba
 		if !onlyIf.Holds(old) {
 			return dropped, ErrPreconditionFailed
 		}
+		if b.locked(old) {
+			return dropped, ErrLocked
+		}
 		if dropped, err = s.drop(batch, old); err != nil {
 			return dropped, err
 		}
@@ -187,12 +201,13 @@ func (b local) replaceLocked(o *Object, onlyIf *Conditional, stage func(keyed.Ba
 			return dropped, err
 		}
 		batch.Set(objectKey(b.number, o.Key), data)
-		stage(batch)
+		notes = stage(batch)
 		return dropped, batch.Commit()
 	}()
 	if err != nil {
 		return err
 	}
+	s.noted(notes)
 	s.collect(dropped)
 	return nil
 }
@@ -216,7 +231,11 @@ func (b local) remove(keys []string) (dropped []leftover, err error) {
 	defer s.keys.lock(b.number, keys...)()
 	batch := s.db.Batch()
 	defer batch.Close()
+	notes := 0
 	for _, key := range keys {
+		if err := b.roomToTell(DeleteObject, key); err != nil {
+			return nil, err
+		}
 		old, err := b.lookup(key)
 		if errors.Is(err, ErrNoSuchKey) {
 			continue
@@ -224,12 +243,16 @@ func (b local) remove(keys []string) (dropped []leftover, err error) {
 		if err != nil && !errors.Is(err, errCorrupt) {
 			return nil, err
 		}
+		if b.locked(old) {
+			return nil, ErrLocked
+		}
 		d, err := s.drop(batch, old)
 		if err != nil {
 			return nil, err
 		}
 		dropped = append(dropped, d)
 		batch.Delete(objectKey(b.number, key))
+		notes += b.tell(batch, DeleteObject, &Object{Key: key}, nil)
 	}
 	if batch.Size() == 0 {
 		return nil, nil
@@ -237,5 +260,6 @@ func (b local) remove(keys []string) (dropped []leftover, err error) {
 	if err := batch.Commit(); err != nil {
 		return nil, err
 	}
+	s.noted(notes)
 	return dropped, nil
 }

@@ -126,11 +126,14 @@ func (b local) completeUpload(_ context.Context, key, id string, named []Part, w
 	for _, p := range named {
 		chosen[uint16(p.Number)] = strings.ToLower(p.ETag)
 	}
+	if err := b.roomToTell(CompleteMultipartUpload, key); err != nil {
+		return nil, err
+	}
 	var object *Object
 	var unused []leftover
 	err := u.locked(func(id contentID, upload uploadRow) error {
 		object = &Object{Key: u.key, HTTP: upload.HTTP, Custom: upload.Custom, StorageClass: upload.Class, SSECKeyMD5: upload.SSEC, content: id, parts: true}
-		batch, err := u.assemble(object, chosen, &unused)
+		stage, err := u.assemble(object, chosen, &unused)
 		if err != nil {
 			return err
 		}
@@ -140,7 +143,10 @@ func (b local) completeUpload(_ context.Context, key, id string, named []Part, w
 		if !want.agrees(object.Checksums) || !want.agrees(object.PartSums) {
 			return ErrBadDigest
 		}
-		return u.b.replaceLocked(object, nil, batch)
+		return u.b.replaceLocked(object, nil, func(batch keyed.Batch) (notes int) {
+			stage(batch)
+			return b.tell(batch, CompleteMultipartUpload, object, nil)
+		})
 	})
 	if err != nil {
 		return nil, err

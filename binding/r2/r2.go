@@ -182,6 +182,9 @@ type PutOptions struct {
 	Trailing func() (Checksums, error)
 	// SSECKey of 32 bytes encrypts the object. Nil: it is not encrypted.
 	SSECKey []byte
+	// CopySource is the object that this one is a copy of, for event notifications.
+	// Nil: it is none.
+	CopySource *CopySource
 }
 
 // check is everything that can be said before the content has been read.

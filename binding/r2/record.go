@@ -27,6 +27,7 @@ import (
 //	m <id> <part>                     note of a part of an upload that is not complete:
 //	                                  JSON, see partNote
 //	b <digest> <id> <part>            index: that part may be that blob
+//	e <queue> 00 <number>             event that a queue is to be told: JSON, see message
 //	g <id>                            content to be deleted, once nobody reads it
 //
 // A bucket's number is 8 bytes and never used again. A content has a random id of
@@ -45,6 +46,7 @@ const (
 	rowPart     = 'p'
 	rowPartNote = 'm'
 	rowBlob     = 'b'
+	rowNote     = 'e'
 	rowGarbage  = 'g'
 )
 

@@ -12,8 +12,11 @@ import (
 type settings struct {
 	CORS CORS `json:"cors,omitempty"`
 	// Domains are sorted by host.
-	Domains []Domain `json:"domains,omitempty"`
-	DevURL  DevURL   `json:"devURL,omitzero"`
+	Domains []Domain   `json:"domains,omitempty"`
+	DevURL  DevURL     `json:"devURL,omitzero"`
+	Locks   []LockRule `json:"locks,omitempty"`
+	// Notify has no two rules for one event.
+	Notify []NotifyRule `json:"notify,omitempty"`
 }
 
 // maxSettingsBytes bounds the settings of a bucket as JSON: they are in one row and
@@ -56,9 +59,18 @@ func (s *Store) settingsOf(ctx context.Context, bucket string) (*settings, error
 	return b.settings.Load(), nil
 }
 
+// onlyHere refuses what is done along with changes of objects: another server that
+// keeps them does not do it.
+func (b *Bucket) onlyHere(what string) error {
+	if _, here := b.at.(local); here {
+		return nil
+	}
+	return invalid("The bucket is kept on another server: %s can be set there only.", what)
+}
+
 // change stores what edit makes of a copy of a bucket's settings. edit puts new
 // lists in the place of old ones.
-func (s *Store) change(ctx context.Context, bucket string, edit func(*settings) error) error {
+func (s *Store) change(ctx context.Context, bucket string, edit func(*Bucket, *settings) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -69,7 +81,7 @@ func (s *Store) change(ctx context.Context, bucket string, edit func(*settings) 
 		return err
 	}
 	next := *b.settings.Load()
-	if err := edit(&next); err != nil {
+	if err := edit(b, &next); err != nil {
 		return err
 	}
 	data, err := json.Marshal(next)

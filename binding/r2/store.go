@@ -36,6 +36,10 @@ type Options struct {
 	// TakeHost finds the zone of a host and gives the host away; see binding.Home.
 	// Nil: there are no zones.
 	TakeHost func(ctx context.Context, host, zone string, take func(binding.Zone) error) error
+	// Account is named in event notifications; Inbox has the queues that they go to.
+	// A nil Inbox has none.
+	Account string
+	Inbox   binding.Inbox
 	// Logger receives what goes wrong in the background. Default slog.Default().
 	Logger *slog.Logger
 }
@@ -69,6 +73,15 @@ type Store struct {
 	// bucket.
 	commits sync.RWMutex
 
+	account string
+	inbox   binding.Inbox
+	// lastNote is the number of the latest note in the outbox, notes how many wait there,
+	// maxNotes MaxNotes or less in tests. wake has an element if there may be new ones.
+	lastNote atomic.Uint64
+	notes    atomic.Int64
+	maxNotes int64
+	wake     chan struct{}
+
 	keys    stripes // held from testing a condition to the commit
 	uploads stripes // one for each upload: no part comes while it is completed
 
@@ -101,6 +114,7 @@ func OpenStore(db *keyed.DB, blobs *blob.Store, o Options) (*Store, error) {
 		}
 	}
 	s := &Store{
+		account: o.Account, inbox: o.Inbox, maxNotes: MaxNotes, wake: make(chan struct{}, 1),
 		workersDomain: strings.ToLower(o.WorkersDomain), takeHost: o.TakeHost,
 		db: db, blobs: blobs, mem: o.Memory, now: o.Now, log: o.Logger.With("store", "r2"), quota: o.Quota,
 		minPart: MinPartBytes, maxPut: MaxPutBytes, buckets: map[string]*Bucket{}, pins: pins{of: map[contentID]int{}},
@@ -111,7 +125,7 @@ func OpenStore(db *keyed.DB, blobs *blob.Store, o Options) (*Store, error) {
 			return nil, fmt.Errorf("bucket %s is behind an upstream: %w", u.Name, err)
 		}
 	}
-	if err := s.loadHosts(); err != nil {
+	if err := errors.Join(s.loadHosts(), s.countNotes()); err != nil {
 		return nil, fmt.Errorf("open R2: %w", err)
 	}
 	if s.quota > 0 {

@@ -233,7 +233,12 @@ func TestUpstreamSettings(t *testing.T) {
 		t.Errorf("a bucket with objects: %v", err)
 	}
 	f.ok(f.bucket("kept").Delete(ctx, "k"))
+	o.Inbox, o.TakeHost = newInbox(), takeAny
 	f.reopen(o)
+	f.fails(f.AddNotifyRules(ctx, "kept", []NotifyRule{notify("q", "", "", PutObject)}), ErrInvalidArgument)
+	f.fails(f.SetLockRules(ctx, "kept", []LockRule{{"all", true, "", LockCondition{Type: "Indefinite"}}}), ErrInvalidArgument)
+	_, err = f.AddDomain(ctx, "kept", Domain{Host: "kept.example.com", Enabled: true})
+	f.ok(err)
 	if rules, err := f.Rules(ctx, "kept"); err != nil || len(rules) != 0 {
 		t.Errorf("rules are %v, %v", rules, err)
 	}
