@@ -59,8 +59,12 @@ func TestNoAllocation(t *testing.T) {
 		for range 10 {
 			evaluate() // the memory grows
 		}
-		if n := testing.AllocsPerRun(100, evaluate); n > 0 {
-			t.Errorf("%s: %v allocations", source, n)
+		least := 1e9 // with the race detector sync.Pool, which regexp has, forgets at random
+		for range 50 {
+			least = min(least, testing.AllocsPerRun(1, evaluate))
+		}
+		if least > 0 {
+			t.Errorf("%s: %v allocations", source, least)
 		}
 	}
 }

@@ -126,10 +126,11 @@ func (b *Bulk) Find(scheme, host, path, query string) (to string, status int) {
 		if t := b.at(scheme, host, at, sub); t != nil {
 			return t.address(path[len(at):], query), t.status
 		}
-		if at == "" {
+		slash := strings.LastIndexByte(at, '/')
+		if slash < 0 { // of "OPTIONS *", too
 			return "", 0
 		}
-		at = at[:strings.LastIndexByte(at, '/')]
+		at = at[:slash]
 	}
 }
 

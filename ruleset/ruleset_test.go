@@ -105,6 +105,7 @@ func TestBulkFind(t *testing.T) {
 		{"http", "a.example.net", "/x/y", "", "https://to/x/y"},
 		{"http", "example.net", "/x", "", "https://to/x"},
 		{"http", "", "/", "", ""},
+		{"http", "example.net", "*", "", ""}, // OPTIONS *
 	} {
 		if to, _ := s.Bulk.Find(c.scheme, c.host, c.path, c.query); to != c.to {
 			t.Errorf("%s://%s%s: %q, want %q", c.scheme, c.host, c.path, to, c.to)
