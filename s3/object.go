@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -64,12 +65,19 @@ func (c *call) getObject() error {
 		return err
 	}
 	if _, err := io.Copy(c.w, reader); err != nil {
-		if c.r.Context().Err() != nil {
+		if c.r.Context().Err() != nil || left(err) {
 			panic(http.ErrAbortHandler)
 		}
 		return fmt.Errorf("send %q: %w", c.key, err)
 	}
 	return nil
+}
+
+// left reports whether an error of sending means that the client has gone: the
+// request's context may not know yet.
+func left(err error) bool {
+	op, ok := errors.AsType[*net.OpError](err)
+	return ok && op.Op != "read" // which would be of another server that has the object
 }
 
 func (c *call) headObject() error {

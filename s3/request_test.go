@@ -268,6 +268,35 @@ func TestTruncatedBodies(t *testing.T) {
 	}
 }
 
+// A client that leaves in the middle of an answer is no failure of ours.
+func TestClientLeaves(t *testing.T) {
+	f := newFixture(t, false)
+	b := f.bucket("files")
+	const size = 64 << 20 // more than sockets hold
+	_, err := b.Put(context.Background(), "k", io.LimitReader(zeros{}, size), r2.PutOptions{})
+	f.ok(err)
+	for _, header := range []string{"", "Range: bytes=1-\r\n"} {
+		c, err := net.Dial("tcp", f.addr)
+		f.ok(err)
+		_, err = io.WriteString(c, "GET /files/k HTTP/1.1\r\nHost: x\r\n"+header+"\r\n")
+		f.ok(err)
+		_, err = io.ReadFull(c, make([]byte, 1000))
+		f.ok(err)
+		f.ok(c.Close())
+	}
+	poll.Until(t, "both requests end", func() bool { f.mu.Lock(); defer f.mu.Unlock(); return len(f.records) == 2 })
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, r := range f.records {
+		if !r.Aborted || r.Status < 200 || r.Status > 206 {
+			t.Errorf("%+v", r)
+		}
+	}
+	if f.log.Len() > 0 {
+		t.Errorf("logged: %s", &f.log)
+	}
+}
+
 // What an access key may not do is refused before anything is looked at.
 func TestAccess(t *testing.T) {
 	f := newFixture(t, false)

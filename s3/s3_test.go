@@ -35,6 +35,7 @@ type fixture struct {
 	addr  string
 
 	mu      sync.Mutex
+	log     bytes.Buffer // of what failed for a reason of ours
 	records []Record
 	allows  func(bucket string, write bool) bool
 }
@@ -56,7 +57,7 @@ func newFixture(t testing.TB, signed bool) *fixture {
 		return secret, nil
 	}}
 	h := New(Options{
-		Store: f.store, Owner: owner, Hosts: []string{"s3.test"}, Logger: slog.New(slog.DiscardHandler),
+		Store: f.store, Owner: owner, Hosts: []string{"s3.test"}, Logger: slog.New(slog.NewTextHandler(f, nil)),
 		Verify: func(r *http.Request) (Access, error) {
 			access := Access{Key: keyID, Allows: func(b string, write bool) bool { f.mu.Lock(); defer f.mu.Unlock(); return f.allows(b, write) }}
 			if !signed {
@@ -81,6 +82,13 @@ func newFixture(t testing.TB, signed bool) *fixture {
 		db.Close()
 	})
 	return f
+}
+
+// Write takes what is logged.
+func (f *fixture) Write(p []byte) (int, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.log.Write(p)
 }
 
 func (f *fixture) ok(err error) {

@@ -80,6 +80,7 @@ func TestS3(t *testing.T) {
 		"host":          s3Client(t, "s3.test", edge, id, secret, false, minio.BucketLookupPath),
 		"virtual host":  s3Client(t, "s3.test", edge, id, secret, false, minio.BucketLookupDNS),
 		"virtual again": s3Client(t, "s3.test", address, id, secret, true, minio.BucketLookupDNS),
+		"localhost":     s3Client(t, "localhost:9000", address, id, secret, true, minio.BucketLookupDNS),
 	} {
 		if err := c.MakeBucket(ctx, "files", minio.MakeBucketOptions{}); err != nil {
 			t.Fatalf("%s: %v", name, err)
@@ -118,7 +119,7 @@ func TestS3(t *testing.T) {
 		poll.Until(t, want+" is logged", func() bool { return strings.Contains(r.screen.String(), want) })
 	}
 	_, metrics := r.get("/metrics", r.token)
-	for _, want := range []string{`selvage_s3_requests_total{operation="PutObject",status="2xx"} 4`, `selvage_s3_duration_seconds_count{operation="GetObject"} 4`, `selvage_s3_bytes_total{direction="in"}`} {
+	for _, want := range []string{`selvage_s3_requests_total{operation="PutObject",status="2xx"} 5`, `selvage_s3_duration_seconds_count{operation="GetObject"} 5`, `selvage_s3_bytes_total{direction="in"}`} {
 		if !strings.Contains(metrics, want) {
 			t.Errorf("the metrics lack %s", want)
 		}
@@ -133,8 +134,21 @@ func TestS3(t *testing.T) {
 			made++
 		}
 	}
-	if made != 4 {
+	if made != 5 {
 		t.Errorf("the audit log has %d new buckets: %+v", made, log)
+	}
+
+	if err := r.upload("app", `export default { fetch() { return new Response("app") } }`, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.call("POST", "/zones", "application/json", strings.NewReader(`{"name":"s3.test"}`), nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, host := range []string{"s3.test", "files.s3.test"} {
+		err := r.api("PUT", "/workers/domains", "application/json", strings.NewReader(`{"hostname":"`+host+`","service":"app","environment":"production"}`), nil)
+		if err == nil || !strings.Contains(err.Error(), "already belongs to the S3 API of R2") {
+			t.Errorf("a Worker took %s: %v", host, err)
+		}
 	}
 
 	serial := func() int64 {
