@@ -2,18 +2,12 @@ package engine
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
 	_ "embed"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"path/filepath"
-	"regexp"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -67,57 +61,11 @@ func recoverableClasses(v *config.Version) string {
 	return s.String()
 }
 
-// objectID names an object for ever.
-type objectID struct {
-	key string // of its class
-	id  string
-}
-
-var idPattern = regexp.MustCompile(`^[0-9a-f]{64}$`)
-
-// belongs: the id is one of the class's, whose second half depends on the first
-// and on the key. A facet has the id of the object that it is part of.
-func (o objectID) belongs() bool {
-	if !idPattern.MatchString(o.id) {
-		return false
-	}
-	id, _ := hex.DecodeString(o.id)
-	key := sha256.Sum256([]byte(o.key))
-	mac := hmac.New(sha256.New, key[:])
-	mac.Write(id[:16])
-	return hmac.Equal(mac.Sum(nil)[:16], id[16:])
-}
-
-// format gives a bookmark as Cloudflare's look: it sorts as text, and its last part
-// says whose it is.
-func (o objectID) format(bookmark uint64) string {
-	return fmt.Sprintf("%08x-%08x-00000000-%s", bookmark>>32, uint32(bookmark), o.tag())
-}
-
-func (o objectID) tag() string {
-	sum := sha256.Sum256([]byte(o.key + "\x00" + o.id))
-	return hex.EncodeToString(sum[:16])
-}
-
 // problem is an error that the object is told.
 type problem string
 
 // Error implements error.
 func (p problem) Error() string { return string(p) }
-
-var bookmarkPattern = regexp.MustCompile(`^([0-9a-f]{8})-([0-9a-f]{8})-00000000-([0-9a-f]{32})$`)
-
-// parse reads a bookmark of the object.
-func (o objectID) parse(text string) (uint64, error) {
-	m := bookmarkPattern.FindStringSubmatch(text)
-	if m == nil {
-		return 0, problem(fmt.Sprintf("Invalid bookmark: %.80q is not one.", text))
-	}
-	if m[3] != o.tag() {
-		return 0, problem(fmt.Sprintf("Invalid bookmark: %s is not one of this Durable Object.", text))
-	}
-	return strconv.ParseUint(m[1]+m[2], 16, 64)
-}
 
 // object is what is known of an object's history. Its mutex is held by what must
 // not happen twice at once: a restore, and noting one.
@@ -312,18 +260,6 @@ func (r *recovery) at(ctx context.Context, o objectID, x *object, q question) (a
 	return answer{Bookmark: o.format(b)}, explain(err)
 }
 
-// note is a restore that is to happen.
-type note struct {
-	// Bookmark is the state to restore, Undo the one that it replaces.
-	Bookmark, Undo uint64
-	// Name of the object, if it has one: an alarm brings it along.
-	Name string `json:",omitempty"`
-	// Done: the state is there, with its alarm in nanoseconds, 0 for none. What the
-	// runtime knows of it is not in order yet.
-	Done  bool  `json:",omitempty"`
-	Alarm int64 `json:",omitempty"`
-}
-
 // next notes a restore.
 func (r *recovery) next(ctx context.Context, o objectID, x *object, q question) (answer, error) {
 	b, err := o.parse(q.Bookmark)
@@ -356,51 +292,4 @@ func (r *recovery) next(ctx context.Context, o objectID, x *object, q question) 
 		return answer{}, err
 	}
 	return answer{Bookmark: o.format(m.Undo), Restores: true}, r.write(o, m)
-}
-
-func (r *recovery) notePath(o objectID) string {
-	return filepath.Join(r.folder(o.key), restoresFolder, o.id)
-}
-
-// noted reads the restore that waits for an object; nil if none does.
-func (r *recovery) noted(o objectID) (*note, error) {
-	text, err := os.ReadFile(r.notePath(o))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	var n note
-	if err := json.Unmarshal(text, &n); err != nil {
-		return nil, fmt.Errorf("read %s: %w", r.notePath(o), err)
-	}
-	return &n, nil
-}
-
-// write notes a restore, durably.
-func (r *recovery) write(o objectID, n note) error {
-	path := r.notePath(o)
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return err
-	}
-	text, _ := json.Marshal(n) // of plain fields
-	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(text)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err != nil {
-		return err
-	}
-	return moveFolder(path+".new", path)
-}
-
-// forget removes the note of a restore.
-func (r *recovery) forget(o objectID) error {
-	if err := os.Remove(r.notePath(o)); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	return nil
 }

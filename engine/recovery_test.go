@@ -11,6 +11,7 @@ import (
 
 	"github.com/selvage-edge/selvage/config"
 	"github.com/selvage-edge/selvage/internal/poll"
+	"github.com/selvage-edge/selvage/storage/capture"
 )
 
 // past is a Worker whose objects keep a list and can be put back.
@@ -211,46 +212,6 @@ func (b *bench) notes() []string {
 	return list
 }
 
-// A time finds the state of that time; an object that is used by nobody is captured
-// on its own, and when its cell ends.
-func TestRecoveryByTime(t *testing.T) {
-	b := newBench(t, nil)
-	b.deploy(pastVersion(b))
-	b.get("/past/a/add/one")
-	poll.Until(t, "a tick of the files' clock has passed", tick())
-	one := time.Now()
-	poll.Until(t, "a tick of the files' clock has passed", tick())
-	b.recovery.captureAll(t.Context(), b.workers["past"].Shares[0].Version)
-	b.get("/past/a/add/two")
-	poll.Until(t, "a tick of the files' clock has passed", tick())
-	two := time.Now()
-	ids, err := objectsIn(filepath.Join(b.objectsDir("past"), "past-Room"))
-	if err != nil || len(ids) != 1 {
-		t.Fatal(ids, err)
-	}
-	b.killCell("past")
-	history := b.recovery.history("past", objectID{"past-Room", ids[0]})
-	poll.Until(t, "its last state is kept", func() bool { return !history.Changed() })
-	b.get("/past/a/add/three")
-	for at, want := range map[time.Time]string{one: "one", two: "one,two", time.Now(): "one,two,three"} {
-		b.bookmark("/past/a/next/" + b.bookmark(fmt.Sprint("/past/a/at/", at.UnixMilli())))
-		b.get("/past/a/abort")
-		var lines string
-		fmt.Sscanf(strings.ReplaceAll(b.get("/past/a/look"), `"`, " "), "{ lines : %s", &lines)
-		if lines != want {
-			t.Errorf("%v: %s, want %s", at, lines, want)
-		}
-		b.get("/past/a/add/more")
-	}
-}
-
-// tick gives a condition that holds when the clock by which files are marked, which
-// is coarse, has moved on.
-func tick() func() bool {
-	began := time.Now()
-	return func() bool { return time.Since(began) > 30*time.Millisecond }
-}
-
 // What is wrong is said, and changes nothing.
 func TestRecoveryProblems(t *testing.T) {
 	b := newBench(t, nil)
@@ -321,71 +282,6 @@ func (b *bench) pool(worker string) *pool {
 	return w.primary()
 }
 
-// states counts the states of all objects of a class that are kept.
-func (b *bench) histories(key string) (files []string) {
-	b.t.Helper()
-	files, err := filepath.Glob(filepath.Join(b.o.Dir, historyFolder, key, strings.Repeat("?", 64)))
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	return files
-}
-
-// Objects that have changed are captured within a minute, and no others; the history
-// of a class that is gone is deleted after an hour.
-func TestCapturesOnTheirOwn(t *testing.T) {
-	clock := newTestClock()
-	b := newBench(t, clock.use)
-	v := b.deploy(pastVersion(b))
-	b.get("/past/a/add/one")
-	b.get("/past/b/add/one")
-	minute := func() { clock.advance(captureEvery); clock.advance(time.Second) }
-	minute()
-	poll.Until(t, "both objects are captured", func() bool { return len(b.histories("past-Room")) == 2 })
-	sizes := func() (list []int64) {
-		for _, path := range b.histories("past-Room") {
-			info, err := os.Stat(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			list = append(list, info.Size())
-		}
-		return list
-	}
-	poll.Until(t, "captures are over", func() bool { return !b.recovery.busy.Load() })
-	before := sizes()
-	b.get("/past/a/add/two")
-	minute()
-	poll.Until(t, "the one that has changed is captured", func() bool { return sizes()[0] != before[0] || sizes()[1] != before[1] })
-	poll.Until(t, "captures are over", func() bool { return !b.recovery.busy.Load() })
-	if after := sizes(); after[0] != before[0] && after[1] != before[1] {
-		t.Errorf("sizes were %v and are %v: both were captured", before, after)
-	}
-
-	kept := b.bookmark("/past/a/current")
-	b.set()
-	poll.Until(t, "the cell is gone", func() bool { return len(b.Cells()) == 0 })
-	minute()
-	poll.Until(t, "the class is missed", func() bool { return !b.recovery.busy.Load() })
-	if len(b.histories("past-Room")) != 2 {
-		t.Fatal("the history is gone at once")
-	}
-	b.deploy(v) // it was a mistake
-	b.bookmark("/past/a/next/" + kept)
-	b.want("/past/a/abort", `"Error: again"`)
-	b.want("/past/a/look", `{"lines":"one,two","born":"one,two","kept":"two"}`)
-	b.set()
-	poll.Until(t, "the cell is gone", func() bool { return len(b.Cells()) == 0 })
-	for range 4 {
-		clock.advance(sweepEvery)
-		clock.advance(time.Second)
-		poll.Until(t, "the sweep is over", func() bool { return !b.recovery.busy.Load() })
-	}
-	if left := b.histories("*"); len(left) > 0 {
-		t.Errorf("left of a class that is gone: %s", left)
-	}
-}
-
 // A class that another Worker takes over brings its history along.
 func TestRecoveryAfterTransfer(t *testing.T) {
 	b := newBench(t, nil)
@@ -404,35 +300,6 @@ func TestRecoveryAfterTransfer(t *testing.T) {
 	b.want("/heir/a/look", `{"lines":"one","born":"one","kept":"one"}`)
 }
 
-// The history of an object is bounded, whatever the object does.
-func TestHistoryQuota(t *testing.T) {
-	b := newBench(t, func(o *Options) { o.HistoryQuota = 256 << 10 })
-	v := b.version("past", strings.Replace(past, "async clear()", `async fill(n) {
-    for (let i = 0; i < n; i++) {
-      await this.ctx.storage.put("blob", crypto.getRandomValues(new Uint8Array(20000)));
-      this.last = await this.current();
-    }
-    return this.last;
-  }
-  async clear()`, 1), pastVersion(b).Bindings...)
-	v.Classes = []config.Class{{Name: "Room", SQLite: true, Key: "past-Room"}}
-	b.deploy(v)
-	b.get("/past/a/add/one")
-	first := b.bookmark("/past/a/current")
-	last := b.bookmark("/past/a/fill/60")
-	files := b.histories("past-Room")
-	if len(files) != 1 {
-		t.Fatalf("histories: %s", files)
-	}
-	if info, err := os.Stat(files[0]); err != nil || info.Size() > 3*256<<10 {
-		t.Errorf("the history has %d bytes, %v", info.Size(), err)
-	}
-	b.bookmark("/past/a/next/" + last)
-	if got := b.get("/past/a/next/" + first); !strings.HasPrefix(got, `"Error: That is too old: the oldest state`) {
-		t.Errorf("the first state: %s", got)
-	}
-}
-
 // A facet is not the object that it is part of.
 func TestNoRecoveryOfFacets(t *testing.T) {
 	b := newBench(t, nil)
@@ -445,4 +312,84 @@ func TestNoRecoveryOfFacets(t *testing.T) {
 	b.deploy(v)
 	b.get("/past/a/add/one")
 	b.want("/past/a/facet", `"Error: A facet of a Durable Object has no point-in-time recovery of its own."`)
+}
+
+// The session that begins with a restore is like any other: its constructor may ask
+// for a bookmark before the first event, what it throws reaches the caller, and an
+// object is what its class says.
+func TestSessionAfterRestore(t *testing.T) {
+	b := newBench(t, nil)
+	source := strings.NewReplacer(
+		`this.#born = this.lines();`, `this.#born = this.lines();
+    if (this.#born.endsWith("poison")) throw new RangeError("poisoned");
+    ctx.blockConcurrencyWhile(async () => { this.mark = await ctx.storage.getCurrentBookmark() });`,
+		`async clear()`, `marked() { return this.mark }
+  what() { return [this instanceof Room, this.constructor === Room, this.constructor.name, Object.keys(this).includes("mark")].join() }
+  get property() { return this.#born }
+  async read() { return this.ctx.exports.Room.getByName("a").property }
+  async clear()`).Replace(past)
+	v := b.version("past", source, pastVersion(b).Bindings...)
+	v.Classes = pastVersion(b).Classes
+	b.deploy(v)
+	b.get("/past/a/add/one")
+	good := b.bookmark("/past/a/current")
+	b.get("/past/a/add/poison")
+	bad := b.bookmark("/past/a/current")
+	want := b.get("/past/a/what")
+	b.bookmark("/past/a/next/" + good)
+	b.want("/past/a/abort", `"Error: again"`)
+	b.bookmark("/past/a/marked")
+	b.want("/past/a/what", want)
+	b.want("/past/b/read", `"one"`)
+	b.want("/past/a/nothing", `"TypeError: The RPC receiver does not implement the method \"nothing\"."`)
+	b.bookmark("/past/a/next/" + bad)
+	b.want("/past/a/abort", `"Error: again"`)
+	for range 2 {
+		b.want("/past/a/look", `"RangeError: poisoned"`)
+	}
+}
+
+// What a kill has cut off of a restore is done again, and the state before it is still
+// the one before it.
+func TestRestoreCutOff(t *testing.T) {
+	for name, steps := range map[string]func(t *testing.T, r *recovery, o objectID, x *object, n *note) error{
+		"after the present state was captured": func(t *testing.T, r *recovery, o objectID, x *object, n *note) error {
+			_, err := x.history.Capture(t.Context(), capture.How{Sync: true, Alias: n.Undo})
+			return err
+		},
+		"after the earlier state was written": func(t *testing.T, r *recovery, o objectID, x *object, n *note) error {
+			return r.restore(t.Context(), "past", o, x, n)
+		},
+		"before the note was removed": func(t *testing.T, r *recovery, o objectID, x *object, n *note) error {
+			_, err := r.resume(t.Context(), "past", o, x)
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, nil)
+			v := b.deploy(pastVersion(b))
+			b.get("/past/a/add/one")
+			first := b.bookmark("/past/a/current")
+			b.get("/past/a/add/two")
+			undo := b.bookmark("/past/a/next/" + first)
+			b.set()
+			poll.Until(t, "the cell is gone", func() bool { return len(b.Cells()) == 0 })
+			o := objectID{key: "past-Room", id: filepath.Base(b.notes()[0])}
+			n, err := b.recovery.noted(o)
+			if err != nil || n == nil {
+				t.Fatal(n, err)
+			}
+			if err := steps(t, b.recovery, o, b.recovery.object("past", o), n); err != nil {
+				t.Fatal(err)
+			}
+			b.deploy(v)
+			b.want("/past/a/look", `{"lines":"one","born":"one","kept":"one"}`)
+			if left := b.notes(); len(left) > 0 {
+				t.Errorf("restores are noted: %s", left)
+			}
+			b.bookmark("/past/a/next/" + undo)
+			b.want("/past/a/abort", `"Error: again"`)
+			b.want("/past/a/look", `{"lines":"one,two","born":"one,two","kept":"two"}`)
+		})
+	}
 }
