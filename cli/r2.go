@@ -9,8 +9,10 @@ import (
 )
 
 type r2Command struct {
-	Key   r2KeyCommand   `cmd:"" help:"Manage access keys of the S3 API."`
-	Scrub r2ScrubCommand `cmd:"" help:"Read all objects, and name those that are damaged."`
+	CORS         r2CORSCommand         `cmd:"" name:"cors" help:"Manage the CORS rules of a bucket."`
+	Key          r2KeyCommand          `cmd:"" help:"Manage access keys of the S3 API."`
+	Notification r2NotificationCommand `cmd:"" help:"Manage which queues are told of changes in a bucket."`
+	Scrub        r2ScrubCommand        `cmd:"" help:"Read all objects, and name those that are damaged."`
 }
 
 type r2ScrubCommand struct {
