@@ -13,6 +13,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/selvage-edge/selvage/internal/chromium"
 	"github.com/selvage-edge/selvage/internal/servertest"
 )
 
@@ -138,18 +139,18 @@ func again(t *testing.T, dir string) {
 
 // watch does with two pages what people do, and deploys in between.
 func watch(t *testing.T, url string, change func()) {
-	b := chromium(t)
-	one, two := b.open(t, url), b.open(t, url)
-	for _, p := range []*page{one, two} {
-		p.shows(t, "#connection", "live", 1)
+	b := chromium.Start(t)
+	one, two := b.Open(t, url), b.Open(t, url)
+	for _, p := range []*chromium.Page{one, two} {
+		p.Shows(t, "#connection", "live", 1)
 	}
 	complete := "Sales of the week: 3 of 3, complete"
-	one.eval(t, `document.querySelector("button").click()`)
-	one.shows(t, "#reports", complete, 1)
-	two.shows(t, "#heard", "Sales of the week: 3 of 3", 1)
+	one.Eval(t, `document.querySelector("button").click()`)
+	one.Shows(t, "#reports", complete, 1)
+	two.Shows(t, "#heard", "Sales of the week: 3 of 3", 1)
 
 	// The tokens of a page are good once; it has used its first.
-	got := one.eval(t, `(async () => {
+	got := one.Eval(t, `(async () => {
 		const { token } = await (await fetch("/api/session")).json();
 		const post = () => fetch("/api/reports", { method: "POST", headers: { "X-CSRF-Token": token }, body: "{}" });
 		return [(await post()).status, (await post()).status, document.cookie].join();
@@ -159,12 +160,12 @@ func watch(t *testing.T, url string, change func()) {
 	}
 
 	change()
-	for _, p := range []*page{one, two} {
-		p.shows(t, "#connection", "live, after 1 restarts", 1)
+	for _, p := range []*chromium.Page{one, two} {
+		p.Shows(t, "#connection", "live, after 1 restarts", 1)
 	}
-	two.eval(t, `document.querySelector("button").click()`)
-	two.shows(t, "#reports", complete, 1)
-	one.shows(t, "#heard", "Sales of the week: 3 of 3", 2)
+	two.Eval(t, `document.querySelector("button").click()`)
+	two.Shows(t, "#reports", complete, 1)
+	one.Shows(t, "#heard", "Sales of the week: 3 of 3", 2)
 }
 
 // The README's commands answer what it shows.
