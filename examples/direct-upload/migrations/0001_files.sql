@@ -1,0 +1,7 @@
+CREATE TABLE files (
+  key TEXT PRIMARY KEY,
+  name TEXT NOT NULL,
+  type TEXT NOT NULL,
+  size INTEGER NOT NULL,
+  uploaded TEXT NOT NULL
+);
