@@ -59,26 +59,6 @@ func compared[T any](x value, f func(T) bool) any {
 	})
 }
 
-// ordering makes the operators of order out of a comparison with a literal.
-func ordering(op string, less func() int) (bool, bool) {
-	d := less()
-	switch op {
-	case "eq":
-		return d == 0, true
-	case "ne":
-		return d != 0, true
-	case "lt":
-		return d < 0, true
-	case "le":
-		return d <= 0, true
-	case "gt":
-		return d > 0, true
-	case "ge":
-		return d >= 0, true
-	}
-	return false, false
-}
-
 // ordered compares with want.
 func ordered[T cmp.Ordered](op string, want T) func(T) bool {
 	switch op {
@@ -243,13 +223,11 @@ func (c *compiler) compareIP(n *compare) (func(address) bool, error) {
 	case "ne":
 		return func(v address) bool { return v != want }, nil
 	}
-	if _, ok := ordering(n.op, func() int { return 0 }); !ok {
+	f := ordered(n.op, 0)
+	if f == nil {
 		return nil, c.unfit(n, IP)
 	}
-	return func(v address) bool {
-		is, _ := ordering(n.op, func() int { return v.Compare(want) })
-		return is && v.Is4() == want.Is4()
-	}, nil
+	return func(v address) bool { return v.Is4() == want.Is4() && f(v.Compare(want)) }, nil
 }
 
 func (c *compiler) ipSet(y *set) (func(address) bool, error) {

@@ -39,8 +39,8 @@ type compiler struct {
 	use    use
 	list   func(name string) *List
 	body   bool
-	// replaces counts the functions that may be called once, inside those that are
-	// being called now.
+	// replaces counts calls of the functions that may be called once. replacing is
+	// the one whose arguments are being compiled.
 	replaces  map[string]int
 	replacing string
 }

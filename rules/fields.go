@@ -76,7 +76,7 @@ func known() []Field {
 	}
 	none := func(c *Context) string { return "" }
 	no := func(c *Context) bool { return false }
-	list2 := []Field{
+	all := []Field{
 		str("http.cookie", func(c *Context) string { return c.joined(c.Header["Cookie"], "; ") }),
 		str("http.host", func(c *Context) string { return c.Host }),
 		first("http.referer", "Referer"),
@@ -150,16 +150,16 @@ func known() []Field {
 	// Without client certificates these have the values that Cloudflare documents
 	// for connections without mTLS.
 	for _, name := range []string{"cert_presented", "cert_verified", "cert_revoked", "cert_rfc9440_too_large", "cert_chain_rfc9440_too_large"} {
-		list2 = append(list2, flag("cf.tls_client_auth."+name, no))
+		all = append(all, flag("cf.tls_client_auth."+name, no))
 	}
 	for _, name := range []string{
 		"cert_issuer_dn", "cert_subject_dn", "cert_issuer_dn_rfc2253", "cert_subject_dn_rfc2253", "cert_issuer_dn_legacy", "cert_subject_dn_legacy",
 		"cert_serial", "cert_issuer_serial", "cert_fingerprint_sha256", "cert_fingerprint_sha1", "cert_not_before", "cert_not_after",
 		"cert_ski", "cert_issuer_ski", "cert_rfc9440", "cert_chain_rfc9440",
 	} {
-		list2 = append(list2, str("cf.tls_client_auth."+name, none))
+		all = append(all, str("cf.tls_client_auth."+name, none))
 	}
-	return list2
+	return all
 }
 
 // header is the first value of a header in canonical form.

@@ -22,7 +22,7 @@ import (
 type Stage struct {
 	// Logger gets a line for each request that a rule logs. Default slog.Default().
 	Logger *slog.Logger
-	// Rules are those that there are now.
+	// Rules are those in force.
 	Rules ruleset.Current[ruleset.Firewall]
 }
 

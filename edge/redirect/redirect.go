@@ -21,7 +21,7 @@ import (
 type Single struct {
 	// Logger default: slog.Default().
 	Logger *slog.Logger
-	// Rules are those that there are now.
+	// Rules are those in force.
 	Rules ruleset.Current[ruleset.Redirect]
 }
 

@@ -16,7 +16,7 @@ import (
 // before it have made. It is safe for concurrent use; the zero Stage has no
 // rules.
 type Stage struct {
-	// Rules are those that there are now.
+	// Rules are those in force.
 	Rules ruleset.Current[ruleset.Rewrite]
 }
 

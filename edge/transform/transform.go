@@ -48,7 +48,7 @@ func apply(l list, c *rules.Context, h http.Header) {
 // missing, or cannot be one, stays as it is. It is safe for concurrent use; the
 // zero Request has no rules.
 type Request struct {
-	// Rules are those that there are now.
+	// Rules are those in force.
 	Rules ruleset.Current[ruleset.Headers]
 }
 
@@ -65,7 +65,7 @@ func (s *Request) ServeHTTP(w http.ResponseWriter, r *http.Request, next edge.Ha
 // Response is the stage that changes headers of responses, also those that the
 // edge makes itself. See Request.
 type Response struct {
-	// Rules are those that there are now.
+	// Rules are those in force.
 	Rules ruleset.Current[ruleset.Headers]
 }
 
