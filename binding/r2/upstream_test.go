@@ -9,7 +9,9 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"path/filepath"
 	"reflect"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -301,4 +303,42 @@ func FuzzUpstreamHeaders(f *testing.F) {
 		h.Set(metaPrefix+carriedName, value)
 		objectOfHeaders("k", 1, minio.ObjectInfo{Headers: h})
 	})
+}
+
+// A content is never held, also one whose size is not known, which goes through a file
+// that is gone afterwards. The client allocates some KiB for each chunk that it signs.
+func TestUpstreamMemoryIsFlat(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodHead {
+			w.WriteHeader(http.StatusNotFound)
+			return
+		}
+		io.Copy(struct{ io.Writer }{io.Discard}, r.Body)
+		w.Header().Set("ETag", `"0123456789abcdef0123456789abcdef"`)
+	}))
+	defer server.Close()
+	f := newFixture(t)
+	b, _ := f.behind(server.URL, time.Minute)
+	takes := func(r io.Reader) int64 {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		if _, err := b.Put(ctx, "k", r, PutOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		runtime.ReadMemStats(&after)
+		return int64(after.TotalAlloc - before.TotalAlloc)
+	}
+	for name, of := range map[string]func(size int64) io.Reader{
+		"known":   func(size int64) io.Reader { return Sized{io.LimitReader(zeros{}, size), size} },
+		"unknown": func(size int64) io.Reader { return io.LimitReader(zeros{}, size) },
+	} {
+		takes(of(1 << 20)) // a connection
+		small := takes(of(1 << 20))
+		if large := takes(of(16 << 20)); large > small+3<<20 {
+			t.Errorf("size %s: 16 MiB allocate %d KiB, 1 MiB %d KiB", name, large>>10, small>>10)
+		}
+	}
+	if left, err := filepath.Glob(filepath.Join(f.dir, "blob/tmp/*")); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
 }
