@@ -32,7 +32,8 @@ func (s *Store) local(name string) (local, error) {
 }
 
 // attach leads a bucket to an upstream, and makes it unless it exists. One that has
-// something on this node is refused.
+// something on this node is refused, and so is one with rules that only this node
+// carries out.
 func (s *Store) attach(c config.Upstream) error {
 	if err := checkBoundName(c.Name); err != nil {
 		return err
@@ -68,6 +69,13 @@ func (s *Store) mark(name string, r bucketRow) error {
 		if has {
 			return fmt.Errorf("this server keeps objects or uploads of it: copy them there and delete them here, or take r2.upstreams.%s out of the settings", name)
 		}
+	}
+	set, err := s.readSettings(r.Number)
+	if err != nil {
+		return err
+	}
+	if len(set.Locks) > 0 || len(set.Notify) > 0 {
+		return errors.New("it has lock rules or event notifications, which an upstream does not carry out: remove them first")
 	}
 	r.Upstream, r.Rules = true, []Rule{}
 	data, err := json.Marshal(r)
