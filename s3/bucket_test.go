@@ -153,6 +153,21 @@ func TestDeleteObjects(t *testing.T) {
 	}
 }
 
+// An object that a lock rule keeps stays, and nothing else does because of it.
+func TestLockedObjects(t *testing.T) {
+	f := newFixture(t, false)
+	b := f.bucket("files")
+	f.put(b, "kept/a", "x")
+	f.put(b, "b", "x")
+	f.ok(f.store.SetLockRules(context.Background(), "files", []r2.LockRule{{ID: "all", Enabled: true, Prefix: "kept/", Condition: r2.LockCondition{Type: "Indefinite"}}}))
+	f.do("PUT", "/files/kept/a", "y").want(t, 403, code("ObjectLockedByBucketPolicy"))
+	f.do("DELETE", "/files/kept/a", "").want(t, 403, code("ObjectLockedByBucketPolicy"))
+	f.do("POST", "/files?delete", "<Delete><Object><Key>kept/a</Key></Object><Object><Key>b</Key></Object></Delete>").want(t, 200,
+		"<Error><Key>kept/a</Key><Code>ObjectLockedByBucketPolicy</Code>", "<Deleted><Key>b</Key></Deleted>")
+	f.do("GET", "/files/kept/a", "").want(t, 200, "x")
+	f.do("GET", "/files/b", "").want(t, 404)
+}
+
 func TestCORSThroughSDK(t *testing.T) {
 	f, ctx := newFixture(t, true), context.Background()
 	f.bucket("files")

@@ -23,7 +23,7 @@ func (c *call) deleteObject() error {
 }
 
 // deleteObjects deletes those of up to 1,000 keys that can be keys, all at one
-// moment, and says of each what became of it.
+// moment unless one is locked, and says of each what became of it.
 func (c *call) deleteObjects() error {
 	root, err := c.read("Delete", maxDocument)
 	if err != nil {
@@ -47,7 +47,18 @@ func (c *call) deleteObjects() error {
 		}
 	}
 	if len(valid) > 0 {
-		if err := b.Delete(c.r.Context(), valid...); err != nil {
+		err := b.Delete(c.r.Context(), valid...)
+		if errors.Is(err, r2.ErrLocked) { // the others go, one by one
+			err = nil
+			for _, key := range valid {
+				if e := b.Delete(c.r.Context(), key); errors.Is(e, r2.ErrLocked) {
+					refused[key] = e
+				} else if e != nil {
+					return e
+				}
+			}
+		}
+		if err != nil {
 			return err
 		}
 	}

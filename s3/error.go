@@ -87,7 +87,7 @@ var codes = map[int]struct {
 	r2.ErrTooManyRequests.Code:    {"TooManyRequests", 0},
 	r2.ErrTooLarge.Code:           {"EntityTooLarge", 0},
 	r2.ErrUnavailable.Code:        {"ServiceUnavailable", 0},
-	10069:                         {"ObjectLockedByBucketPolicy", 0},
+	r2.ErrLocked.Code:             {"ObjectLockedByBucketPolicy", 0},
 	10003:                         {"AccessDenied", 0}, // another SSE-C key
 	10001:                         {"QuotaExceeded", http.StatusInsufficientStorage},
 }
