@@ -159,6 +159,7 @@ func (w *Workflow) due(now int64, limit int) (list []place, next int64, err erro
 // begin begins a run of an instance, or deletes one that has been kept for long
 // enough.
 func (s *scheduler) begin(row place) error {
+	settings := s.w.Info().Settings // its lock comes before the instance's
 	in, err := s.w.hold(row.number)
 	if errors.Is(err, ErrNoInstance) {
 		return s.w.store.db.Delete(key(rowDue, s.w.number, uint64(row.due), row.number))
@@ -173,8 +174,6 @@ func (s *scheduler) begin(row place) error {
 		}
 		return in.remove()
 	}
-	info := s.w.Info()
-	settings := info.Settings
 	r, err := in.begin(s.work, settings.limit(), s.preserve(settings.Script))
 	if err != nil || r == nil {
 		in.let()
