@@ -123,7 +123,7 @@ func New(path, file string, o Options) *History {
 // It looks at the times of files only.
 func (h *History) Changed() bool {
 	seen, err := os.Lstat(h.file)
-	if err != nil {
+	if err != nil || !marked(seen.ModTime()) {
 		return true
 	}
 	for _, path := range []string{h.path, h.path + "-wal"} {
@@ -137,6 +137,13 @@ func (h *History) Changed() bool {
 	}
 	return false
 }
+
+// mark is the time that the file of a history has once a state was captured whose
+// reading began at seen: what is written from there on is not in it. Any other time
+// is that of a write, which a kill or an error may have cut off.
+func mark(seen time.Time) time.Time { return seen.Add(-coarse).Truncate(coarse).Add(1) }
+
+func marked(t time.Time) bool { return t.Sub(t.Truncate(coarse)) == 1 }
 
 // load reads what a capture needs to know of the history.
 func (h *History) load() error {
@@ -260,14 +267,14 @@ func (h *History) capture(ctx context.Context, how How) (uint64, error) {
 			return b, nil
 		}
 		if cut := f.Truncate(h.end); cut != nil || !passing(err) {
-			h.tooLarge(err)
+			h.undo()
 			return 0, errors.Join(err, cut)
 		}
 		if time.Since(began) > patience {
 			if errors.Is(err, io.EOF) {
 				err = ErrBusy
 			}
-			h.tooLarge(err)
+			h.undo()
 			return 0, err
 		}
 		select {
@@ -303,11 +310,11 @@ func (h *History) attempt(ctx context.Context, f *os.File, how How) (uint64, err
 	return h.accept(f, r, hashes, v, seen, how)
 }
 
-// tooLarge gives up a history that has no state yet.
-func (h *History) tooLarge(err error) {
-	if errors.Is(err, ErrTooLarge) || !h.exists {
+// undo removes a history that has no state.
+func (h *History) undo() {
+	if !h.exists {
 		os.Remove(h.file)
-		h.loaded, h.exists = false, false
+		h.loaded = false
 	}
 }
 
@@ -335,8 +342,7 @@ func (h *History) accept(f *os.File, r record, hashes []uint64, v *view, seen ti
 		h.last, h.hashes, h.end, h.exists = r, hashes, r.end(), true
 		h.issued = max(h.issued, r.bookmark)
 	}
-	// What is written from here on is not in it; see Changed.
-	if err := os.Chtimes(h.file, time.Time{}, seen.Add(-coarse)); err != nil {
+	if err := os.Chtimes(h.file, time.Time{}, mark(seen)); err != nil {
 		return 0, err
 	}
 	if how.Sync {

@@ -380,6 +380,19 @@ func TestTooLarge(t *testing.T) {
 		if left, _ := filepath.Glob(filepath.Join(filepath.Dir(b.path), "history", "*")); len(left) > 0 {
 			t.Errorf("%s: left %s", name, left)
 		}
+		b.exec("DELETE FROM kv")
+		b.exec("VACUUM")
+		if err := b.db.Checkpoint(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		small := b.capture()
+		b.exec("INSERT INTO kv VALUES (1, zeroblob(200000))")
+		if _, err := b.history.Capture(t.Context(), capture.How{}); err != nil && !errors.Is(err, capture.ErrTooLarge) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := b.fresh().Has(small); err != nil {
+			t.Errorf("%s: the history of when it was small: %v", name, err)
+		}
 	}
 }
 
@@ -402,5 +415,19 @@ func TestChanged(t *testing.T) {
 	}
 	if !b.fresh().Changed() {
 		t.Error("a change of the file is not seen")
+	}
+	poll.Until(t, "it counts as unchanged", quiet)
+	// A capture that did not come to its end leaves the database to be looked at.
+	file := filepath.Join(filepath.Dir(b.path), "history", "object")
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.Write([]byte("half a record")); err != nil {
+		t.Fatal(err)
+	}
+	if !b.fresh().Changed() {
+		t.Error("a capture was cut off, and the state is taken for captured")
 	}
 }

@@ -57,7 +57,8 @@ func (h *History) trim() error {
 		}
 	}
 	if errors.Is(err, ErrTooLarge) {
-		h.tooLarge(err)
+		h.loaded, h.exists = false, false
+		return errors.Join(err, os.Remove(h.file))
 	}
 	if err != nil {
 		return err
