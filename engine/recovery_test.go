@@ -64,8 +64,6 @@ func (b *bench) get(path string) string {
 	return body
 }
 
-func unquote(s string) string { return s[1 : len(s)-1] }
-
 // bookmark gives the bookmark that a call returns.
 func (b *bench) bookmark(path string) string {
 	b.t.Helper()
