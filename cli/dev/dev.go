@@ -175,7 +175,7 @@ func (s *server) start(ctx context.Context, listener, s3 net.Listener, log *slog
 		}
 		defer stop()
 	}
-	w, err := newWatcher(log)
+	w, err := newWatcher(log, s.options.Data)
 	if err != nil {
 		return err
 	}

@@ -21,17 +21,22 @@ const settle = 15 * time.Millisecond
 type watcher struct {
 	notify *fsnotify.Watcher
 	log    *slog.Logger
+	data   string // the data directory, which is no source wherever it is
 
 	mu   sync.Mutex // guards dirs
 	dirs map[string]bool
 }
 
-func newWatcher(log *slog.Logger) (*watcher, error) {
+func newWatcher(log *slog.Logger, data string) (*watcher, error) {
+	data, err := filepath.Abs(data)
+	if err != nil {
+		return nil, fmt.Errorf("watch files: %w", err)
+	}
 	n, err := fsnotify.NewWatcher()
 	if err != nil {
 		return nil, fmt.Errorf("watch files: %w", err)
 	}
-	return &watcher{notify: n, log: log, dirs: map[string]bool{}}, nil
+	return &watcher{notify: n, log: log, data: data, dirs: map[string]bool{}}, nil
 }
 
 func (w *watcher) close() { w.notify.Close() }
@@ -49,7 +54,7 @@ func (w *watcher) tree(root string) {
 		if err != nil || !d.IsDir() {
 			return nil // what cannot be read cannot be watched
 		}
-		if path != root && ignored(d.Name()) {
+		if path != root && ignored(d.Name()) || path == w.data {
 			return filepath.SkipDir
 		}
 		w.dir(path)
