@@ -117,7 +117,7 @@ func TestDeployedConfiguration(t *testing.T) {
 	check(string(text))
 	var all strings.Builder
 	for line := range strings.Lines(string(text)) {
-		if rest, ok := strings.CutPrefix(line, "# "); ok && (strings.Contains(line, " = ")) && !strings.HasPrefix(line, "# The") {
+		if rest, ok := strings.CutPrefix(line, "# "); ok && (strings.Contains(line, " = ") || strings.HasPrefix(rest, "[")) && !strings.HasPrefix(line, "# The") {
 			line = rest
 		}
 		all.WriteString(line)
