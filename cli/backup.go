@@ -11,6 +11,7 @@ import (
 
 	"github.com/selvage-edge/selvage/platform"
 	"github.com/selvage-edge/selvage/storage/backup"
+	"github.com/selvage-edge/selvage/storage/disk"
 )
 
 type backupCommand struct {
@@ -61,7 +62,7 @@ func (b *backupCommand) Run(ctx context.Context, streams IO) (err error) {
 	if _, err := backup.Verify(f); err != nil {
 		return err
 	}
-	if err := errors.Join(f.Sync(), os.Rename(f.Name(), b.File), syncFolder(filepath.Dir(b.File))); err != nil {
+	if err := errors.Join(f.Sync(), os.Rename(f.Name(), b.File), disk.SyncFolder(filepath.Dir(b.File))); err != nil {
 		return err
 	}
 	fmt.Fprintf(streams.Stdout, "%s: %d bytes\n", b.File, size)
@@ -69,15 +70,6 @@ func (b *backupCommand) Run(ctx context.Context, streams IO) (err error) {
 		fmt.Fprintf(streams.Stderr, "The key of the secrets is not in it: keep a copy of %s elsewhere, or use --with-key.\n", filepath.Join(dir, "secret.key"))
 	}
 	return nil
-}
-
-func syncFolder(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
 }
 
 type restoreCommand struct {

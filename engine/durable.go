@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/selvage-edge/selvage/config"
+	"github.com/selvage-edge/selvage/storage/disk"
 	"github.com/selvage-edge/selvage/storage/sqlite"
 )
 
@@ -99,7 +100,7 @@ func (e *Engine) lockClass(ctx context.Context, worker, key string) (*os.File, e
 			return f, nil
 		}
 		release := e.recovery.hold(key, true)
-		err = moveFolder(at, own)
+		err = disk.Rename(at, own)
 		release()
 		if err != nil {
 			f.Close()
@@ -117,25 +118,6 @@ func sameFolder(f *os.File, path string) bool {
 	}
 	other, err := os.Stat(path)
 	return err == nil && os.SameFile(one, other)
-}
-
-// moveFolder renames a folder for good.
-func moveFolder(from, to string) error {
-	if err := os.Rename(from, to); err != nil {
-		return err
-	}
-	for _, dir := range []string{filepath.Dir(to), filepath.Dir(from)} {
-		f, err := os.Open(dir)
-		if err != nil {
-			return err
-		}
-		err = f.Sync()
-		f.Close()
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // lockFile opens a file or folder and waits until nobody else has it locked.

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"github.com/selvage-edge/selvage/storage/disk"
 )
 
 // note is a restore that is to happen.
@@ -47,16 +49,7 @@ func (r *recovery) write(o objectID, n note) error {
 		return err
 	}
 	text, _ := json.Marshal(n) // of plain fields
-	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(text)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err != nil {
-		return err
-	}
-	return moveFolder(path+".new", path)
+	return disk.WriteFile(path, text)
 }
 
 // forget removes the note of a restore.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/selvage-edge/selvage/binding"
 	"github.com/selvage-edge/selvage/storage/backup"
+	"github.com/selvage-edge/selvage/storage/disk"
 	"github.com/selvage-edge/selvage/storage/sqlite"
 )
 
@@ -217,17 +218,8 @@ func Restore(r io.Reader, dir string) (h backup.Header, err error) {
 			return h, fmt.Errorf("restore: %w", err)
 		}
 	}
-	if err := errors.Join(syncDir(dir), os.Remove(temporary), syncDir(dir)); err != nil {
+	if err := errors.Join(disk.SyncFolder(dir), os.Remove(temporary), disk.SyncFolder(dir)); err != nil {
 		return h, fmt.Errorf("restore: %w", err)
 	}
 	return h, nil
-}
-
-func syncDir(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/selvage-edge/selvage/binding"
+	"github.com/selvage-edge/selvage/storage/disk"
 )
 
 // contentsFile names what the data directory has, one file or folder a line. All
@@ -111,7 +112,7 @@ func (c contents) record(names []string) (last time.Time, err error) {
 		}
 	}
 	if added {
-		if err := writeFile(c.path(), strings.Join(c.names, "\n")+"\n"); err != nil {
+		if err := disk.WriteFile(c.path(), []byte(strings.Join(c.names, "\n")+"\n")); err != nil {
 			return last, err
 		}
 	}
@@ -143,21 +144,4 @@ func (s *Stores) recordContents() error {
 		b.Spare(last.Add(doubtFor), spareYoung)
 	}
 	return nil
-}
-
-// writeFile replaces a small file as a whole, durably.
-func writeFile(path, text string) error {
-	temporary := path + ".new"
-	f, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString(text)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(temporary, path); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(path))
 }

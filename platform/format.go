@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/selvage-edge/selvage/storage/disk"
 )
 
 // dataFormat is the layout of a data directory, in its file "format". What lies
@@ -42,10 +44,10 @@ func checkFormat(dir string) error {
 		if err == nil && info.Size() > 0 || err != nil && hasData(dir) {
 			return fmt.Errorf("%s is missing, but this is no new directory: put it back, or restore a backup into a new directory (selvage restore)", path)
 		}
-		if err := writeFile(contents, ""); err != nil {
+		if err := disk.WriteFile(contents, nil); err != nil {
 			return err
 		}
-		return writeFile(path, strconv.Itoa(dataFormat)+"\n")
+		return disk.WriteFile(path, []byte(strconv.Itoa(dataFormat)+"\n"))
 	}
 	if err != nil {
 		return err

@@ -24,6 +24,8 @@ import (
 	"time"
 
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/selvage-edge/selvage/storage/disk"
 )
 
 // Format is the version of the format that Writer writes. Readers refuse a
@@ -138,7 +140,7 @@ func Extract(r io.Reader, dir string) (Header, error) {
 		return h, err
 	}
 	for folder := range folders {
-		if err := syncFolder(folder); err != nil {
+		if err := disk.SyncFolder(folder); err != nil {
 			return h, err
 		}
 	}
@@ -243,12 +245,3 @@ func (s *source) Read(p []byte) (int, error) {
 }
 
 func damaged(err error) error { return fmt.Errorf("%w: %w", ErrDamaged, err) }
-
-func syncFolder(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return f.Sync()
-}

@@ -33,6 +33,8 @@ import (
 	"runtime"
 	"sync"
 	"time"
+
+	"github.com/selvage-edge/selvage/storage/disk"
 )
 
 // Digest is the SHA-256 of a blob's content.
@@ -85,7 +87,7 @@ func Open(dir string) (*Store, error) {
 	if err := os.MkdirAll(temp, 0o700); err != nil {
 		return nil, fmt.Errorf("open blob store: %w", err)
 	}
-	if err := syncFolder(filepath.Dir(dir)); err != nil {
+	if err := disk.SyncFolder(filepath.Dir(dir)); err != nil {
 		return nil, fmt.Errorf("open blob store: %w", err)
 	}
 	return &Store{dir: dir, now: time.Now, pins: map[Digest]int{}, proofs: map[Digest]proof{}, folder: map[string]bool{}}, nil
@@ -170,7 +172,7 @@ func (s *Store) publish(f *os.File, d Digest) error {
 		if err := os.MkdirAll(folder, 0o700); err != nil {
 			return err
 		}
-		if err := syncFolder(s.dir); err != nil {
+		if err := disk.SyncFolder(s.dir); err != nil {
 			return err
 		}
 		s.mu.Lock()
@@ -183,20 +185,7 @@ func (s *Store) publish(f *os.File, d Digest) error {
 	if err := os.Rename(f.Name(), path); err != nil {
 		return err
 	}
-	return syncFolder(folder)
-}
-
-// syncFolder makes the names in a folder durable.
-func syncFolder(path string) error {
-	if runtime.GOOS == "windows" {
-		return nil // folders cannot be synced there; NTFS journals names itself
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return f.Sync()
+	return disk.SyncFolder(folder)
 }
 
 func (s *Store) path(d Digest) string {

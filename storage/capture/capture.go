@@ -36,6 +36,8 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"github.com/selvage-edge/selvage/storage/disk"
 )
 
 // Options configure a History.
@@ -349,18 +351,9 @@ func (h *History) accept(f *os.File, r record, hashes []uint64, v *view, seen ti
 		if err := f.Sync(); err != nil {
 			return 0, err
 		}
-		if err := syncDir(filepath.Dir(h.file)); err != nil {
+		if err := disk.SyncFolder(filepath.Dir(h.file)); err != nil {
 			return 0, err
 		}
 	}
 	return h.last.bookmark, nil
-}
-
-func syncDir(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
 }

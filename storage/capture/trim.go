@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/selvage-edge/selvage/storage/disk"
 )
 
 // slack is how much longer than it has to be a state may be kept, so that the
@@ -71,7 +73,7 @@ func (h *History) trim() error {
 		err = os.Rename(temporary, h.file)
 	}
 	if err == nil {
-		err = syncDir(filepath.Dir(h.file))
+		err = disk.SyncFolder(filepath.Dir(h.file))
 	}
 	h.loaded = false
 	return err

@@ -6,6 +6,8 @@ import (
 	"os"
 	"slices"
 	"time"
+
+	"github.com/selvage-edge/selvage/storage/disk"
 )
 
 // Folding makes old segments smaller: of the states within one minute only the
@@ -227,7 +229,7 @@ func (h *History) replace(old []stored, path string) error {
 	if err := os.Rename(path, h.storedPath(x)); err != nil {
 		return err
 	}
-	if err := syncDir(h.dir); err != nil {
+	if err := disk.SyncFolder(h.dir); err != nil {
 		return err
 	}
 	h.total += x.size

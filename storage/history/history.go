@@ -40,6 +40,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/selvage-edge/selvage/storage/disk"
 	"github.com/selvage-edge/selvage/storage/sqlite"
 )
 
@@ -317,7 +318,7 @@ func (h *History) rewriteMarks() error {
 	}
 	h.marks.Close()
 	h.marks, h.size, h.stale = f, int64(len(list)*recordLen), false
-	return syncDir(h.dir)
+	return disk.SyncFolder(h.dir)
 }
 
 func (h *History) readSalt() (uint64, error) {
@@ -348,13 +349,4 @@ func (h *History) storedPath(x stored) string {
 		return filepath.Join(h.dir, fmt.Sprintf("%08x-%08x", x.first, x.seq)+segmentSuffix)
 	}
 	return h.segmentPath(x.seq)
-}
-
-func syncDir(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
 }

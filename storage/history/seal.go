@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+
+	"github.com/selvage-edge/selvage/storage/disk"
 )
 
 // ahead is how many frames are worth to be put into the next segment before it
@@ -95,7 +97,7 @@ func (h *History) write(to uint32) (size int64, err error) {
 	}
 	h.work = nil
 	w.close()
-	return size, syncDir(h.dir)
+	return size, disk.SyncFolder(h.dir)
 }
 
 // begun opens what the next segment is made from and of.
