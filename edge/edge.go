@@ -65,10 +65,11 @@ type Options struct {
 	// Hosts are the "host:port" at which clients reach this edge itself. A
 	// Worker's fetch() of one of them stays inside, whatever Worker answers there.
 	Hosts []string
-	// Hosted reports whether a stage answers for a host (in lower case, without
-	// port), and whether it takes the URL as the client sent it. It is asked for
-	// every request. Nil: there are no such hosts.
-	Hosted func(host string) (hosted, raw bool)
+	// Hosted returns who answers for a host (in lower case, without port) in the
+	// place of a Worker, or nil. raw: requests and responses are left as they are,
+	// and no stage sees them. It is asked for every request. Nil: there are no such
+	// hosts.
+	Hosted func(host string) (owner Handler, raw bool)
 	// Trusted are the proxies whose X-Forwarded-For, X-Forwarded-Proto and
 	// CF-Connecting-IP are believed. Default: none.
 	Trusted []netip.Prefix
@@ -198,15 +199,25 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// After this request http1 has looked away from the bytes; see there.
 	x.closes = r.ProtoMajor == 1 && http1.IsWebSocket(r.Header["Upgrade"])
 	r.URL.Scheme = "" // of a target in absolute form; nobody has checked it
-	e.normalize(r)
+	h := e.begin(r)
 	e.accept(r, &x.record)
 	e.open.add(&x.record)
 	defer e.open.remove(x.record.Ray)
-	h := e.pipeline
 	if x.record.Loops > maxDepth {
 		h = loop
 	}
 	e.serve(x, r, h)
+}
+
+// begin returns what answers r: the pipeline, for which the URL is normalized, or
+// who takes requests to the host as they are.
+func (e *Edge) begin(r *http.Request) Handler {
+	host := canonical(r.Host)
+	if owner, raw := e.hosted(host); raw {
+		return owner
+	}
+	e.normalize(r, host)
+	return e.pipeline
 }
 
 // serve runs h and sees to errors, panics and the access record.
@@ -249,6 +260,9 @@ func protect(h Handler, w http.ResponseWriter, r *http.Request) (err error) {
 func (e *Edge) route(w http.ResponseWriter, r *http.Request) error {
 	x, ok := r.Context().Value(exchangeKey{}).(*exchange)
 	host := HostOf(r)
+	if owner, raw := e.hosted(host); owner != nil && !raw {
+		return owner.ServeHTTP(w, r)
+	}
 	to, found := e.table.Load().find(telemetry.RequestFrom(r.Context()).Scheme, host, target.URI(r.URL))
 	if !found {
 		f := fault.NotConfigured.With(fmt.Sprintf("No Worker answers for the host %q.", host), nil)
@@ -282,20 +296,20 @@ func (e *Edge) Local(host string) http.Handler {
 }
 
 // Serves reports whether a route, a custom domain or the workers domain gives
-// any path of host to a Worker, or a stage answers for it. The default Worker
-// does not count.
+// any path of host to a Worker, or somebody answers for it in the place of one. The
+// default Worker does not count.
 func (e *Edge) Serves(host string) bool {
 	host = canonical(host)
 	if e.table.Load().serves(host) {
 		return true
 	}
-	hosted, _ := e.hosted(host)
-	return hosted
+	owner, _ := e.hosted(host)
+	return owner != nil
 }
 
-func (e *Edge) hosted(host string) (hosted, raw bool) {
+func (e *Edge) hosted(host string) (owner Handler, raw bool) {
 	if e.options.Hosted == nil {
-		return false, false
+		return nil, false
 	}
 	return e.options.Hosted(host)
 }
@@ -321,7 +335,7 @@ func (e *Edge) serveInternal(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Scheme == "https" {
 		x.record.Scheme = "https"
 	}
-	h := e.pipeline
+	h := e.begin(r)
 	worker, sender := r.Header["Cf-Worker"], r.Header.Get("Cf-Worker")
 	if max(x.record.Depth, x.record.Loops) > maxDepth {
 		h = loop
@@ -337,7 +351,6 @@ func (e *Edge) serveInternal(w http.ResponseWriter, r *http.Request) {
 	r.Header["Cf-Ew-Via"] = []string{fmt.Sprint(x.record.Depth)}
 	setIdentity(r.Header, &x.record, workerIP.String())
 	r.Header["X-Forwarded-For"] = []string{workerIP.String()} // the Worker's own would be believed
-	e.normalize(r)
 	e.open.add(&x.record)
 	defer e.open.remove(x.record.Ray)
 	e.serve(x, r, h)

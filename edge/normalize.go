@@ -14,16 +14,11 @@ import (
 //
 // A fragment, which no client ought to send, is dropped, and the query is
 // encoded as the URL standard has it; both are what wrangler dev does.
-// Options.Hosted may exempt a host.
 //
 // Source: https://developers.cloudflare.com/rules/normalization/how-it-works/
-func (e *Edge) normalize(r *http.Request) {
+func (e *Edge) normalize(r *http.Request, host string) {
 	u := r.URL
 	if u.Path == "*" {
-		return
-	}
-	host := canonical(r.Host)
-	if _, raw := e.hosted(host); raw {
 		return
 	}
 	was, query := target.Path(u), u.RawQuery

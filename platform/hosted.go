@@ -1,8 +1,6 @@
 package platform
 
 import (
-	"net/http"
-
 	"github.com/selvage-edge/selvage/binding"
 	"github.com/selvage-edge/selvage/edge"
 )
@@ -37,24 +35,11 @@ func (list hosts) name(host string) string {
 	return ""
 }
 
-// served is edge.Options.Hosted.
-func (list hosts) served(host string) (hosted, raw bool) {
+// handler is edge.Options.Hosted.
+func (list hosts) handler(host string) (h edge.Handler, raw bool) {
 	owner := list.owner(host)
-	return owner != nil, owner != nil && owner.Raw
-}
-
-// hosted is the stage in which they answer.
-type hosted struct {
-	hosts
-	// raw: it answers for those who take requests as they are, and leaves the
-	// others to the stage further on.
-	raw bool
-}
-
-// ServeHTTP implements edge.Stage.
-func (s hosted) ServeHTTP(w http.ResponseWriter, r *http.Request, next edge.Handler) error {
-	if owner := s.owner(edge.HostOf(r)); owner != nil && owner.Raw == s.raw {
-		return owner.Serve(w, r)
+	if owner == nil {
+		return nil, false
 	}
-	return next.ServeHTTP(w, r)
+	return edge.HandlerFunc(owner.Serve), owner.Raw
 }

@@ -34,7 +34,7 @@ func TestHosted(t *testing.T) {
 	}
 	v := new(config.Value)
 	v.Set(&config.Snapshot{Default: "default", Workers: map[string]*config.Worker{"default": {Name: "default"}}})
-	e := edge.New(edge.Options{Source: v, Stages: pipeline(Options{}, list, newPhases(nil, nil)), Hosted: list.served, Logger: slog.New(slog.DiscardHandler),
+	e := edge.New(edge.Options{Source: v, Stages: pipeline(Options{}, newPhases(nil, nil)), Hosted: list.handler, Logger: slog.New(slog.DiscardHandler),
 		Target: func(w http.ResponseWriter, r *http.Request, worker, _ string) error {
 			_, err := fmt.Fprint(w, "Worker ", worker)
 			return err

@@ -8,10 +8,9 @@ import (
 // pipeline lists the stages that a request goes through before its Worker, in
 // order. The order is Cloudflare's: redirects, rewrites, firewall, rate limits,
 // access, bulk redirects, headers, cache. o.Stages are the stages of whoever embeds the
-// platform. Who has hosts of its own answers in the place of the Workers, behind
-// everything else; who takes requests as they are comes first.
-func pipeline(o Options, list hosts, rules *phases) []edge.Stage {
-	stages := []edge.Stage{hosted{list, true}}
+// platform.
+func pipeline(o Options, rules *phases) []edge.Stage {
+	var stages []edge.Stage
 	if !o.NoCompression {
 		// A response passes the stages upwards, and whoever looks into its body or
 		// keeps it wants the original: compression comes last, so it is first here.
@@ -26,6 +25,5 @@ func pipeline(o Options, list hosts, rules *phases) []edge.Stage {
 		&rules.firewall,
 		&rules.bulk,           // not for who is blocked
 		&rules.requestHeaders, // last: what only the Worker shall see
-		hosted{list, false},
 	)
 }

@@ -247,9 +247,9 @@ func (p *Platform) open(ctx context.Context, o Options) (err error) {
 	p.Edge = edge.New(edge.Options{
 		Source:        o.Source,
 		Target:        p.Engine.Dispatch,
-		Stages:        pipeline(o, p.Stores.hosts, p.phases),
+		Stages:        pipeline(o, p.phases),
 		Hosts:         o.Hosts,
-		Hosted:        p.Stores.hosts.served,
+		Hosted:        p.Stores.hosts.handler,
 		Trusted:       o.Trusted,
 		Normalization: o.Normalization,
 		MaxConns:      o.MaxConns, MaxConnsPerClient: o.MaxConnsPerClient, BodyTimeout: o.BodyTimeout,

@@ -28,7 +28,7 @@ func BenchmarkRules(b *testing.B) {
 	for _, c := range []struct {
 		name   string
 		stages []edge.Stage
-	}{{"absent", nil}, {"none", pipeline(o, nil, newPhases(nil, nil))}, {"hundred", pipeline(o, nil, newPhases(set, nil))}} {
+	}{{"absent", nil}, {"none", pipeline(o, newPhases(nil, nil))}, {"hundred", pipeline(o, newPhases(set, nil))}} {
 		b.Run(c.name, func(b *testing.B) {
 			v := new(config.Value)
 			v.Set(&config.Snapshot{Default: "web", Workers: map[string]*config.Worker{"web": {Name: "web"}}})
