@@ -136,23 +136,8 @@ func New(o Options) *Edge {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	if o.MaxConns == 0 {
-		o.MaxConns = 16384
-	}
-	if o.MaxConnsPerClient == 0 {
-		o.MaxConnsPerClient = 1024
-	}
-	if o.BodyTimeout == 0 {
-		o.BodyTimeout = time.Minute
-	}
 	if o.MaxInternal == 0 {
 		o.MaxInternal = 1024
-	}
-	if o.HeaderTimeout == 0 {
-		o.HeaderTimeout = 15 * time.Second
-	}
-	if o.IdleTimeout == 0 {
-		o.IdleTimeout = 400 * time.Second
 	}
 	e := &Edge{options: o, internal: newPlaces(o.MaxInternal)}
 	e.pipeline = HandlerFunc(e.route)
@@ -166,7 +151,7 @@ func New(o Options) *Edge {
 	e.server = http1.New(http1.Options{
 		Handler: e, ConnContext: withConnection, Logger: o.Logger,
 		MaxConns: o.MaxConns, MaxConnsPerClient: o.MaxConnsPerClient, Exempt: e.trusts, BodyTimeout: o.BodyTimeout, HeaderTimeout: o.HeaderTimeout, IdleTimeout: o.IdleTimeout,
-	})
+	}.Bounded())
 	return e
 }
 

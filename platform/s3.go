@@ -4,12 +4,10 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"log/slog"
 	"net"
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/selvage-edge/selvage/binding"
 	"github.com/selvage-edge/selvage/binding/r2"
@@ -57,31 +55,15 @@ func (p *Platform) openS3(o Options) {
 			}
 		},
 	})
-	p.s3 = newS3Server(h, o, p.log)
+	p.s3 = http1.New(http1.Options{
+		Handler: h, Logger: p.log, MaxConns: o.MaxConns, MaxConnsPerClient: o.MaxConnsPerClient, BodyTimeout: o.BodyTimeout,
+	}.Bounded())
 	if len(hosts) > 0 {
 		p.Stores.hosts = append(p.Stores.hosts, s3Hosts{hosts, &binding.HostOwner{Name: "the S3 API of R2", Raw: true, Serve: func(w http.ResponseWriter, r *http.Request) error {
 			h.ServeHTTP(w, r)
 			return nil
 		}}})
 	}
-}
-
-func newS3Server(h http.Handler, o Options, log *slog.Logger) *http1.Server {
-	options := http1.Options{
-		Handler: h, Logger: log, MaxConns: o.MaxConns, MaxConnsPerClient: o.MaxConnsPerClient, BodyTimeout: o.BodyTimeout,
-		HeaderTimeout: 15 * time.Second, IdleTimeout: 400 * time.Second,
-	}
-	// As package edge has it for its own.
-	if options.MaxConns == 0 {
-		options.MaxConns = 16384
-	}
-	if options.MaxConnsPerClient == 0 {
-		options.MaxConnsPerClient = 1024
-	}
-	if options.BodyTimeout == 0 {
-		options.BodyTimeout = time.Minute
-	}
-	return http1.New(options)
 }
 
 // ServeS3 answers requests of S3 clients on l until ctx ends. config is for TLS;

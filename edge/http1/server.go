@@ -9,6 +9,7 @@
 package http1
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -53,6 +54,18 @@ type Options struct {
 	// MaxHeaderBytes bounds the header of a request; more is answered with 431.
 	// Default: the constant of that name.
 	MaxHeaderBytes int
+}
+
+// Bounded returns o with the bounds that a listener for clients needs, where o has
+// none: 16,384 connections, 1,024 of one client, a minute for more of a body, 15 s
+// for a header, and 400 s without a request, which is Cloudflare's.
+func (o Options) Bounded() Options {
+	o.MaxConns = cmp.Or(o.MaxConns, 16384)
+	o.MaxConnsPerClient = cmp.Or(o.MaxConnsPerClient, 1024)
+	o.BodyTimeout = cmp.Or(o.BodyTimeout, time.Minute)
+	o.HeaderTimeout = cmp.Or(o.HeaderTimeout, 15*time.Second)
+	o.IdleTimeout = cmp.Or(o.IdleTimeout, 400*time.Second)
+	return o
 }
 
 // Server serves connections. It is safe for concurrent use.
