@@ -142,10 +142,7 @@ func (s *Store) keepStream(ctx context.Context, token string, place uint32, body
 	s.count(-total)
 	var full *Error
 	if errors.As(err, &full) {
-		return stored{Full: err.Error()}, cleared
-	}
-	if err == errFull {
-		return stored{Full: fullText}, cleared
+		return stored{Full: full.Text}, cleared
 	}
 	if errors.Is(err, errShort) {
 		return stored{Short: true}, cleared
@@ -153,11 +150,8 @@ func (s *Store) keepStream(ctx context.Context, token string, place uint32, body
 	return stored{}, errors.Join(fmt.Errorf("keep the stream: %w", err), cleared)
 }
 
-// errFull is the failure of an instance whose stream is too large; fullText is
-// how the Worker is told.
-var errFull = errors.New("the streams of an instance take more than 1 GiB")
-
-const fullText = "The instance has exceeded the 1GiB storage limit"
+// errFull is the refusal of a stream that is too large for its instance.
+var errFull = &Error{Status: http.StatusInsufficientStorage, Code: codeBody, Text: "The instance has exceeded the 1GiB storage limit"}
 
 // keptStream stores that a step is done that has returned a stream.
 func (s *Store) keptStream(ctx context.Context, token string, place uint32, attempt int, total int64) (stored, error) {

@@ -90,7 +90,7 @@ func TestStreamIsTooLarge(t *testing.T) {
 			return nil, err
 		}
 		got, err := s.store.keepStream(ctx, s.token, a.Attempt.Place, bytes.NewReader(framed(strings.Repeat("x", 3*chunkBytes), 1000)))
-		if err == nil && got.Full != fullText {
+		if err == nil && got.Full != errFull.Text {
 			b.Errorf("%+v", got)
 		}
 		return nil, err
