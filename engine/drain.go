@@ -2,8 +2,6 @@ package engine
 
 import (
 	"context"
-	"maps"
-	"slices"
 	"time"
 )
 
@@ -155,12 +153,13 @@ func (e *Engine) excuseCallers(worker string) (over func()) {
 	defer e.mu.Unlock()
 	var overs []func()
 	reaches := map[string]bool{worker: true}
-	for again := true; again; {
-		again = false
+	for known := 0; known < len(reaches); {
+		known = len(reaches)
 		for c := range e.cells {
-			calls := func(callee string) bool { return c.plan.callees[callee] }
-			if caller := c.version.Worker; !reaches[caller] && slices.ContainsFunc(slices.Collect(maps.Keys(reaches)), calls) {
-				reaches[caller], again = true, true
+			for callee := range c.plan.callees {
+				if reaches[callee] {
+					reaches[c.version.Worker] = true
+				}
 			}
 		}
 	}
