@@ -11,6 +11,8 @@ import (
 
 	"github.com/pelletier/go-toml/v2"
 	"github.com/pelletier/go-toml/v2/unstable"
+
+	"github.com/selvage-edge/selvage/spelling"
 )
 
 // Problem is one thing that is wrong with a file, or with what overrides it.
@@ -233,12 +235,7 @@ func unknown(key []string) string {
 	if len(key) > 2 && candidates == nil { // a table of any name
 		candidates = known[strings.Join(key[:len(key)-2], ".")+".*"]
 	}
-	best, distance := "", len(name)/2+1
-	for _, c := range candidates {
-		if d := edits(name, c); d < distance {
-			best, distance = c, d
-		}
-	}
+	best := spelling.Nearest(name, len(name)/2, candidates)
 	switch {
 	case best != "":
 		return fmt.Sprintf("there is no such key; did you mean %q?", best)
@@ -246,25 +243,4 @@ func unknown(key []string) string {
 		return "there is no such key; there are " + strings.Join(candidates, ", ")
 	}
 	return "there is no such key"
-}
-
-// edits is the number of characters to insert, delete or replace to make b of a.
-func edits(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		diagonal := row[0]
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			cost := diagonal
-			if a[i-1] != b[j-1] {
-				cost++
-			}
-			diagonal = row[j]
-			row[j] = min(cost, row[j]+1, row[j-1]+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -17,7 +17,8 @@ const products = "binding/*"
 // floors lists the packages from the ground up. A package may import packages
 // of lower floors, and of its own floor only where allowed says so.
 var floors = [][]string{
-	{"config", "fault", "telemetry", "api", "npm", "rules", "hop/target", "hop/await", "storage/disk"}, // words and tools
+	{"config", "fault", "telemetry", "api", "npm", "hop/target", "hop/await", "storage/disk", "spelling"}, // words and tools
+	{"rules"}, // the Rules language
 	{"storage/sqlite", "storage/blob", "storage/keyed", "storage/backup", "storage/budget", "storage/capture", "hop", "edge/http1",
 		"engine/workerd", "engine/sandbox", "engine/cgroup", "project/nodecompat", "mail", "ruleset", "s3/sigv4"}, // bytes, processes, hops
 	{"storage/history", "project/bundle", "hop/ask"}, // storage on storage, bundles with what fills in Node.js, calls from a cell
