@@ -22,8 +22,9 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
+
+	"github.com/selvage-edge/selvage/conformance/verdict"
 )
 
 //go:embed expected.txt
@@ -76,65 +77,18 @@ func runTests(ctx context.Context, tests, only string, verbose bool, out io.Writ
 		if err != nil {
 			return err
 		}
-		return compare(results, parseExpected(expected), only == "", verbose, out)
+		return compare(results, verdict.Parse(expected), only == "", verbose, out)
 	})
-}
-
-// outcome is what became of a test: empty if it passed, otherwise why not.
-type outcome = string
-
-// parseExpected reads lines of "test: reason"; without a reason the test passes.
-func parseExpected(text string) map[string]outcome {
-	list := map[string]outcome{}
-	for line := range strings.Lines(text) {
-		line = strings.TrimSpace(line)
-		if line == "" || line[0] == '#' {
-			continue
-		}
-		name, reason, _ := strings.Cut(line, ": ")
-		list[name] = reason
-	}
-	return list
 }
 
 // compare prints the outcomes and says which were not expected. all says that every
 // test has run.
-func compare(results, expected map[string]outcome, all, verbose bool, out io.Writer) error {
-	passed := 0
-	var wrong []error
+func compare(results, expected map[string]verdict.Outcome, all, verbose bool, out io.Writer) error {
+	table := verdict.New(expected, verbose, out)
 	for _, name := range slices.Sorted(maps.Keys(results)) {
-		got := results[name]
-		reason, known := expected[name]
-		switch {
-		case !known:
-			wrong = append(wrong, fmt.Errorf("%s: %s; its outcome is not expected", name, orPassed(got)))
-		case (got == "") != (reason == ""):
-			wrong = append(wrong, fmt.Errorf("%s: %s; expected: %s", name, orPassed(got), orPassed(reason)))
-		}
-		if got == "" {
-			passed++
-			fmt.Fprintf(out, "%s: passed\n", name)
-			continue
-		}
-		fmt.Fprintf(out, "%s: does not pass: %s\n", name, reason)
-		if verbose {
-			fmt.Fprintf(out, "\t%s\n", strings.ReplaceAll(got, "\n", "\n\t"))
-		}
+		table.Add(name, results[name])
 	}
-	for _, name := range slices.Sorted(maps.Keys(expected)) {
-		if _, seen := results[name]; all && !seen {
-			wrong = append(wrong, fmt.Errorf("%s: there is no such test", name))
-		}
-	}
-	fmt.Fprintf(out, "%d of %d tests passed\n", passed, len(results))
-	return errors.Join(wrong...)
-}
-
-func orPassed(o outcome) string {
-	if o == "" {
-		return "passed"
-	}
-	return o
+	return table.End(all)
 }
 
 // runLarge lets clients bring a sparse file of 5 GiB and back. restic is not among

@@ -3,6 +3,8 @@ package main
 import (
 	"strings"
 	"testing"
+
+	"github.com/selvage-edge/selvage/conformance/verdict"
 )
 
 func TestParseReport(t *testing.T) {
@@ -15,7 +17,7 @@ func TestParseReport(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, want := range map[string]outcome{"test_s3 test_a": "", "test_s3 test_b[x]": "assert 1 == 2\nwhere", "test_headers test_c": "setup", "test_headers test_d": "not configured"} {
+	for name, want := range map[string]verdict.Outcome{"test_s3 test_a": "", "test_s3 test_b[x]": "assert 1 == 2\nwhere", "test_headers test_c": "setup", "test_headers test_d": "not configured"} {
 		if o, ok := got[name]; !ok || o != want {
 			t.Errorf("%s: %q, want %q", name, o, want)
 		}
@@ -31,19 +33,19 @@ func TestParseReport(t *testing.T) {
 }
 
 func TestCompare(t *testing.T) {
-	known := parseExpected("# comment\n\ntest_s3 a\ntest_s3 b: R2 has no b\n")
+	known := verdict.Parse("# comment\n\ntest_s3 a\ntest_s3 b: R2 has no b\n")
 	for _, c := range []struct {
 		name    string
-		results map[string]outcome
+		results map[string]verdict.Outcome
 		all     bool
 		want    string // of the error; empty: as expected
 	}{
-		{"as expected", map[string]outcome{"test_s3 a": "", "test_s3 b": "no"}, true, ""},
-		{"a fails", map[string]outcome{"test_s3 a": "no", "test_s3 b": "no"}, true, "test_s3 a: no; expected: passed"},
-		{"b passes", map[string]outcome{"test_s3 a": "", "test_s3 b": ""}, true, "test_s3 b: passed; expected: R2 has no b"},
-		{"a new one", map[string]outcome{"test_s3 a": "", "test_s3 b": "no", "test_s3 c": ""}, true, "test_s3 c: passed; its outcome is not expected"},
-		{"one is gone", map[string]outcome{"test_s3 a": ""}, true, "test_s3 b: there is no such test"},
-		{"only one was asked for", map[string]outcome{"test_s3 a": ""}, false, ""},
+		{"as expected", map[string]verdict.Outcome{"test_s3 a": "", "test_s3 b": "no"}, true, ""},
+		{"a fails", map[string]verdict.Outcome{"test_s3 a": "no", "test_s3 b": "no"}, true, "test_s3 a: no; expected: passed"},
+		{"b passes", map[string]verdict.Outcome{"test_s3 a": "", "test_s3 b": ""}, true, "test_s3 b: passed; expected: R2 has no b"},
+		{"a new one", map[string]verdict.Outcome{"test_s3 a": "", "test_s3 b": "no", "test_s3 c": ""}, true, "test_s3 c: passed; its outcome is not expected"},
+		{"one is gone", map[string]verdict.Outcome{"test_s3 a": ""}, true, "test_s3 b: there is no such test"},
+		{"only one was asked for", map[string]verdict.Outcome{"test_s3 a": ""}, false, ""},
 	} {
 		var out strings.Builder
 		err := compare(c.results, known, c.all, false, &out)
@@ -61,7 +63,7 @@ func TestCompare(t *testing.T) {
 // The list has a reason for each test that does not pass, in whole words.
 func TestExpectedList(t *testing.T) {
 	passing := 0
-	for name, reason := range parseExpected(expected) {
+	for name, reason := range verdict.Parse(expected) {
 		if reason == "" {
 			passing++
 		} else if len(strings.Fields(reason)) < 3 {

@@ -10,6 +10,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"github.com/selvage-edge/selvage/conformance/verdict"
 )
 
 // plugin teaches s3-tests to empty a bucket that has no versions, and ends tests
@@ -23,7 +25,7 @@ var plugin string
 var files = []string{"s3tests/functional/test_s3.py", "s3tests/functional/test_headers.py"}
 
 // pytest runs s3-tests against the server.
-func pytest(ctx context.Context, dir, tests, only string, s *server) (map[string]outcome, error) {
+func pytest(ctx context.Context, dir, tests, only string, s *server) (map[string]verdict.Outcome, error) {
 	config, report := filepath.Join(dir, "s3tests.conf"), filepath.Join(dir, "report.xml")
 	if err := os.WriteFile(config, []byte(configuration(s)), 0o600); err != nil {
 		return nil, err
@@ -50,7 +52,7 @@ func pytest(ctx context.Context, dir, tests, only string, s *server) (map[string
 }
 
 // parseReport reads pytest's report in JUnit's format.
-func parseReport(data []byte) (map[string]outcome, error) {
+func parseReport(data []byte) (map[string]verdict.Outcome, error) {
 	type problem struct {
 		Message string `xml:"message,attr"`
 	}
@@ -66,7 +68,7 @@ func parseReport(data []byte) (map[string]outcome, error) {
 	if err := xml.Unmarshal(data, &report); err != nil {
 		return nil, fmt.Errorf("read pytest's report: %w", err)
 	}
-	results := map[string]outcome{}
+	results := map[string]verdict.Outcome{}
 	for _, c := range report.Cases {
 		name := c.Class[strings.LastIndexByte(c.Class, '.')+1:] + " " + c.Name
 		results[name] = ""

@@ -11,6 +11,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"github.com/selvage-edge/selvage/conformance/verdict"
 )
 
 // fixtures are the projects of workers-sdk with tests for workflows.
@@ -31,7 +33,7 @@ const vitestConfig = "export default { test: { testTimeout: 30000, hookTimeout: 
 
 // run copies the project, without the TypeScript settings that lead out of it,
 // beside our helper, and runs vitest.
-func (f fixture) run(ctx context.Context, dir string, log *slog.Logger) (map[string]outcome, error) {
+func (f fixture) run(ctx context.Context, dir string, log *slog.Logger) (map[string]verdict.Outcome, error) {
 	modules, err := filepath.Abs(filepath.Join(dir, "node_modules"))
 	if err != nil {
 		return nil, err
@@ -79,7 +81,7 @@ func (f fixture) run(ctx context.Context, dir string, log *slog.Logger) (map[str
 }
 
 // readReport reads what vitest's reporter "json" writes.
-func readReport(data []byte) (map[string]outcome, error) {
+func readReport(data []byte) (map[string]verdict.Outcome, error) {
 	var report struct {
 		Files []struct {
 			Message string `json:"message"`
@@ -93,7 +95,7 @@ func readReport(data []byte) (map[string]outcome, error) {
 	if err := json.NewDecoder(bytes.NewReader(data)).Decode(&report); err != nil {
 		return nil, fmt.Errorf("read vitest's report: %w", err)
 	}
-	results := map[string]outcome{}
+	results := map[string]verdict.Outcome{}
 	for _, file := range report.Files {
 		if len(file.Tests) == 0 {
 			return nil, fmt.Errorf("the tests do not load: %s", file.Message)

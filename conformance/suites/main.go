@@ -20,7 +20,8 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"strings"
+
+	"github.com/selvage-edge/selvage/conformance/verdict"
 )
 
 // The expected outcomes.
@@ -35,7 +36,7 @@ var (
 type suite interface {
 	name() string
 	// run runs each test, by its name. An error is one of all of them.
-	run(ctx context.Context, dir string, log *slog.Logger) (map[string]outcome, error)
+	run(ctx context.Context, dir string, log *slog.Logger) (map[string]verdict.Outcome, error)
 }
 
 func main() {
@@ -54,10 +55,10 @@ func main() {
 	}
 	var err error
 	if flag.NArg() == 1 {
-		err = run(ctx, flag.Arg(0), workerd, parseExpected(expected), *verbose, log, os.Stdout)
+		err = run(ctx, flag.Arg(0), workerd, verdict.Parse(expected), *verbose, log, os.Stdout)
 	}
 	if *sdk != "" {
-		err = errors.Join(err, run(ctx, *sdk, fixtures, parseExpected(expectedSDK), *verbose, log, os.Stdout))
+		err = errors.Join(err, run(ctx, *sdk, fixtures, verdict.Parse(expectedSDK), *verbose, log, os.Stdout))
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "suites:", err)
@@ -65,80 +66,20 @@ func main() {
 	}
 }
 
-// outcome is what became of a test: empty if it passed, otherwise why not.
-type outcome = string
-
-// parseExpected reads lines of "script test: reason"; without a reason the test
-// passes.
-func parseExpected(text string) map[string]outcome {
-	list := map[string]outcome{}
-	for line := range strings.Lines(text) {
-		line = strings.TrimSpace(line)
-		if line == "" || line[0] == '#' {
-			continue
-		}
-		name, reason, _ := strings.Cut(line, ": ")
-		list[name] = reason
-	}
-	return list
-}
-
 // run runs all suites and compares their outcomes with the expected ones.
-func run(ctx context.Context, dir string, suites []suite, expected map[string]outcome, verbose bool, log *slog.Logger, out io.Writer) error {
-	passed, failed := 0, 0
-	var wrong []error
-	seen := map[string]bool{}
+func run(ctx context.Context, dir string, suites []suite, expected map[string]verdict.Outcome, verbose bool, log *slog.Logger, out io.Writer) error {
+	table := verdict.New(expected, verbose, out)
 	for _, s := range suites {
 		results, err := s.run(ctx, dir, log)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		if err != nil {
-			results = map[string]outcome{"(start)": err.Error()}
+			results = map[string]verdict.Outcome{"(start)": err.Error()}
 		}
 		for _, name := range sorted(results) {
-			full := s.name() + " " + name
-			seen[full] = true
-			reason, known := expected[full]
-			got := results[name]
-			if got == "" {
-				passed++
-			} else {
-				failed++
-			}
-			switch {
-			case !known:
-				wrong = append(wrong, fmt.Errorf("%s: %s; its outcome is not expected", full, orPassed(got)))
-			case (got == "") != (reason == ""):
-				wrong = append(wrong, fmt.Errorf("%s: %s; expected: %s", full, orPassed(got), orPassed(reason)))
-			}
-			fmt.Fprintf(out, "%s: %s\n", full, verdict(got, reason))
-			if verbose && got != "" {
-				fmt.Fprintf(out, "\t%s\n", strings.ReplaceAll(got, "\n", "\n\t"))
-			}
+			table.Add(s.name()+" "+name, results[name])
 		}
 	}
-	for name := range expected {
-		if !seen[name] {
-			wrong = append(wrong, fmt.Errorf("%s: there is no such test", name))
-		}
-	}
-	fmt.Fprintf(out, "%d of %d tests passed\n", passed, passed+failed)
-	return errors.Join(wrong...)
-}
-
-func orPassed(o outcome) string {
-	if o == "" {
-		return "passed"
-	}
-	return o
-}
-
-// verdict is what the table says of a test: the known reason, where there is one.
-func verdict(got, reason outcome) string {
-	if got != "" && reason != "" {
-		return "does not pass: " + reason
-	}
-	line, _, _ := strings.Cut(orPassed(got), "\n")
-	return line
+	return table.End(true)
 }

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/selvage-edge/selvage/conformance/verdict"
 )
 
 // source has a test that passes and one that does not; both use a Durable Object.
@@ -39,7 +41,7 @@ func TestRun(t *testing.T) {
 	check := func(expected, table, problems string) {
 		t.Helper()
 		var out strings.Builder
-		err := run(t.Context(), dir, suites, parseExpected(expected), false, slog.New(slog.DiscardHandler), &out)
+		err := run(t.Context(), dir, suites, verdict.Parse(expected), false, slog.New(slog.DiscardHandler), &out)
 		if out.String() != table {
 			t.Errorf("got\n%s\nwant\n%s", out.String(), table)
 		}
@@ -57,7 +59,7 @@ func TestRun(t *testing.T) {
 }
 
 func TestExpectedNamesEverySuite(t *testing.T) {
-	known := parseExpected(expected + expectedSDK)
+	known := verdict.Parse(expected + expectedSDK)
 	for _, s := range append(workerd, fixtures...) {
 		found := false
 		for name := range known {

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/selvage-edge/selvage"
+	"github.com/selvage-edge/selvage/conformance/verdict"
 )
 
 // script is a module whose exports have methods test(controller, env, ctx).
@@ -100,7 +101,7 @@ func (s script) project(source []byte) fstest.MapFS {
 }
 
 // run runs each test of the suite.
-func (s script) run(ctx context.Context, dir string, log *slog.Logger) (map[string]outcome, error) {
+func (s script) run(ctx context.Context, dir string, log *slog.Logger) (map[string]verdict.Outcome, error) {
 	source, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(s.file)))
 	if err != nil {
 		return nil, err
@@ -134,7 +135,7 @@ func (s script) run(ctx context.Context, dir string, log *slog.Logger) (map[stri
 	if err := json.Unmarshal([]byte(body), &names); status != http.StatusOK || err != nil {
 		return nil, fmt.Errorf("the script does not load: %d %.500s", status, body)
 	}
-	results := map[string]outcome{}
+	results := map[string]verdict.Outcome{}
 	for _, name := range names {
 		if status, text := get("/" + name); status != http.StatusOK {
 			results[name] = fmt.Sprintf("%d %s", status, text)
@@ -145,4 +146,4 @@ func (s script) run(ctx context.Context, dir string, log *slog.Logger) (map[stri
 	return results, nil
 }
 
-func sorted(results map[string]outcome) []string { return slices.Sorted(maps.Keys(results)) }
+func sorted(results map[string]verdict.Outcome) []string { return slices.Sorted(maps.Keys(results)) }
