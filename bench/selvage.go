@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"github.com/selvage-edge/selvage/internal/servertest"
 )
 
 func startSelvage(ctx context.Context, dir string) (*side, error) {
@@ -15,10 +17,8 @@ func startSelvage(ctx context.Context, dir string) (*side, error) {
 		return nil, err
 	}
 	binary := filepath.Join(dir, "selvage")
-	build := exec.CommandContext(ctx, "go", "build", "-o", binary, "github.com/selvage-edge/selvage/cmd/selvage")
-	build.Stderr = os.Stderr
-	if err := build.Run(); err != nil {
-		return nil, fmt.Errorf("build selvage: %w", err)
+	if err := servertest.Build(ctx, binary); err != nil {
+		return nil, err
 	}
 	s := &side{
 		name: "selvage", title: "selvage",

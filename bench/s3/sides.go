@@ -20,6 +20,8 @@ import (
 
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
+
+	"github.com/selvage-edge/selvage/internal/servertest"
 )
 
 const (
@@ -91,10 +93,8 @@ func (s *side) connect(ctx context.Context, id, secret string) (*side, error) {
 
 func startSelvage(ctx context.Context, dir string, _ options) (*side, error) {
 	program, data := filepath.Join(dir, "selvage"), filepath.Join(dir, "selvage-data")
-	build := exec.CommandContext(ctx, "go", "build", "-o", program, "github.com/selvage-edge/selvage/cmd/selvage")
-	build.Stderr = os.Stderr
-	if err := build.Run(); err != nil {
-		return nil, fmt.Errorf("build selvage: %w", err)
+	if err := servertest.Build(ctx, program); err != nil {
+		return nil, err
 	}
 	made, err := exec.CommandContext(ctx, program, "r2", "key", "create", "--data", data, "--name", "bench", "--admin").Output()
 	if err != nil {

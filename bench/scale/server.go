@@ -19,6 +19,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/selvage-edge/selvage/internal/servertest"
 )
 
 // server is `selvage serve` as a process of its own.
@@ -36,10 +38,8 @@ func newServer(ctx context.Context, dir string) (*server, error) {
 		program: filepath.Join(dir, "selvage"), data: filepath.Join(dir, "data"),
 		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}, Timeout: time.Minute},
 	}
-	build := exec.CommandContext(ctx, "go", "build", "-o", s.program, "github.com/selvage-edge/selvage/cmd/selvage")
-	build.Stderr = os.Stderr
-	if err := build.Run(); err != nil {
-		return nil, fmt.Errorf("build selvage: %w", err)
+	if err := servertest.Build(ctx, s.program); err != nil {
+		return nil, err
 	}
 	var err error
 	if s.edge, err = freeAddress(); err != nil {

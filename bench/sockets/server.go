@@ -14,6 +14,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/selvage-edge/selvage/internal/servertest"
 )
 
 // worker's name; it answers on worker.localhost.
@@ -36,10 +38,8 @@ func startSelvage(program string) starter {
 			return serve(ctx, program, dir)
 		}
 		built := filepath.Join(dir, "selvage")
-		build := exec.CommandContext(ctx, "go", "build", "-o", built, "github.com/selvage-edge/selvage/cmd/selvage")
-		build.Stderr = os.Stderr
-		if err := build.Run(); err != nil {
-			return nil, fmt.Errorf("build selvage: %w", err)
+		if err := servertest.Build(ctx, built); err != nil {
+			return nil, err
 		}
 		return serve(ctx, built, dir)
 	}

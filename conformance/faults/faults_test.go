@@ -6,6 +6,7 @@ package faults
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -23,6 +24,7 @@ import (
 	"time"
 
 	"github.com/selvage-edge/selvage/internal/poll"
+	"github.com/selvage-edge/selvage/internal/servertest"
 )
 
 // binary is selvage, built once.
@@ -34,10 +36,8 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	binary = filepath.Join(dir, "selvage")
-	build := exec.Command("go", "build", "-o", binary, "github.com/selvage-edge/selvage/cmd/selvage")
-	build.Stderr = os.Stderr
-	if err := build.Run(); err != nil {
-		fmt.Fprintln(os.Stderr, "build selvage:", err)
+	if err := servertest.Build(context.Background(), binary); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 	code := m.Run()

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/selvage-edge/selvage/conformance/verdict"
+	"github.com/selvage-edge/selvage/internal/servertest"
 )
 
 // fixtures are the projects of workers-sdk with tests for workflows.
@@ -45,8 +46,8 @@ func (f fixture) run(ctx context.Context, dir string, log *slog.Logger) (map[str
 	defer os.RemoveAll(scratch)
 	at := func(parts ...string) string { return filepath.Join(append([]string{scratch}, parts...)...) }
 	selvage := at("selvage")
-	if text, err := exec.CommandContext(ctx, "go", "build", "-o", selvage, "github.com/selvage-edge/selvage/cmd/selvage").CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("build selvage: %w\n%s", err, text)
+	if err := servertest.Build(ctx, selvage); err != nil {
+		return nil, err
 	}
 	project := at("fixtures", string(f))
 	if err := os.CopyFS(project, os.DirFS(filepath.Join(dir, "fixtures", string(f)))); err != nil {

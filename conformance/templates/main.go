@@ -22,6 +22,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/selvage-edge/selvage/internal/servertest"
 	"github.com/selvage-edge/selvage/project/manifest"
 )
 
@@ -49,8 +50,8 @@ func run(ctx context.Context, dir, wrangler string, deploy bool, out io.Writer) 
 	}
 	defer os.RemoveAll(scratch)
 	selvage := filepath.Join(scratch, "selvage")
-	if text, err := exec.CommandContext(ctx, "go", "build", "-o", selvage, "github.com/selvage-edge/selvage/cmd/selvage").CombinedOutput(); err != nil {
-		return fmt.Errorf("build selvage: %w\n%s", err, text)
+	if err := servertest.Build(ctx, selvage); err != nil {
+		return err
 	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {

@@ -5,6 +5,7 @@ package servertest
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -37,11 +38,16 @@ var Program = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	path := filepath.Join(dir, "selvage")
-	if out, err := exec.Command("go", "build", "-o", path, "github.com/selvage-edge/selvage/cmd/selvage").CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build selvage: %w\n%s", err, out)
-	}
-	return path, nil
+	return path, Build(context.Background(), path)
 })
+
+// Build builds selvage at a path.
+func Build(ctx context.Context, path string) error {
+	if out, err := exec.CommandContext(ctx, "go", "build", "-o", path, "github.com/selvage-edge/selvage/cmd/selvage").CombinedOutput(); err != nil {
+		return fmt.Errorf("build selvage: %w\n%s", err, out)
+	}
+	return nil
+}
 
 // Start runs a server with an empty data directory that ends with the test.
 func Start(t testing.TB) *Server {
