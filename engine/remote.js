@@ -38,11 +38,14 @@ class Far {
   // connected is the object there. It is kept: to ask for it costs as much as a call.
   #connected() {
     if (this.#object === undefined) {
-      const object = (this.#object = this.#gate.object(this.#address));
+      // Both come over one connection. Each call of the gate may take one of its
+      // own, and those may end in different processes.
+      const { object, life } = this.#gate.reach(this.#address);
+      this.#object = object;
       const lost = () => {
         if (this.#object === object) this.#object = undefined;
       };
-      this.#gate.never().then(lost, lost);
+      life.never().then(lost, lost);
     }
     return this.#object;
   }
@@ -92,6 +95,14 @@ Object.setPrototypeOf(Remote.prototype, new Proxy(workers.RpcTarget.prototype, {
   },
 }));
 
+// Life is that of a connection.
+class Life extends workers.RpcTarget {
+  // never returns, so that the caller learns of the end of the connection.
+  async never() {
+    for (;;) await scheduler.wait(1 << 30);
+  }
+}
+
 // Gate leads to the objects of one class, and to nothing else of its process: a
 // socket of its own for each class that is bound elsewhere ends here. props =
 // { class } or, if there is none, { absent }, the reason.
@@ -108,9 +119,8 @@ export class Gate extends workers.WorkerEntrypoint {
     return new Remote(() => this.#stub(address));
   }
 
-  // never returns, so that the caller learns of the end of the connection.
-  async never() {
-    for (;;) await scheduler.wait(1 << 30);
+  reach(address) {
+    return { object: this.object(address), life: new Life() };
   }
 
   async fetch(request) {

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/selvage-edge/selvage/config"
 	"github.com/selvage-edge/selvage/internal/poll"
@@ -287,5 +288,37 @@ func TestClassOfAnotherWorkerChanges(t *testing.T) {
 	wg.Wait()
 	for _, f := range failures {
 		t.Error(f)
+	}
+}
+
+// Objects that are called for the first time as their process ends are reached in
+// the next one, whichever of the two took which connection.
+func TestClassOfAnotherWorkerFirstCalls(t *testing.T) {
+	const rounds, calls = 8, 24
+	for round := range rounds {
+		b := newBench(t, func(o *Options) { o.Cells = 2 })
+		b.deploy(b.counter(0))
+		b.want("/do/", "1")
+		old, _ := b.cellOf("do")
+		b.deploy(b.version("web", `export default { async fetch(request, env) {
+  return new Response(String(await env.C.getByName(new URL(request.url).pathname).next()));
+} }`, bound(t, "C", "durable_object_namespace", map[string]string{"class_name": "Counter", "script_name": "do"})))
+		if err := b.Start(t.Context(), "web"); err != nil { // it has its first caller, and begins anew
+			t.Fatal(err)
+		}
+		var wg sync.WaitGroup
+		for n := range calls {
+			wg.Go(func() {
+				<-b.o.clock.after(quietWait - 60*time.Millisecond + time.Duration(round*calls+n)*time.Millisecond/2)
+				b.ask(fmt.Sprintf("/web/%d", n)) // what is under way may fail
+			})
+		}
+		wg.Wait()
+		poll.Until(t, "the old process ends", func() bool { return !process(old.PID) })
+		for n := range calls {
+			if status, body, err := b.ask(fmt.Sprintf("/web/%d", n)); status != 200 || err != nil {
+				t.Errorf("round %d, object %d: %d %q %v", round, n, status, body, err)
+			}
+		}
 	}
 }
